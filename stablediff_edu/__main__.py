@@ -1,0 +1,42 @@
+"""The command line: ``python -m stablediff_edu COMMAND``. It only reads the line; the work is in ``commands/``."""
+
+import argparse
+import importlib
+import sys
+
+from stablediff_edu.errors import CourseError
+
+# Each module of commands/ has two functions: add_arguments(parser), and run(arguments) -> exit code.
+COMMANDS = {
+    "doctor": "say whether this machine can run the course, and what would mend it",
+    "fetch": "download a real data set into data/",
+    "run": "run the notebooks in order without a screen",
+    "train": "train a shipped checkpoint, or the same network on your own pictures",
+}
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 it found a problem, 2 the input was bad."""
+    parser = argparse.ArgumentParser(prog="python -m stablediff_edu", description=__doc__.split(":")[0])
+    choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    words = sys.argv[1:] if words is None else words
+    for name, help_text in COMMANDS.items():
+        command = choices.add_parser(name, help=help_text, description=help_text)
+        if name in words[:1]:  # only the chosen command is imported: doctor must run where torch is broken
+            module = importlib.import_module(f"stablediff_edu.commands.{name}")
+            module.add_arguments(command)
+    arguments = parser.parse_args(words)
+    try:
+        return module.run(arguments)
+    except CourseError as error:
+        print(f"stablediff_edu: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+
+
+if __name__ == "__main__":
+    sys.exit(main())

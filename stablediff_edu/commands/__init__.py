@@ -1,0 +1,1 @@
+"""What `python -m stablediff_edu` can do, one command a file."""

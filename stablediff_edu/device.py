@@ -1,0 +1,92 @@
+"""Where to compute, how big to go, and how to get the same picture twice."""
+
+import os
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+
+from stablediff_edu.errors import CourseError
+
+
+def pick_device() -> torch.device:
+    """Return the device named by ``STABLEDIFF_DEVICE``, else the best one here: cuda, then mps, then cpu.
+
+    Raises:
+        CourseError: the variable names a device that this machine does not have.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    wanted = os.environ.get("STABLEDIFF_DEVICE", "").strip().lower()
+    if not wanted:
+        return torch.device(next(name for name, present in there.items() if present))
+    if not there.get(wanted.partition(":")[0], False):
+        available = ", ".join(name for name, present in there.items() if present)
+        raise CourseError(
+            f"STABLEDIFF_DEVICE is {wanted!r}, which this machine does not have; set it to one of: {available}."
+        )
+    return torch.device(wanted)
+
+
+def use_threads() -> int:
+    """Let torch use ``STABLEDIFF_THREADS`` threads if that is set, and return how many it uses."""
+    wanted = os.environ.get("STABLEDIFF_THREADS", "").strip()
+    if wanted:
+        if not wanted.isdigit() or int(wanted) < 1:
+            raise CourseError(f"STABLEDIFF_THREADS is {wanted!r}; set it to a whole number of threads, such as 2.")
+        torch.set_num_threads(int(wanted))
+    return torch.get_num_threads()
+
+
+def seed_everything(seed: int = 0) -> torch.Generator:
+    """Seed Python, numpy and torch, and return a CPU generator with the same seed.
+
+    The same machine, seed and budget then give the same pictures twice. cuDNN is told to choose its algorithms
+    without trying them out, since the winner of such a race can differ from run to run.
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    return torch.Generator().manual_seed(seed)
+
+
+def budget() -> str:
+    """Return ``"quick"`` (two CPU cores, a minute or two) or ``"full"`` (a GPU; the video's own sizes).
+
+    ``STABLEDIFF_BUDGET`` decides; without it the budget is quick.
+    """
+    name = os.environ.get("STABLEDIFF_BUDGET", "quick").strip().lower() or "quick"
+    if name not in ("quick", "full"):
+        raise CourseError(f"STABLEDIFF_BUDGET is {name!r}; set it to quick or full.")
+    return name
+
+
+def begin(quick: dict[str, Any], full: dict[str, Any], data: str = "", seed: int = 0) -> SimpleNamespace:
+    """Open a notebook: seed everything, print where and how large it will run, and return the budget's numbers.
+
+    Args:
+        quick: the numbers of the quick budget; ``minutes`` (expected, for the whole notebook) must be among them.
+        full: the same names with the full budget's values. Budgets differ in numbers, never in code.
+        data: one line on which data the notebook uses.
+        seed: for :func:`seed_everything`.
+
+    Returns:
+        A namespace with the chosen numbers, and with ``budget`` and ``device``.
+    """
+    if quick.keys() != full.keys():
+        raise ValueError(f"quick and full must name the same numbers, not {sorted(quick.keys() ^ full.keys())}")
+    seed_everything(seed)
+    name, device = budget(), pick_device()
+    print(f"device   {device} · {use_threads()} CPU threads · torch {torch.__version__.partition('+')[0]}")
+    print(f"budget   {name}   (STABLEDIFF_BUDGET=quick|full)")
+    if data:
+        print(f"data     {data}")
+    print(f"expected {quick['minutes']} min quick on 2 CPU cores · {full['minutes']} min full on a GPU")
+    width = max(map(len, quick))
+    print(f"\n{'':{width}}  {'quick':<24} full")
+    for key, value in quick.items():
+        print(f"{key:{width}}  {value!s:<24} {full[key]!s}")
+    return SimpleNamespace(budget=name, device=device, **(quick if name == "quick" else full))

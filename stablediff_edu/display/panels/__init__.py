@@ -1,0 +1,1 @@
+"""Interactive panels, one file a chapter."""

@@ -1,0 +1,1 @@
+"""The parts all networks are made of."""
