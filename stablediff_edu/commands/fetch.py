@@ -1,0 +1,77 @@
+"""``python -m stablediff_edu fetch NAME``: download a real data set into data/."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stablediff_edu.datasets import fish
+from stablediff_edu.datasets.download import data_folder
+from stablediff_edu.datasets.kaggle_client import download_dataset
+from stablediff_edu.datasets.unpack import RECORD, BadArchiveError, is_complete, unpack_zip
+from stablediff_edu.errors import CourseError
+
+
+@dataclass(frozen=True)
+class RealData:
+    """One data set that can be fetched: what it is, and a function that fetches it and says what is there now."""
+
+    what: str
+    fetch: Callable[[bool], str]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what may stand behind ``fetch``."""
+    listed = "; ".join(f"{name}: {data.what}" for name, data in REAL_DATA.items())
+    parser.add_argument("name", choices=[*REAL_DATA, "all"], help=listed)
+    parser.add_argument("--force", action="store_true", help="fetch it again, even if it is there")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fetch one data set, or all of them; one that cannot be had does not keep the next from being fetched."""
+    if arguments.name != "all":
+        print(f"{arguments.name}: {REAL_DATA[arguments.name].fetch(arguments.force)}")
+        return 0
+    results, failures = {}, 0
+    for name, data in REAL_DATA.items():
+        try:
+            results[name] = data.fetch(arguments.force)
+        except CourseError as error:
+            results[name] = f"not fetched: {error}"
+            failures += 1
+    width = max(map(len, results))
+    print()
+    for name, result in results.items():
+        print(f"{name:{width}}  {result}")
+    return 2 if failures else 0
+
+
+def fetch_fish(force: bool) -> str:
+    """Fetch the fish photographs from Kaggle; they replace the old ones only when all of them are unpacked."""
+    folder = data_folder("fish")
+    if not force and (there := fish.count_photographs(folder)):
+        if is_complete(folder):
+            return f"complete, {there:,} photographs in {folder}"
+        if not (folder / RECORD).exists():
+            return f"{there:,} photographs in {folder}, not put there by this command (--force replaces them)"
+    archive = folder.with_name("fish.zip")
+    if force or not archive.is_file():
+        download_dataset(fish.DATASET, archive)
+    print(f"unpacking {archive.name} …")
+    try:
+        unpack_zip(archive, folder, check=_expect_fish)
+    except BadArchiveError:
+        archive.unlink(missing_ok=True)  # the next try must not find it
+        raise
+    archive.unlink(missing_ok=True)
+    return f"fetched, {fish.count_photographs(folder):,} photographs in {folder}"
+
+
+def _expect_fish(unpacked: Path) -> None:
+    if not fish.count_photographs(unpacked):
+        raise BadArchiveError(
+            "What came from Kaggle holds no fish photographs with masks; its layout may have changed."
+        )
+
+
+REAL_DATA = {"fish": RealData("9,000 photographs of fish with masks, from Kaggle, about 3 GB", fetch_fish)}

@@ -1,0 +1,233 @@
+"""Where data lives, and how one file gets there: under a temporary name, resumed, checked, and only then renamed."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stablediff_edu.errors import CourseError
+
+if TYPE_CHECKING:
+    import requests
+
+ATTEMPTS = 5  # a connection that is cut is taken up again where it stopped
+PAUSE = 2.0  # seconds between two attempts
+TIMEOUT = 60.0  # seconds without a single byte
+_CHUNK = 1 << 20
+
+# open_at(offset, tag) asks for the file from byte ``offset`` on, provided that it still carries ``tag``.
+OpenAt = Callable[[int, str], "requests.Response"]
+
+
+class _CutError(Exception):
+    """The connection ended before the file did."""
+
+
+def project_root() -> Path:
+    """Return the folder that holds pyproject.toml (the working folder, if the package is installed elsewhere)."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").is_file() else Path.cwd()
+
+
+def data_folder(name: str) -> Path:
+    """Return where the data set ``name`` belongs: in ``STABLEDIFF_DATA`` if that is set, else in the project's data."""
+    elsewhere = os.environ.get("STABLEDIFF_DATA", "").strip()
+    return (Path(elsewhere).expanduser() if elsewhere else project_root() / "data") / name
+
+
+def download(
+    url: str, path: Path, *, size: int | None = None, sha256: str | None = None, progress: bool = True
+) -> Path:
+    """Download ``url`` to ``path``.
+
+    Until it is complete and checked the file is called ``NAME.part``; whatever stood at ``path`` stays there on any
+    failure. A download that was cut is taken up again, in this run or a later one, if the server allows that and still
+    has the same file; else it begins anew.
+
+    Args:
+        url: what to download.
+        path: where to put it; its folder is made.
+        size: the number of bytes it must have, if known.
+        sha256: the hash it must have, in hexadecimal, if known.
+        progress: show a progress bar.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        CourseError: no network, a refusal (401, 403, 404, 5xx), a cut, wrong size or hash, full disk, no permission.
+    """
+    return save(
+        lambda offset, tag: open_url(url, offset, tag),
+        path,
+        lambda error: explain(error, path.name),
+        size=size,
+        sha256=sha256,
+        progress=progress,
+    )
+
+
+def open_url(url: str, offset: int = 0, tag: str = "") -> "requests.Response":
+    """Ask for ``url`` from byte ``offset`` on; a file that no longer carries ``tag`` is sent from its beginning."""
+    import requests
+
+    headers = {"Accept-Encoding": "identity"}  # compressed on the way, a file could be neither measured nor resumed
+    if offset:
+        headers |= {"Range": f"bytes={offset}-", "If-Range": tag}
+    return requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+
+
+def save(
+    open_at: OpenAt,
+    path: Path,
+    refusal: Callable[[Exception], CourseError],
+    *,
+    size: int | None = None,
+    sha256: str | None = None,
+    progress: bool = True,
+) -> Path:
+    """Do the work of :func:`download` with whatever ``open_at(offset, tag)`` answers; ``refusal`` words its errors."""
+    import requests
+
+    part, tag_file = path.with_name(path.name + ".part"), path.with_name(path.name + ".part.tag")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                stated = _transfer(open_at, part, tag_file, progress)
+                break
+            except requests.HTTPError as error:
+                raise refusal(error) from error
+            except (_CutError, requests.RequestException) as error:
+                if attempt == 1 and not isinstance(error, _CutError):  # it never began: no network, or a wrong address
+                    raise refusal(error) from error
+                if attempt == ATTEMPTS:
+                    raise CourseError(
+                        f"The connection was cut {ATTEMPTS} times before {path.name} was complete; "
+                        "run the same command again to go on."
+                    ) from error
+                time.sleep(PAUSE)
+            except OSError:  # a full disk: give the space back
+                _remove(part, tag_file)
+                raise
+        try:
+            _check(part, path.name, stated if size is None else size, sha256)
+        except CourseError:
+            _remove(part, tag_file)
+            raise
+        os.replace(part, path)
+        _remove(tag_file)
+    return path
+
+
+def _transfer(open_at: OpenAt, part: Path, tag_file: Path, progress: bool) -> int | None:
+    """Write the (rest of the) file to ``part`` and return the size that the server stated."""
+    import requests
+    from tqdm import tqdm
+
+    can_resume = part.is_file() and tag_file.is_file()
+    done, tag = (part.stat().st_size, tag_file.read_text()) if can_resume else (0, "")
+    with open_at(done, tag) as response:
+        if response.status_code == 416:  # no such range: what we have is longer than what is there now
+            _remove(part, tag_file)
+            raise _CutError
+        response.raise_for_status()
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
+            done = 0  # the server sends the whole file
+        length = response.headers.get("Content-Length", "")
+        is_packed = response.headers.get("Content-Encoding", "identity") != "identity"
+        total = done + int(length) if length.isdigit() and not is_packed else None
+        _check_space(part, 0 if total is None else total - done)
+        tag = _tag(response)
+        try:
+            if tag:
+                tag_file.write_text(tag)
+            with (
+                open(part, "ab" if done else "wb") as file,
+                tqdm(total=total, initial=done, unit="B", unit_scale=True, disable=not progress) as bar,
+            ):
+                for chunk in response.iter_content(_CHUNK):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+        except requests.RequestException as error:
+            raise _CutError from error
+        finally:
+            if not tag:  # nothing would prove that a later answer continues this file
+                _remove(tag_file)
+    if total is not None and part.stat().st_size < total:
+        raise _CutError
+    return total
+
+
+def _check_space(part: Path, needed: int) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise CourseError(
+            f"The disk is too full: {part.stem} needs {needed / 1e9:.1f} GB more in {part.parent}, and only "
+            f"{free / 1e9:.1f} GB are free; free some space."
+        )
+
+
+def _tag(response: "requests.Response") -> str:
+    """Return what names this version of the file, to resume only the same one: a strong ETag, or the date."""
+    etag = response.headers.get("ETag", "")
+    return response.headers.get("Last-Modified", "") if etag.startswith("W/") or not etag else etag
+
+
+def _check(part: Path, name: str, size: int | None, sha256: str | None) -> None:
+    found = part.stat().st_size
+    if size is not None and found != size:
+        raise CourseError(f"{name} came with {found:,} bytes instead of {size:,}; it was thrown away, try again later.")
+    if sha256 is None:
+        return
+    with part.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != sha256.lower():
+            raise CourseError(
+                f"{name} came with other contents than expected (its SHA-256 differs) and was thrown away; try again."
+            )
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def explain(error: Exception, name: str) -> CourseError:
+    """Turn an error of ``requests`` into one sentence about ``name``."""
+    response = getattr(error, "response", None)
+    if response is None:
+        return CourseError(f"{name} cannot be fetched: its server does not answer; check the network and try again.")
+    code = response.status_code
+    if code == 401:
+        return CourseError(f"{name} cannot be fetched: the server asks for a login or does not accept yours (401).")
+    if code == 403:
+        return CourseError(
+            f"{name} cannot be fetched: the server forbids it (403), perhaps until you accept its terms."
+        )
+    if code in (404, 410):
+        return CourseError(
+            f"{name} cannot be fetched: it is no longer at its address ({code}); look for a new release."
+        )
+    if code == 429:
+        return CourseError(f"{name} cannot be fetched: too many requests just now (429); try again in some minutes.")
+    return CourseError(f"{name} cannot be fetched: its server is in trouble ({code}); try again later.")
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what a disk can answer while ``path`` is written into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            sentence = f"The disk is full, so {path.name} could not be written to {path.parent}; free some space."
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            sentence = f"{path.parent} may not be written to; change its permissions, or set STABLEDIFF_DATA elsewhere."
+        else:
+            sentence = f"{path} could not be written ({error.strerror or error}); check the disk and the folder's name."
+        raise CourseError(sentence) from error

@@ -1,0 +1,126 @@
+"""Unpacking a zip archive that came from elsewhere: nothing outside its folder, and all of it or nothing."""
+
+import json
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from stablediff_edu.datasets.download import disk_errors
+from stablediff_edu.errors import CourseError
+
+RECORD = "unpacked.json"  # says how much was unpacked, so that a later run can tell whether all of it is still there
+_BOMB_RATIO = 200  # an archive of pictures hardly shrinks; text shrinks 3 to 10 times
+_BOMB_BYTES = 100 << 20  # below this nobody's disk is in danger, whatever the ratio
+
+
+class BadArchiveError(CourseError):
+    """The archive itself is at fault, not the disk: delete it."""
+
+
+def unpack_zip(archive: Path, folder: Path, check: Callable[[Path], object] | None = None) -> Path:
+    """Unpack ``archive`` into ``folder``, which is replaced as a whole.
+
+    The files are written into a temporary folder beside ``folder``, each checked against its CRC; only when all are
+    there the two are exchanged. On any failure ``folder`` stays as it was.
+
+    Args:
+        archive: the zip file; it is left alone.
+        folder: where its contents go.
+        check: called with the temporary folder before the exchange; it may raise a CourseError.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        CourseError: a broken archive, one that is dangerous (paths that lead out, links, a zip bomb), a full disk.
+    """
+    fresh, old = folder.with_name(folder.name + ".unpacking"), folder.with_name(folder.name + ".old")
+    with disk_errors(folder):
+        if old.exists() and not folder.exists():  # an earlier run was killed between its two renames
+            old.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            fresh.mkdir(parents=True)
+            _unpack_into(archive, fresh)
+            if check is not None:
+                check(fresh)
+            _exchange(folder, fresh, old)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def _exchange(folder: Path, fresh: Path, old: Path) -> None:
+    if not folder.exists():
+        fresh.rename(folder)
+        return
+    folder.rename(old)
+    try:
+        fresh.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+
+
+def is_complete(folder: Path) -> bool:
+    """Tell whether ``folder`` still holds every file that :func:`unpack_zip` put there."""
+    try:
+        record = json.loads((folder / RECORD).read_text())
+        return all((folder / name).stat().st_size == size for name, size in record["files"].items())
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return False
+
+
+def safe_path(name: str) -> PurePosixPath:
+    """Return the path of an archive's member, relative and pointing inwards.
+
+    Raises:
+        CourseError: it leads out of the folder (``..``, ``/etc``, ``C:\\``), or no file system could hold it.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    hostile = path.is_absolute() or ".." in path.parts or not path.parts
+    if hostile or any(":" in part or any(ord(letter) < 32 for letter in part) for part in path.parts):
+        raise BadArchiveError(f"The archive holds a dangerous path, {name!r}; nothing was unpacked, do not trust it.")
+    return path
+
+
+def _unpack_into(archive: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [member for member in opened.infolist() if not member.is_dir()]
+            paths = [safe_path(member.filename) for member in members]
+            _refuse_danger(archive, members, folder)
+            for member, path in zip(members, paths, strict=True):
+                target = folder / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with opened.open(member) as source, open(target, "xb") as copy:
+                    shutil.copyfileobj(source, copy, 1 << 20)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, FileExistsError) as error:
+        raise BadArchiveError(f"{archive.name} is broken ({error}); delete it and fetch it again.") from error
+    files = {str(path): member.file_size for member, path in zip(members, paths, strict=True)}
+    (folder / RECORD).write_text(json.dumps({"archive": archive.name, "files": files}))
+
+
+def _refuse_danger(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
+    for member in members:
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise BadArchiveError(
+                f"The archive holds a link, {member.filename!r}; nothing was unpacked, do not trust it."
+            )
+        if member.flag_bits & 1:
+            raise CourseError(f"{archive.name} is locked with a password; unpack it by hand.")
+    total, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
+    if total > max(_BOMB_BYTES, _BOMB_RATIO * archive.stat().st_size):
+        raise BadArchiveError(
+            f"{archive.name} claims to unpack to {total / 1e9:.1f} GB, far too much; do not trust it."
+        )
+    if total > free:
+        raise CourseError(
+            f"{archive.name} unpacks to {total / 1e9:.1f} GB, but only {free / 1e9:.1f} GB of the disk are free; "
+            "free some space."
+        )

@@ -1,0 +1,258 @@
+"""Figures of the course: one style, one door (:func:`show`), and the few ways in which pictures and maps are drawn.
+
+Nothing here needs a notebook or pyplot: figures are plain :class:`matplotlib.figure.Figure` objects, so that they
+work in tests, and none stays open behind the reader's back.
+"""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.style
+import numpy as np
+import torch
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+STYLE = Path(__file__).with_name("style.mplstyle")
+matplotlib.style.use(STYLE)
+
+PAGE_WIDTH = 9.8  # inches at 100 dots an inch: what fits a notebook's output column in a page 1100 pixels wide
+SIGNED_MAP = "PuOr_r"  # zero is white, negative purple, positive orange
+MAGNITUDE_MAP = "cividis"
+MASK_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442")
+MASK_HATCHES = ("///", "\\\\\\", "...", "xxx")
+
+Picture = torch.Tensor | np.ndarray
+
+
+def show(figure: Figure, caption: str) -> None:
+    """Show a figure with its caption: the only way a figure leaves a cell.
+
+    The caption stands under the picture and is stored as its alternative text. The figure is closed afterwards.
+
+    Args:
+        figure: any matplotlib figure, from this module or from the learner's own code.
+        caption: what is to be seen, in plain words.
+
+    Raises:
+        ValueError: the caption is empty.
+    """
+    from IPython.display import display
+
+    caption = " ".join(caption.split())
+    if not caption:
+        raise ValueError("a figure needs a caption: say in a sentence what is to be seen")
+    data = io.BytesIO()
+    figure.savefig(data, format="png", bbox_inches="tight", pad_inches=0.08)
+    png = base64.b64encode(data.getvalue()).decode("ascii")
+    display({"image/png": png, "text/plain": caption}, metadata={"image/png": {"alt": caption}}, raw=True)
+    # JupyterLab does not show the alternative text: the caption is printed as well
+    line = f'<p style="margin: 0 0 12px 6px; max-width: 58em; line-height: 1.4"><em>{html.escape(caption)}</em></p>'
+    display({"text/html": line, "text/plain": caption}, raw=True)
+    _close(figure)
+
+
+def _close(figure: Figure) -> None:
+    """Forget the figure in pyplot too, if the learner made it there (this module never imports pyplot)."""
+    import sys
+
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        pyplot.close(figure)
+
+
+def to_image(tensor: Picture, scale: str = "picture") -> np.ndarray:
+    """Return a picture as numpy values in [0, 1] for drawing: (H, W, 3) for three channels, else (H, W).
+
+    Args:
+        tensor: (3, H, W), (1, H, W) or (H, W), or a batch of one of these.
+        scale: ``"picture"``: floats are in [-1, 1]; ``"unit"``: floats are in [0, 1], such as masks. What lies
+            outside is clipped. Whole numbers (0 … 255) and booleans are recognised by their type.
+    """
+    values = _plane(tensor)
+    if values.dtype == bool:
+        values = values.astype(np.float32)
+    elif np.issubdtype(values.dtype, np.integer):
+        values = values / np.float32(255)
+    elif scale == "picture":
+        values = (values + 1) / 2
+    elif scale != "unit":
+        raise ValueError(f'scale is "picture" or "unit", not {scale!r}')
+    return values.clip(0, 1)
+
+
+def _plane(tensor: Picture) -> np.ndarray:
+    """(1, C, H, W), (C, H, W) or (H, W) -> (H, W, 3) or (H, W), values untouched."""
+    values = tensor.detach().cpu().numpy() if isinstance(tensor, torch.Tensor) else np.asarray(tensor)
+    if values.ndim == 4 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim == 3 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim == 2:
+        return values
+    if values.ndim == 3 and values.shape[0] == 3:
+        return values.transpose(1, 2, 0)  # (3, H, W) -> (H, W, 3)
+    raise ValueError(f"a picture has the shape (3, H, W), (1, H, W) or (H, W), not {tuple(values.shape)}")
+
+
+def new_figure(
+    columns: int = 1, rows: int = 1, *, width: float = PAGE_WIDTH, height: float = 3.4, **layout
+) -> tuple[Figure, Axes | np.ndarray]:
+    """Return ``(figure, axes)`` like ``pyplot.subplots``, but of page width and without pyplot's hidden state.
+
+    Args:
+        columns, rows: how many axes; one gives a single Axes, more a numpy array of them.
+        width, height: of the whole figure, in inches of 100 pixels.
+        layout: passed on to ``Figure.subplots``, e.g. ``width_ratios=[1, 2]``.
+    """
+    figure = Figure(figsize=(width, height))
+    return figure, figure.subplots(rows, columns, **layout)
+
+
+def picture_row(
+    pictures: Sequence[Picture] | torch.Tensor,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    scale: str | Sequence[str] = "picture",
+    masks: Sequence[Picture | None] | torch.Tensor | None = None,
+    width: float = PAGE_WIDTH,
+    largest: float = 3.2,
+    labels: str | Sequence[str] = "",
+) -> Figure:
+    """Return a figure of pictures beside each other, in as many rows as they need.
+
+    Args:
+        pictures: N pictures, each (3, H, W), (1, H, W) or (H, W).
+        titles: N short titles.
+        columns: pictures a row; all in one row by default.
+        scale: how values become colours, one word or one for each picture: ``"picture"`` ([-1, 1]), ``"unit"``
+            ([0, 1]), ``"signed"`` (zero-centred colours with a bar) or ``"magnitude"`` (cividis with a bar).
+        masks: N masks (1, H, W) or (H, W), or None where there is none: drawn as outline and hatch.
+        width: of the figure in inches of 100 pixels.
+        largest: the largest width of one picture, in the same inches.
+        labels: what the colour bars measure, one text or one for each picture.
+    """
+    count = len(pictures)
+    if count == 0:
+        raise ValueError("there is no picture to draw")
+    columns = min(columns or count, count)
+    rows = -(-count // columns)
+    scales = [scale] * count if isinstance(scale, str) else list(scale)
+    texts = [labels] * count if isinstance(labels, str) else list(labels)
+    planes = [_plane(picture) for picture in pictures]
+    side = min(width / columns, largest)
+    tall = max(plane.shape[0] / plane.shape[1] for plane in planes)
+    bar = 0.6 if any(word in ("signed", "magnitude") for word in scales) else 0.0
+    lines = max((title.count("\n") + 1 for title in titles), default=1) if titles else 0
+    figure, axes = new_figure(
+        columns, rows, width=side * columns, height=rows * (side * tall + bar + 0.22 * lines), squeeze=False
+    )
+    for index, axis in enumerate(axes.flat):
+        if index >= count:
+            axis.set_visible(False)
+            continue
+        title = titles[index] if titles else ""
+        if scales[index] == "signed":
+            draw_signed(axis, pictures[index], title=title, label=texts[index])
+        elif scales[index] == "magnitude":
+            draw_magnitude(axis, pictures[index], title=title, label=texts[index])
+        else:
+            draw_picture(axis, pictures[index], title=title, scale=scales[index])
+        if masks is not None and masks[index] is not None:
+            draw_mask(axis, masks[index])
+    return figure
+
+
+def draw_picture(axis: Axes, picture: Picture, *, title: str = "", scale: str = "picture") -> AxesImage:
+    """Draw a colour or grey picture on an axis, without ticks; ``scale`` as in :func:`to_image`."""
+    _frame(axis, title)
+    return axis.imshow(to_image(picture, scale), cmap="gray", vmin=0, vmax=1)
+
+
+def draw_signed(
+    axis: Axes, values: Picture, *, limit: float | None = None, title: str = "", label: str = "", bar: bool = True
+) -> AxesImage:
+    """Draw values of both signs, (1, H, W) or (H, W): zero white, negative purple, positive orange.
+
+    Args:
+        limit: the value with the fullest colour; the 99.5th percentile of the magnitudes by default.
+        label: what the colour bar measures.
+        bar: whether to draw the colour bar.
+    """
+    plane = _single(values)
+    if limit is None:
+        limit = float(np.percentile(np.abs(plane), 99.5)) or 1.0
+    _frame(axis, title)
+    image = axis.imshow(plane, cmap=SIGNED_MAP, vmin=-limit, vmax=limit)
+    if bar:
+        _bar(axis, image, label, ticks=[-limit, 0, limit])
+    return image
+
+
+def draw_magnitude(
+    axis: Axes, values: Picture, *, limit: float | None = None, title: str = "", label: str = "", bar: bool = True
+) -> AxesImage:
+    """Draw values from zero upwards, from dark blue to yellow; arguments as for :func:`draw_signed`."""
+    plane = _single(values)
+    limit = limit or float(plane.max()) or 1.0
+    _frame(axis, title)
+    image = axis.imshow(plane, cmap=MAGNITUDE_MAP, vmin=0, vmax=limit)
+    if bar:
+        _bar(axis, image, label, ticks=[0, limit / 2, limit])
+    return image
+
+
+def draw_mask(axis: Axes, mask: Picture, *, kind: int = 0, label: str = "") -> None:
+    """Draw a mask (1, H, W) or (H, W) over a picture: its outline and a hatch, so that the picture stays visible.
+
+    Args:
+        kind: 0, 1, 2 or 3: another colour and another hatch for each, e.g. 0 for the truth and 1 for a prediction.
+        label: a name for the legend.
+    """
+    # a rim of zeros closes the outline where the mask touches the frame
+    plane = np.pad(_single(mask).astype(np.float32), 1)
+    height, width = plane.shape
+    columns, rows = np.arange(width) - 1, np.arange(height) - 1
+    colour, hatch = MASK_COLOURS[kind % 4], MASK_HATCHES[kind % 4]
+    if plane.max() > 0.5:
+        filled = axis.contourf(columns, rows, plane, levels=[0.5, 2.0], colors="none", hatches=[hatch])
+        filled.set_edgecolor(colour)
+        filled.set_linewidth(0)
+        outline = axis.contour(columns, rows, plane, levels=[0.5], colors=[colour], linewidths=2)
+        outline.set_path_effects([patheffects.withStroke(linewidth=4, foreground="#222222")])
+    axis.set_xlim(-0.5, width - 2.5)
+    axis.set_ylim(height - 2.5, -0.5)
+    if label:
+        axis.fill([], [], facecolor="white", edgecolor=colour, hatch=hatch, label=label)
+
+
+def _single(values: Picture) -> np.ndarray:
+    plane = _plane(values)
+    if plane.ndim != 2:
+        raise ValueError(f"a map has one channel, not the shape {tuple(np.shape(values))}; choose a channel")
+    return plane
+
+
+def _frame(axis: Axes, title: str) -> None:
+    axis.set_title(title)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(False)
+    for spine in axis.spines.values():
+        spine.set_visible(True)
+
+
+def _bar(axis: Axes, image: AxesImage, label: str, ticks: list[float]) -> None:
+    # an inset keeps a picture with a bar as large as its neighbours without one
+    inset = axis.inset_axes([0.08, -0.1, 0.84, 0.05])
+    bar = axis.figure.colorbar(image, cax=inset, orientation="horizontal")
+    bar.set_ticks(ticks, labels=[f"{tick:.3g}".replace("-", "−") for tick in ticks])
+    bar.outline.set_linewidth(0.6)
+    if label:
+        bar.set_label(label)

@@ -1,0 +1,62 @@
+"""The five levels of computer vision, drawn on one scene whose truth is known."""
+
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stablediff_edu.datasets.drawn_fish import DrawnFish
+from stablediff_edu.display.figures import MASK_COLOURS, draw_mask, draw_picture, new_figure
+
+_HALO = [patheffects.withStroke(linewidth=3, foreground="#222222")]
+
+
+def five_levels(scene: DrawnFish) -> Figure:
+    """Return a figure: the scene, then what is asked for at each level, from one word to a mask for each fish.
+
+    Levels 1 and 2 know one object only, so they answer for the largest fish. From level 4 on every kind has its colour
+    and hatch; at level 5 every single fish has its own.
+    """
+    figure, axes = new_figure(3, 2, height=7.2)
+    axes = axes.flat
+    titles = [
+        "the picture",
+        "1 classification",
+        "2 … with localisation",
+        "3 object detection",
+        "4 semantic segmentation",
+        "5 instance segmentation",
+    ]
+    for axis, title in zip(axes, titles, strict=True):
+        draw_picture(axis, scene.picture, title=title)
+    largest = int(scene.masks.flatten(1).sum(1).argmax())  # (fish, S, S) -> pixels of each fish
+    size = scene.picture.shape[-1]
+    _write(axes[1], size / 2, size * 0.95, scene.species[largest], large=True)
+    _draw_box(axes[2], scene, largest)
+    for fish in range(len(scene.species)):
+        _draw_box(axes[3], scene, fish)
+    for kind, name in enumerate(dict.fromkeys(scene.species)):
+        of_kind = [mask for mask, species in zip(scene.masks, scene.species, strict=True) if species == name]
+        draw_mask(axes[4], sum(of_kind), kind=kind, label=name)
+    for fish, name in enumerate(scene.species):
+        draw_mask(axes[5], scene.masks[fish], kind=fish, label=f"{name} {fish + 1}")
+    for axis in axes[4:6]:
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, fontsize=9, handlelength=1.6)
+    return figure
+
+
+def _draw_box(axis: Axes, scene: DrawnFish, fish: int) -> None:
+    left, top, right, bottom = scene.boxes[fish]
+    xs, ys = [left, right, right, left, left], [top, top, bottom, bottom, top]
+    axis.plot(xs, ys, color=MASK_COLOURS[fish % 4], linewidth=2, path_effects=_HALO)
+    size = scene.picture.shape[-1]
+    # the names stand at three heights, so that neighbours do not write over each other
+    _write(axis, (left + right) / 2, top + (bottom - top) * (0.25 + 0.25 * fish), scene.species[fish])
+    axis.set_xlim(-0.5, size - 0.5)
+    axis.set_ylim(size - 0.5, -0.5)
+
+
+def _write(axis: Axes, x: float, y: float, text: str, large: bool = False) -> None:
+    size = axis.get_xlim()[1]
+    x = min(max(x, size * 0.24), size * 0.76)  # a long name stays inside the picture
+    weight = {"fontsize": 15 if large else 10, "fontweight": "bold"}
+    axis.text(x, y, text, color="white", ha="center", va="bottom", path_effects=_HALO, **weight)

@@ -1,0 +1,151 @@
+"""The U-Net of the course (Ronneberger, Fischer and Brox, 2015, "U-Net", figure 1).
+
+Down: two convolutions, then half the size, again and again. Up: twice the size, the copy from the way down put
+beside it, two convolutions. A last 1×1 convolution mixes the channels into the output. Three things differ from the
+paper: convolutions are padded, so that the output is as large as the input; the picture is shrunk by averaging; and
+every convolution is normalised, which trains faster.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from stablediff_edu.errors import CourseError
+from stablediff_edu.layers.blocks import DoubleConvolution
+
+
+class UNet(nn.Module):
+    """A U-Net: (B, in_channels, H, W) -> (B, out_channels, H, W) for any H and W that `shrink` divides.
+
+    Args:
+        in_channels: 3 for colour pictures.
+        out_channels: 1 for a mask.
+        channels: the channels of every level from the largest picture to the smallest, the middle.
+        skips: False takes the copies away: the way up then has to manage without them.
+
+    Attributes:
+        shrink: how many times smaller the middle is, 2 ** (levels - 1).
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 1,
+        channels: Sequence[int] = (64, 128, 256, 512, 1024),
+        skips: bool = True,
+    ) -> None:
+        super().__init__()
+        self.config = dict(in_channels=in_channels, out_channels=out_channels, channels=list(channels), skips=skips)
+        self.shrink = 2 ** (len(channels) - 1)
+        self.skips = skips
+        *levels, middle = channels
+        self.down = nn.ModuleList(DoubleConvolution(a, b) for a, b in pairwise([in_channels, *levels]))
+        self.smaller = nn.AvgPool2d(2)
+        self.middle = DoubleConvolution(levels[-1], middle)
+        upwards = list(pairwise([middle, *reversed(levels)]))
+        self.larger = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in upwards)
+        self.up = nn.ModuleList(DoubleConvolution(2 * b if skips else b, b) for _, b in upwards)
+        self.last = nn.Conv2d(levels[0], out_channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self._check_size(x)
+        copies = []
+        for block in self.down:
+            x = block(x)  # (B, channels, H, W)
+            copies.append(x)
+            x = self.smaller(x)  # (B, channels, H/2, W/2)
+        x = self.middle(x)
+        for larger, block in zip(self.larger, self.up, strict=True):
+            x = larger(x)  # (B, channels/2, 2H, 2W)
+            copy = copies.pop()
+            if self.skips:
+                x = torch.cat([copy, x], dim=1)  # (B, channels, 2H, 2W)
+            x = block(x)  # (B, channels/2, 2H, 2W)
+        return self.last(x)
+
+    def _check_size(self, x: torch.Tensor) -> None:
+        height, width = x.shape[-2:]
+        if height % self.shrink or width % self.shrink:
+            smaller = [max(1, side // self.shrink) * self.shrink for side in (height, width)]
+            larger = [-(-side // self.shrink) * self.shrink for side in (height, width)]
+            raise CourseError(
+                f"This U-Net halves the picture {len(self.down)} times, so height and width must be multiples of "
+                f"{self.shrink}: {height}×{width} does not work; resize or crop the picture to "
+                f"{smaller[0]}×{smaller[1]} or {larger[0]}×{larger[1]}."
+            )
+
+    def stages(self) -> dict[str, nn.Module]:
+        """Return the modules whose outputs are worth looking at, by name, in the order in which they run."""
+        named: dict[str, nn.Module] = {f"down {i}": block for i, block in enumerate(self.down, 1)}
+        named["middle"] = self.middle
+        named |= {f"up {i}": block for i, block in zip(range(len(self.up), 0, -1), self.up, strict=True)}
+        return named | {"output": self.last}
+
+    @contextmanager
+    def watch(self) -> Iterator[dict[str, torch.Tensor]]:
+        """Record what every stage gives while the block runs: ``with unet.watch() as maps: unet(x)``.
+
+        `maps` goes from the stage's name to its tensor. Outside such a block nothing is recorded and nothing costs.
+        """
+        maps: dict[str, torch.Tensor] = {}
+
+        def recorder(name: str):
+            def record(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+                maps[name] = output.detach()
+
+            return record
+
+        handles = [module.register_forward_hook(recorder(name)) for name, module in self.stages().items()]
+        try:
+            yield maps
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def fields_of_view(self) -> dict[str, int]:
+        """Return how many input pixels, along one side, one pixel of every stage can see: by formula.
+
+        The range of pixels that count is followed backwards: two 3×3 convolutions widen it by 2 on each side, below
+        an averaging each pixel stands for two, below an enlargement two pixels share one. (The normalisation looks at
+        the whole picture too, but only to set brightness and contrast.) For a pixel on the grid of the middle.
+        """
+
+        def back_to_input(first: int, last: int, blocks: int) -> int:
+            for block in range(blocks, 0, -1):
+                first, last = first - 2, last + 2
+                if block > 1:
+                    first, last = 2 * first, 2 * last + 1
+            return last - first + 1
+
+        levels = len(self.down)
+        fields = {f"down {level}": back_to_input(0, 0, level) for level in range(1, levels + 1)}
+        fields["middle"] = back_to_input(0, 0, levels + 1)
+        for level in range(levels, 0, -1):
+            first, last = 0, 0
+            for _ in range(level, levels + 1):
+                first, last = (first - 2) // 2, (last + 2) // 2
+            fields[f"up {level}"] = back_to_input(first, last, levels + 1)
+        return fields | {"output": fields["up 1"]}
+
+    @torch.no_grad()
+    def summary(self, height: int = 128, width: int | None = None) -> str:
+        """Return a table of every stage, read off a real run: shape, channels, parameters, field of view."""
+        device = self.last.weight.device
+        with self.watch() as maps:
+            self(torch.zeros(1, self.config["in_channels"], height, width or height, device=device))
+        fields = self.fields_of_view()
+        lines = [f"{'stage':<8} {'shape':<22} {'channels':>8} {'parameters':>12} {'field of view':>14}"]
+        larger = dict(zip((name for name in maps if name.startswith("up")), self.larger, strict=True))
+        for name, module in self.stages().items():
+            count = count_parameters(module) + (count_parameters(larger[name]) if name in larger else 0)
+            shape = " × ".join(map(str, maps[name].shape))
+            lines.append(f"{name:<8} {shape:<22} {maps[name].shape[1]:>8} {count:>12,} {fields[name]:>10} px")
+        return "\n".join([*lines, f"{'total':<40} {count_parameters(self):>12,}"])
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return how many numbers the module can learn."""
+    return sum(parameter.numel() for parameter in module.parameters())

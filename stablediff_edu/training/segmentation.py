@@ -1,0 +1,75 @@
+"""Learning to cut things out: batches of pictures with masks, the loss, and the scores."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stablediff_edu.datasets.folder import MaskedPictures
+
+
+def batches(
+    data: MaskedPictures, batch_size: int, seed: int = 0, device: torch.device | str = "cpu", colour: float = 0.25
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Give batches of (pictures, masks) for ever: every picture once, in a new order, before any comes again.
+
+    Each batch is turned and flipped as a whole (a fish is a fish from all sides), and every picture's brightness,
+    contrast and colour balance are shifted by up to `colour`.
+    """
+    random = torch.Generator().manual_seed(seed)
+    order: list[int] = []
+    while True:
+        while len(order) < batch_size:
+            order += torch.randperm(len(data), generator=random).tolist()
+        chosen, order = order[:batch_size], order[batch_size:]
+        pictures, masks = data.pictures[chosen], data.masks[chosen]  # (B, 3, S, S), (B, 1, S, S)
+        turns, flip = torch.randint(0, 4, (), generator=random).item(), torch.rand((), generator=random) < 0.5
+        pictures, masks = (torch.rot90(x, turns, dims=(2, 3)) for x in (pictures, masks))
+        if flip:
+            pictures, masks = pictures.flip(3), masks.flip(3)
+        gain = 1 + colour * (2 * torch.rand(batch_size, 3, 1, 1, generator=random) - 1)
+        shift = 0.5 * colour * (2 * torch.rand(batch_size, 1, 1, 1, generator=random) - 1)
+        pictures = ((pictures + 1) * gain - 1 + shift).clamp(-1, 1)
+        yield pictures.to(device), masks.to(device)
+
+
+def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Return the mean squared difference between what the network draws and the mask."""
+    pictures, masks = batch
+    return F.mse_loss(model(pictures), masks)
+
+
+@torch.no_grad()
+def predict(model: nn.Module, pictures: torch.Tensor, batch_size: int = 50) -> torch.Tensor:
+    """Return the network's raw output for every picture: (N, 3, S, S) -> (N, 1, S, S) on the CPU."""
+    model.eval()
+    device = next(model.parameters()).device
+    return torch.cat([model(part.to(device)).cpu() for part in pictures.split(batch_size)])
+
+
+@dataclass
+class Scores:
+    """How well predicted masks fit the true ones.
+
+    Attributes:
+        iou: (N,) the intersection of both masks over their union, for every picture.
+        dice: (N,) twice the intersection over the sum of both areas.
+    """
+
+    iou: torch.Tensor
+    dice: torch.Tensor
+
+    def __str__(self) -> str:
+        return f"IoU {self.iou.mean():.3f} · Dice {self.dice.mean():.3f} on {len(self.iou)} pictures"
+
+
+def score(predicted: torch.Tensor, masks: torch.Tensor) -> Scores:
+    """Compare raw outputs (N, 1, S, S), cut at one half, with true masks. Two empty masks agree fully."""
+    found, true = predicted > 0.5, masks > 0.5
+    both = (found & true).sum(dim=(1, 2, 3)).float()
+    areas = (found.sum(dim=(1, 2, 3)) + true.sum(dim=(1, 2, 3))).float()
+    nothing = areas == 0
+    iou = torch.where(nothing, 1.0, both / (areas - both).clamp(min=1))
+    return Scores(iou, torch.where(nothing, 1.0, 2 * both / areas.clamp(min=1)))

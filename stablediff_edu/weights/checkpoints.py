@@ -1,0 +1,129 @@
+"""Trained weights on disk: safetensors with a card that says how they came to be.
+
+The card is the file's metadata: text to text, read without loading a single tensor. No weights without their recipe:
+`save` refuses a card that does not say which command, data and licence made them.
+"""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stablediff_edu.errors import CourseError
+
+CARD_NEEDS = ("command", "seed", "steps", "seconds", "device", "data", "licence", "result")
+SHIPPED = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
+
+
+def path_of(name: str | Path) -> Path:
+    """Return the file of a shipped checkpoint ("fish") or the path itself."""
+    path = Path(name)
+    return path if path.suffix else SHIPPED / f"{name}.safetensors"
+
+
+def save(path: str | Path, model: nn.Module, card: dict[str, object], half: bool = True) -> Path:
+    """Write the model's weights and its card, and return the file.
+
+    The file is written beside its place under a temporary name, then renamed: an interrupted save leaves the old one.
+
+    Args:
+        path: a file, or the name of a shipped checkpoint.
+        model: its `config` attribute, if there is one, goes into the card, so that `load` can rebuild it.
+        card: everything in `CARD_NEEDS`, and more if you like.
+        half: store floating-point weights in half precision, which takes half the space.
+    """
+    from safetensors.torch import save_file
+
+    missing = [name for name in CARD_NEEDS if name not in card]
+    if missing:
+        raise ValueError(f"the card of a checkpoint must also say: {', '.join(missing)}")
+    path = path_of(path)
+    tensors = {
+        name: tensor.detach().to("cpu", torch.float16 if half and tensor.is_floating_point() else None).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    metadata = {name: str(value) for name, value in card.items()}
+    metadata["config"] = json.dumps(getattr(model, "config", {}))
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata)
+    return path
+
+
+class replacing:
+    """Context manager: write to a temporary name beside `path`; rename it into place only if all went well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> str:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, self.temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+        except OSError as error:
+            raise CourseError(
+                f"Cannot write {self.path} ({error.strerror}); choose another file or free the folder."
+            ) from error
+        os.close(handle)
+        return self.temporary
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None:
+            os.chmod(self.temporary, 0o644)
+            os.replace(self.temporary, self.path)
+            return
+        Path(self.temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise CourseError(
+                f"Cannot write {self.path} ({error.strerror or error}); free some space or choose another file."
+            ) from error
+
+
+def read_card(name: str | Path) -> dict[str, str]:
+    """Return a checkpoint's card without loading its weights."""
+    return _open(path_of(name), tensors=False)[1]
+
+
+def load(name: str | Path, device: torch.device | str = "cpu") -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the weights (in single precision) and the card of a shipped checkpoint or of a file.
+
+    Raises:
+        CourseError: there is no such file, or it is not whole; the sentence says what to do.
+    """
+    tensors, card = _open(path_of(name), tensors=True)
+    return {key: tensor.to(device, torch.float32) for key, tensor in tensors.items()}, card
+
+
+def load_into(model: nn.Module, name: str | Path) -> dict[str, str]:
+    """Load a checkpoint into `model`, every key of it and nothing else, and return the card."""
+    tensors, card = load(name)
+    own = {key: value.shape for key, value in model.state_dict().items()}
+    theirs = {key: value.shape for key, value in tensors.items()}
+    if own != theirs:
+        differing = sorted(set(own.items()) ^ set(theirs.items()))[:2]
+        config = card.get("config", "unknown sizes")
+        raise CourseError(
+            f"{path_of(name).name} does not fit this model (for instance {differing[0][0]}); "
+            f"build the model with the sizes of its card: {config}."
+        )
+    model.load_state_dict(tensors)
+    return card
+
+
+def _open(path: Path, tensors: bool) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
+        raise CourseError(f"There are no weights at {path.name}; give a .safetensors file or a shipped name ({shipped}).")
+    try:
+        with safe_open(path, framework="pt") as file:
+            loaded = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}  # noqa: SIM118
+            return loaded, dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CourseError(
+            f"{path.name} is not a whole safetensors file ({error}); it was probably cut off or is another kind of "
+            f"file: download or train it again."
+        ) from error

@@ -1,0 +1,79 @@
+"""A web server on 127.0.0.1 that answers as badly as a test wants."""
+
+import contextlib
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Answer:
+    """What the server says to one path."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    cut_at: int | None = None  # bytes of the whole file after which the connection is closed
+    heals: bool = False  # the cut happens once
+    ranges: bool = False  # honour Range and If-Range
+    states_length: bool = True
+
+
+class LocalServer:
+    """``routes`` maps paths to answers; ``requests`` lists (method, path, headers) of what was asked."""
+
+    def __init__(self) -> None:
+        self.routes: dict[str, Answer] = {}
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                server.requests.append((self.command, self.path, dict(self.headers)))
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                server.answer(self, server.routes.get(self.path, Answer(status=404)))
+
+            do_POST = do_GET
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})
+
+    def answer(self, handler: BaseHTTPRequestHandler, answer: Answer) -> None:
+        start, status = 0, answer.status
+        wanted = handler.headers.get("Range")
+        if wanted and answer.ranges and handler.headers.get("If-Range") == answer.headers.get("ETag"):
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            status = 206 if start < len(answer.body) else 416
+        handler.send_response(status)
+        for name, value in answer.headers.items():
+            handler.send_header(name, value)
+        if status == 206:
+            handler.send_header("Content-Range", f"bytes {start}-{len(answer.body) - 1}/{len(answer.body)}")
+        body = b"" if status == 416 else answer.body[start : answer.cut_at]
+        if answer.states_length:
+            handler.send_header("Content-Length", str(max(0, len(answer.body) - start)))
+        handler.end_headers()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            handler.wfile.write(body)
+        if answer.heals:
+            answer.cut_at = None
+        handler.close_connection = True
+
+    def __enter__(self) -> "LocalServer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+
+
+def closed_port() -> int:
+    """Return a port that nobody listens on."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        return server.server_port

@@ -1,0 +1,333 @@
+"""The learner's own pictures and masks: pairing, reading, splitting, and what is said when something is wrong."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from stablediff_edu.datasets.folder import MaskedPictures, load_masked_folder, pair_names
+from stablediff_edu.errors import CourseError
+
+
+def write(path, array, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(array)).save(path, **options)
+    return path
+
+
+def grey(height=20, width=30, value=90):
+    return np.full((height, width), value, np.uint8)
+
+
+def half_mask(height=20, width=30, low=0, high=255):
+    mask = np.full((height, width), low, np.uint8)
+    mask[:, width // 2 :] = high
+    return mask
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return tmp_path / "images", tmp_path / "masks"
+
+
+def sentence(error):
+    text = str(error.value)
+    assert "\n" not in text and text.endswith((".", ".png.")) and len(text) < 400
+    return text
+
+
+# --- pairing -------------------------------------------------------------------------------------------------------
+
+stems = st.text("abcXYZ0189 -_é", min_size=1, max_size=8).filter(lambda name: name.strip(" _-.") == name)
+endings = st.sampled_from(["png", "PNG", "jpg", "JPEG", "tif", "webp", "bmp"])
+words = st.sampled_from(["", "_mask", "-mask", " GT", "_gt", "_label", ".mask", "_Masks", " ground truth", "_seg"])
+
+
+@given(
+    st.lists(stems, min_size=1, max_size=8, unique_by=str.casefold), st.data(), st.sampled_from(["", "a/", "b/Trout/"])
+)
+def test_every_picture_finds_its_mask(names, data, folder):
+    pictures = [f"{folder}{name}.{data.draw(endings)}" for name in names]
+    masks = [f"{folder}{name}{data.draw(words)}.{data.draw(endings)}" for name in names]
+    order = data.draw(st.permutations(masks))
+    assert pair_names(pictures, order) == dict(zip(pictures, masks, strict=True))
+
+
+@given(st.lists(stems, min_size=1, max_size=6, unique_by=str.casefold), words, st.data())
+def test_a_missing_mask_is_named(names, word, data):
+    lost = data.draw(st.sampled_from(names))
+    with pytest.raises(CourseError, match="There is no mask for") as error:
+        pair_names([f"{name}.png" for name in names], [f"{name}{word}.png" for name in names if name != lost])
+    assert f"{lost}.png" in str(error.value)
+
+
+def test_the_exact_name_wins_over_the_loose_one():
+    assert pair_names(["a.png", "a_gt.png"], ["a.png", "a_gt.png"]) == {"a.png": "a.png", "a_gt.png": "a_gt.png"}
+
+
+def test_two_masks_for_one_picture_and_two_pictures_for_one_mask_are_refused():
+    with pytest.raises(CourseError, match="Two masks fit a.png: a_mask.png and a-gt.png"):
+        pair_names(["a.png"], ["a_mask.png", "a-gt.png"])
+    with pytest.raises(CourseError, match="would share the mask"):
+        pair_names(["a.png", "a.jpg"], ["a_mask.png"])
+
+
+def test_one_folder_for_both_and_one_inside_the_other(tmp_path):
+    both = tmp_path / "both"
+    for name in ("x", "y"):
+        write(both / f"{name}.png", grey())
+        write(both / f"{name}_mask.png", half_mask())
+    assert load_masked_folder(both, both, size=16).names == ["x", "y"]
+    inner = tmp_path / "inner"
+    write(inner / "x.png", grey())
+    write(inner / "masks" / "x.png", half_mask())
+    assert load_masked_folder(inner, inner / "masks", size=16).names == ["x"]
+
+
+def test_folders_inside_must_agree_and_rubbish_is_passed_over(folders):
+    images, masks = folders
+    for part, high in (("one", 255), ("two", 1)):
+        write(images / part / "7.png", grey())
+        write(masks / part / "7_mask.png", half_mask(high=high))
+    write(images / "__MACOSX" / "7.png", grey())
+    write(images / ".hidden.png", grey())
+    (images / "notes.txt").write_text("no picture")
+    loaded = load_masked_folder(images, masks, size=16)
+    assert loaded.names == ["one/7", "two/7"]
+    assert torch.equal(loaded.masks[0], loaded.masks[1])
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 255), (0, 1), (0, 128), (1, 2), (254, 255)])
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "LA"])
+def test_masks_of_any_two_values(folders, low, high, mode):
+    images, masks = folders
+    write(images / "a.png", grey(40, 60))
+    picture = Image.fromarray(half_mask(40, 60, low, high))
+    masks.mkdir()
+    picture.convert(mode).save(masks / "a.png")
+    mask = load_masked_folder(images, masks, size=16).masks
+    assert mask.shape == (1, 1, 16, 16) and mask.dtype == torch.float32
+    assert torch.equal(mask[0, 0, :, :8], torch.zeros(16, 8)) and torch.equal(mask[0, 0, :, 8:], torch.ones(16, 8))
+
+
+def test_black_and_white_picture_files_as_masks(folders):
+    images, masks = folders
+    write(images / "a.png", grey(40, 60))
+    masks.mkdir()
+    Image.fromarray(half_mask(40, 60)).convert("1").save(masks / "a.png")
+    assert load_masked_folder(images, masks, size=16).masks.mean() == 0.5
+
+
+def test_of_many_values_all_but_zero_are_the_thing(folders):
+    images, masks = folders
+    write(images / "a.png", grey(40, 40))
+    labels = np.repeat(np.arange(40, dtype=np.uint8)[:, None], 40, 1)  # a number a cell, as nuclei have
+    labels[:20] = 0
+    write(masks / "a.png", labels)
+    assert load_masked_folder(images, masks, size=40).masks.sum() == 20 * 40
+    labels[20:] = 15
+    labels[39] = 255  # Pascal VOC: a class, and a border
+    write(masks / "a.png", labels)
+    assert load_masked_folder(images, masks, size=40).masks.sum() == 20 * 40
+
+
+def test_edges_blurred_by_jpeg_do_not_swell(folders):
+    images, masks = folders
+    write(images / "a.png", grey(200, 200))
+    truth = np.zeros((200, 200), np.uint8)
+    truth[60:140, 50:150] = 255
+    masks.mkdir()
+    Image.fromarray(truth).save(masks / "a.jpg", quality=50)
+    read = load_masked_folder(images, masks, size=200).masks[0, 0].numpy()
+    assert (read != truth / 255).mean() < 0.002
+
+
+@pytest.mark.parametrize("value", [0, 1, 255])
+def test_a_mask_of_one_value_is_allowed(folders, value):
+    write(folders[0] / "a.png", grey())
+    write(folders[1] / "a.png", grey(value=value))
+    assert load_masked_folder(*folders, size=8).masks.mean() == float(value > 0)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA", "CMYK"])
+def test_pictures_of_every_kind_and_size(folders, mode):
+    images, masks = folders
+    images.mkdir()
+    Image.fromarray(grey(50, 70, 51)).convert(mode).save(images / "a.tif")
+    write(masks / "a.png", half_mask(50, 70))
+    pictures = load_masked_folder(images, masks, size=24).pictures
+    assert pictures.shape == (1, 3, 24, 24) and pictures.dtype == torch.float32
+    assert torch.allclose(pictures, torch.full_like(pictures, 51 / 127.5 - 1), atol=0.05)
+
+
+def test_transparent_parts_count_as_black(folders):
+    images, masks = folders
+    see_through = np.full((20, 30, 4), 200, np.uint8)
+    see_through[:, :15, 3], see_through[:, 15:, 3] = 0, 255
+    write(images / "a.png", see_through)
+    write(masks / "a.png", half_mask())
+    pictures = load_masked_folder(images, masks, size=10).pictures
+    assert pictures[..., :4].max() < -0.95 and pictures[..., 6:].min() > 0.5
+
+
+def test_a_turned_camera_turns_the_picture_upright(folders):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: turn by 90°
+    write(folders[0] / "a.jpg", grey(20, 30), exif=exif)
+    write(folders[1] / "a.png", half_mask(30, 20))
+    assert len(load_masked_folder(*folders, size=8)) == 1
+
+
+def test_shrinking_is_antialiased_and_masks_stay_zero_or_one(folders):
+    stripes = np.tile(np.array([0, 255], np.uint8), (256, 128))
+    write(folders[0] / "a.png", stripes)
+    disc = np.hypot(*(np.mgrid[:256, :256] - 127.5)) < 90
+    write(folders[1] / "a.png", disc.astype(np.uint8))
+    loaded = load_masked_folder(*folders, size=64)
+    assert loaded.pictures.abs().max() < 0.1  # stripes finer than a pixel become grey, not a beat
+    assert set(loaded.masks.unique().tolist()) == {0.0, 1.0}
+    assert abs(loaded.masks.mean().item() - disc.mean()) < 0.005
+
+
+def test_thirty_grey_microscope_pictures(folders):
+    random = np.random.default_rng(0)
+    for number in range(30):
+        mask = np.zeros((512, 512), np.uint8)
+        for row, column in random.integers(40, 470, (12, 2)):
+            mask[row - 20 : row + 20, column - 25 : column + 25] = 1
+        noisy = np.clip(60 + 80 * mask + random.normal(0, 12, mask.shape), 0, 255).astype(np.uint8)
+        write(folders[0] / f"cell_{number:02}.tif", noisy)
+        write(folders[1] / f"cell_{number:02}_mask.png", mask)
+    loaded = load_masked_folder(*folders, size=128)
+    assert len(loaded) == 30 and loaded.names == sorted(loaded.names)
+    assert set(loaded.masks.unique().tolist()) == {0.0, 1.0}
+    inside, outside = loaded.pictures[:, :1][loaded.masks == 1], loaded.pictures[:, :1][loaded.masks == 0]
+    assert inside.mean() > outside.mean() + 0.5
+    train, held_out = loaded.split()
+    assert (len(train), len(held_out)) == (24, 6)
+
+
+# --- what is said when something is wrong --------------------------------------------------------------------------
+
+
+def test_missing_and_empty_folders(folders):
+    images, masks = folders
+    with pytest.raises(CourseError, match="images, is not there") as error:
+        load_masked_folder(images, masks)
+    sentence(error)
+    images.mkdir()
+    with pytest.raises(CourseError, match="There are no pictures in") as error:
+        load_masked_folder(images, masks)
+    sentence(error)
+    write(images / "a.png", grey())
+    with pytest.raises(CourseError, match="masks, is not there") as error:
+        load_masked_folder(images, masks)
+    sentence(error)
+    masks.mkdir()
+    with pytest.raises(CourseError, match="There are no masks in") as error:
+        load_masked_folder(images, masks)
+    sentence(error)
+
+
+def test_only_masks_in_the_one_folder(folders):
+    write(folders[0] / "a_mask.png", half_mask())
+    with pytest.raises(CourseError, match="There are no pictures in"):
+        load_masked_folder(folders[0], folders[0])
+
+
+def test_a_mask_of_another_size(folders):
+    write(folders[0] / "a.png", grey(20, 30))
+    write(folders[1] / "a_mask.png", half_mask(10, 15))
+    with pytest.raises(CourseError, match=r"a.png is 30×20 .* a_mask.png is 15×10") as error:
+        load_masked_folder(*folders)
+    sentence(error)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif", "bmp", "webp"])
+def test_a_truncated_picture_is_named_wherever_it_ends(folders, ending):
+    random = np.random.default_rng(0)
+    path = write(folders[0] / f"a.{ending}", random.integers(0, 256, (40, 50, 3), np.uint8))
+    write(folders[1] / "a.png", half_mask(40, 50))
+    whole = path.read_bytes()
+    for length in (0, 1, 7, 20, 40, len(whole) // 3, len(whole) // 2):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CourseError, match=f"a.{ending} is broken or no picture") as error:
+            load_masked_folder(*folders)
+        sentence(error)
+
+
+def test_a_png_with_a_flipped_byte(folders):
+    path = write(folders[0] / "a.png", np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8))
+    write(folders[1] / "a.png", half_mask(40, 50))
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    path.write_bytes(damaged)
+    with pytest.raises(CourseError, match="is broken or no picture") as error:
+        load_masked_folder(*folders)
+    sentence(error)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_sixteen_bits_are_refused_with_the_way_out(folders, ending, which):
+    write(folders[0] / "a.png", grey())
+    write(folders[1] / "a.png", half_mask())
+    (folders[which] / "a.png").unlink()
+    write(folders[which] / f"a.{ending}", np.full((20, 30), 4000, np.uint16))
+    with pytest.raises(CourseError, match=r"16 bits or more .*-depth 8") as error:
+        load_masked_folder(*folders)
+    sentence(error)
+
+
+# --- MaskedPictures ------------------------------------------------------------------------------------------------
+
+
+def some(groups):
+    n = len(groups)
+    pictures = torch.arange(n).float().view(n, 1, 1, 1).expand(n, 3, 4, 4)
+    return MaskedPictures(pictures, torch.zeros(n, 1, 4, 4), torch.tensor(groups), [str(i) for i in range(n)], "test")
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=2, max_size=40).filter(lambda groups: len(set(groups)) > 1),
+    st.floats(0.01, 0.99),
+    st.integers(0, 1000),
+)
+def test_a_split_keeps_groups_whole_and_no_side_empty(groups, part, seed):
+    data = some(groups)
+    train, held_out = data.split(part, seed)
+    assert len(train) and len(held_out)
+    assert sorted([*train.names, *held_out.names], key=int) == data.names
+    assert not set(train.groups.tolist()) & set(held_out.groups.tolist())
+    again = data.split(part, seed)
+    assert (again[0].names, again[1].names) == (train.names, held_out.names)
+    assert train.pictures[:, 0, 0, 0].tolist() == [float(name) for name in train.names]
+
+
+def test_a_split_meets_the_fraction_and_depends_on_the_seed():
+    data = some(list(range(100)))
+    assert len(data.split(0.2)[1]) == 20 and len(data.split(0.35)[1]) == 35
+    assert data.split(0.2, seed=0)[1].names != data.split(0.2, seed=1)[1].names
+
+
+def test_what_cannot_be_split_says_why():
+    with pytest.raises(CourseError, match="cannot be split") as error:
+        some([3, 3, 3]).split()
+    sentence(error)
+    for part in (0, 1, -1, 2):
+        with pytest.raises(CourseError, match="fraction") as error:
+            some([1, 2]).split(part)
+        sentence(error)
+
+
+def test_take_and_first():
+    data = some([0, 1, 2, 3])
+    assert data.take([2, 0]).names == ["2", "0"] and data.take(torch.tensor([3])).groups.tolist() == [3]
+    assert len(data.first(2)) == 2 and len(data.first(99)) == 4 and data.first(1).source == "test"
+    with pytest.raises(ValueError, match="equally many"):
+        MaskedPictures(data.pictures, data.masks, data.groups, ["one"], "test")
