@@ -1,15 +1,17 @@
-# Two commands: `make lab` to learn, `make test` to check. Everything lands in this folder; nothing outside it is touched.
+# Two commands: `make lab` to learn, `make test` to check. Everything is installed in this folder, nothing outside it.
 
 # The Python to build on: the first of these that is 3.11, 3.12 or 3.13, unless `make PYTHON=...` names one.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 COURSE := .venv/bin/python -m stablediff_edu
+# As an address, so that it also stands in the link that JupyterLab prints where it can open no browser.
+FIRST := --LabApp.default_url=/lab/tree/01_convolution_kernels.ipynb
 # More flags for JupyterLab, for instance: make lab LAB_FLAGS="--no-browser --port 8899"
 LAB_FLAGS ?=
 # JupyterLab refuses to run as root (in a container, mostly) unless it is told that this is meant.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help lab run notebooks test data setup setup-test lint format units notebooks-offline lock
+.PHONY: help lab run notebooks test data doctor setup setup-test lint format units notebooks-offline lock
 
 help:
 	@echo "make lab        set up, and open JupyterLab at notebook 01"
@@ -24,7 +26,7 @@ help:
 	@echo "PYTHON=python3.12 chooses the Python; STABLEDIFF_BUDGET=full runs the notebooks at the video's sizes."
 
 lab: setup
-	.venv/bin/python -m jupyterlab notebooks/01_convolution_kernels.ipynb $(AS_ROOT) $(LAB_FLAGS)
+	.venv/bin/python -m jupyterlab --ServerApp.root_dir=notebooks $(FIRST) $(AS_ROOT) $(LAB_FLAGS)
 
 run: setup
 	@$(COURSE) run --out build

@@ -36,7 +36,5 @@ def main(words: list[str] | None = None) -> int:
         return 130
 
 
-
-
 if __name__ == "__main__":
     sys.exit(main())

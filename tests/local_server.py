@@ -14,7 +14,7 @@ class Answer:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     cut_at: int | None = None  # bytes of the whole file after which the connection is closed
-    heals: bool = False  # the cut happens once
+    cuts: int = 1_000_000  # how often that happens
     ranges: bool = False  # honour Range and If-Range
     states_length: bool = True
 
@@ -53,14 +53,14 @@ class LocalServer:
             handler.send_header(name, value)
         if status == 206:
             handler.send_header("Content-Range", f"bytes {start}-{len(answer.body) - 1}/{len(answer.body)}")
-        body = b"" if status == 416 else answer.body[start : answer.cut_at]
+        cut_at = answer.cut_at if answer.cuts > 0 else None
+        answer.cuts -= 1
+        body = b"" if status == 416 else answer.body[start:cut_at]
         if answer.states_length:
             handler.send_header("Content-Length", str(max(0, len(answer.body) - start)))
         handler.end_headers()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             handler.wfile.write(body)
-        if answer.heals:
-            answer.cut_at = None
         handler.close_connection = True
 
     def __enter__(self) -> "LocalServer":

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from storyboard import CLAIMS
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
-MACHINE_PATH = re.compile(r"(?<![\w.])(?:/(?:home|root|tmp|work|mnt|Users|private)/[\w.-]+|[A-Z]:\\\\?Users)")
+PROJECT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = PROJECT / "notebooks"
+MACHINE_PATH = re.compile(
+    rf"(?<![\w.])(?:{re.escape(str(PROJECT))}|/(?:home|root|tmp|mnt|Users)/[\w.-]+|[A-Z]:\\+Users)"
+)
 
 
 class Stored:

@@ -48,9 +48,7 @@ class Facts:
     budget: str = ""
     cores: int = 1
     gigabytes: float | None = None
-    data: dict[str, str] = field(
-        default_factory=dict
-    )  # a real data set -> the folder it lies in, "" if it is not there
+    data: dict[str, str] = field(default_factory=dict)  # a real data set -> what there is of it, "" if nothing
 
 
 def examine(facts: Facts) -> list[Row]:
@@ -64,7 +62,7 @@ def examine(facts: Facts) -> list[Row]:
         Row("cores", str(facts.cores)),
         _memory(facts),
         _setting(facts, "budget", facts.budget, "export STABLEDIFF_BUDGET=quick"),
-        *(_data(name, place) for name, place in facts.data.items()),
+        *(_data(name, found) for name, found in facts.data.items()),
         _widgets(facts),
     ]
 
@@ -144,9 +142,9 @@ def _memory(facts: Facts) -> Row:
     return Row("memory", f"{facts.gigabytes:.1f} GB")
 
 
-def _data(name: str, place: str) -> Row:
-    if place:
-        return Row(f"data: {name}", place)
+def _data(name: str, found: str) -> Row:
+    if found:
+        return Row(f"data: {name}", found)
     mend = f"python -m stablediff_edu fetch {name}"
     return Row(f"data: {name}", f"not fetched, {DATA_SETS[name]} are used instead", FAIR, mend)
 
@@ -163,13 +161,13 @@ def _widgets(facts: Facts) -> Row:
 def gather() -> Facts:
     """Look at this machine; nothing that is missing or broken on it stops this."""
     facts = Facts(sys.version_info[:3], _versions(), cores=_cores(), gigabytes=_gigabytes())
-    facts.data = {name: _folder(name) for name in DATA_SETS}
     torch = _try(facts, "torch", lambda: importlib.import_module("torch"))
     device = torch and _try(facts, "packages", lambda: importlib.import_module("stablediff_edu.device"))
     if device:
         _try(facts, "torchvision", lambda: importlib.import_module("stablediff_edu.vision").import_torchvision())
         facts.device = _try(facts, "device", lambda: _describe(torch, device.pick_device())) or ""
         facts.budget = _try(facts, "budget", device.budget) or ""
+        facts.data = {"fish": _try(facts, "data: fish", _count_fish) or ""}
     return facts
 
 
@@ -199,10 +197,11 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _folder(name: str) -> str:
-    """Return the folder of a real data set, or nothing if it is not there or empty."""
-    folder = data_folder(name)
-    return str(folder) if folder.is_dir() and any(folder.iterdir()) else ""
+def _count_fish() -> str:
+    from stablediff_edu.datasets.fish import count_photographs  # it imports torch
+
+    count = count_photographs()
+    return f"{count} photographs in {data_folder('fish')}" if count else ""
 
 
 def _cores() -> int:

@@ -49,10 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
 def fetch_fish(force: bool) -> str:
     """Fetch the fish photographs from Kaggle; they replace the old ones only when all of them are unpacked."""
     folder = data_folder("fish")
-    if not force and (there := fish.count_photographs(folder)):
+    if not force:
         if is_complete(folder):
-            return f"complete, {there:,} photographs in {folder}"
-        if not (folder / RECORD).exists():
+            return f"complete, {fish.count_photographs(folder):,} photographs in {folder}"
+        if not (folder / RECORD).exists() and (there := fish.count_photographs(folder)):
             return f"{there:,} photographs in {folder}, not put there by this command (--force replaces them)"
     archive = folder.with_name("fish.zip")
     if force or not archive.is_file():

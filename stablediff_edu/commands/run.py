@@ -164,7 +164,7 @@ def run_notebooks(paths: list[Path], out: Path | None = None, timeout: int = SEC
 
 
 def find(names: list[str]) -> list[Path]:
-    """Return the notebooks that are meant: by number (``02``), the beginning of a name, or a file; no name means all."""
+    """Return the notebooks that are meant: a number (``02``), the beginning of a name, or a file; no name means all."""
     folder = project_root() / "notebooks"
     course = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not course and not names:

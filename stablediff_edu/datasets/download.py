@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 5  # a connection that is cut is taken up again where it stopped
 PAUSE = 2.0  # seconds between two attempts
 TIMEOUT = 60.0  # seconds without a single byte
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18  # what a cut can lose
 
 # open_at(offset, tag) asks for the file from byte ``offset`` on, provided that it still carries ``tag``.
 OpenAt = Callable[[int, str], "requests.Response"]
@@ -107,6 +107,8 @@ def save(
                 if attempt == 1 and not isinstance(error, _CutError):  # it never began: no network, or a wrong address
                     raise refusal(error) from error
                 if attempt == ATTEMPTS:
+                    if not tag_file.exists():  # what came so far could never be resumed
+                        _remove(part)
                     raise CourseError(
                         f"The connection was cut {ATTEMPTS} times before {path.name} was complete; "
                         "run the same command again to go on."
@@ -145,12 +147,12 @@ def _transfer(open_at: OpenAt, part: Path, tag_file: Path, progress: bool) -> in
         _check_space(part, 0 if total is None else total - done)
         tag = _tag(response)
         try:
-            if tag:
-                tag_file.write_text(tag)
             with (
                 open(part, "ab" if done else "wb") as file,
                 tqdm(total=total, initial=done, unit="B", unit_scale=True, disable=not progress) as bar,
             ):
+                if tag:  # only now: a new tag must never stand beside an old part
+                    tag_file.write_text(tag)
                 for chunk in response.iter_content(_CHUNK):
                     file.write(chunk)
                     bar.update(len(chunk))

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from stablediff_edu.datasets import fish_market as market
-from stablediff_edu.datasets.fish_species import SPECIES, Species, paint_fish
+from stablediff_edu.datasets.fish_painting import paint_fish
+from stablediff_edu.datasets.fish_species import SPECIES, Species
 
 
 @dataclass
@@ -53,7 +54,9 @@ def draw_fish(
     random = np.random.default_rng([seed, fish])
     aspect = random.uniform(1.0, 1.4)
     steps = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
-    frame_x, frame_y = np.meshgrid(steps * np.float32(aspect), steps)  # the frame: y from -1 to 1, x from -aspect to aspect
+    frame_x, frame_y = np.meshgrid(
+        steps * np.float32(aspect), steps
+    )  # the frame: y from -1 to 1, x from -aspect to aspect
     turned = random.uniform(-np.pi, np.pi) if fish == 1 and random.random() < 0.5 else 0.0
     x = frame_x * np.cos(turned) + frame_y * np.sin(turned)
     y = -frame_x * np.sin(turned) + frame_y * np.cos(turned)
@@ -133,9 +136,7 @@ def _lay_down(
     return colour * (1 - cover) + np.clip(painted.colour * exposure, 0, 1) * cover, painted.coverage
 
 
-def _with_truth(
-    colour: np.ndarray, coverages: list[np.ndarray], kinds: list[str], outside: np.ndarray
-) -> DrawnFish:
+def _with_truth(colour: np.ndarray, coverages: list[np.ndarray], kinds: list[str], outside: np.ndarray) -> DrawnFish:
     """Turn coverages into masks of visible pixels (a later fish hides an earlier one) and boxes around them."""
     masks, hidden = [], outside
     for coverage in reversed(coverages):
@@ -144,8 +145,7 @@ def _with_truth(
     masks.reverse()
     boxes = []
     for mask in masks:
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        empty = not len(rows)
-        boxes.append((0, 0, 0, 0) if empty else (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))  # fmt: skip
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)).tolist() or [0, -1] for axis in (1, 0))
+        boxes.append((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))  # all 0 where nothing is visible
     picture = np.ascontiguousarray(colour.transpose(2, 0, 1)) * 2 - 1  # (H, W, 3) -> (3, H, W)
     return DrawnFish(torch.from_numpy(picture), torch.from_numpy(np.stack(masks)), kinds, boxes)

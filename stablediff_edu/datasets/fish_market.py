@@ -34,7 +34,9 @@ def paint_ground(kind: str, x: Grid, y: Grid, random: np.random.Generator) -> np
     """
     size = x.shape[0]
     _, mean, spread = GROUNDS[kind]
-    base = np.clip(np.float32(mean) * random.uniform(0.55, 1.3) + random.normal(0, spread, 3).astype(np.float32), 0.02, 0.95)
+    base = np.clip(
+        np.float32(mean) * random.uniform(0.55, 1.3) + random.normal(0, spread, 3).astype(np.float32), 0.02, 0.95
+    )
     texture = 0.10 * value_noise(random, size, 4) + 0.05 * value_noise(random, size, size // 4)
     if kind == "ice":
         lumps = value_noise(random, size, 10) + 0.6 * value_noise(random, size, 24)
@@ -58,9 +60,7 @@ def _wet_patches(colour: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return colour * (1 + random.uniform(-0.35, 0.25) * patch)
 
 
-def _second_board(
-    colour: np.ndarray, x: Grid, y: Grid, base: np.ndarray, random: np.random.Generator
-) -> np.ndarray:
+def _second_board(colour: np.ndarray, x: Grid, y: Grid, base: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Lay one or two half-planes over the picture: the board's rim, another board, the table, the dark floor."""
     for _ in range(random.integers(1, 3)):
         angle = random.choice([0.0, 0.5, 1.0, 1.5]) * np.pi + random.normal(0, 0.12)
@@ -108,7 +108,7 @@ def glare(x: Grid, y: Grid, random: np.random.Generator) -> Grid:
     """Return the lamp's mirror image on a wet, scratched board: a bright spot broken into specks, in [0, 1]."""
     size = x.shape[0]
     total = np.zeros_like(x)
-    for _ in range(random.integers(0, 3)):
+    for _ in range(random.integers(0, 4)):
         centre_x, centre_y = random.uniform(-1.0, 1.0, 2)
         wide, high = random.uniform(0.15, 0.6, 2)
         spot = np.exp(-(((x - centre_x) / wide) ** 2) - ((y - centre_y) / high) ** 2)

@@ -265,7 +265,8 @@ def _open(path: Path) -> Image.Image:
 
 
 def _as_foreground(mask: Image.Image) -> Image.Image:
-    grey = np.asarray(mask.convert("RGB")).max(axis=2)  # (H, W, 3) -> (H, W); colours tell classes apart
+    # (H, W, 3) -> (H, W) by the brightest channel, not by lightness: no dark colour may count as black
+    grey = np.asarray(mask) if mask.mode == "L" else np.asarray(mask.convert("RGB")).max(axis=2)
     values = np.unique(grey)
     threshold = 0  # labels: everything but 0 is the thing
     if len(values) == 2:

@@ -100,7 +100,7 @@ def _unpack_into(archive: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with opened.open(member) as source, open(target, "xb") as copy:
                     shutil.copyfileobj(source, copy, 1 << 20)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, FileExistsError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, FileExistsError, RuntimeError) as error:
         raise BadArchiveError(f"{archive.name} is broken ({error}); delete it and fetch it again.") from error
     files = {str(path): member.file_size for member, path in zip(members, paths, strict=True)}
     (folder / RECORD).write_text(json.dumps({"archive": archive.name, "files": files}))

@@ -17,11 +17,13 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from PIL import Image
 
 STYLE = Path(__file__).with_name("style.mplstyle")
 matplotlib.style.use(STYLE)
 
 PAGE_WIDTH = 9.8  # inches at 100 dots an inch: what fits a notebook's output column in a page 1100 pixels wide
+LARGE = 150_000  # bytes of a PNG
 SIGNED_MAP = "PuOr_r"  # zero is white, negative purple, positive orange
 MAGNITUDE_MAP = "cividis"
 MASK_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442")
@@ -47,14 +49,27 @@ def show(figure: Figure, caption: str) -> None:
     caption = " ".join(caption.split())
     if not caption:
         raise ValueError("a figure needs a caption: say in a sentence what is to be seen")
-    data = io.BytesIO()
-    figure.savefig(data, format="png", bbox_inches="tight", pad_inches=0.08)
-    png = base64.b64encode(data.getvalue()).decode("ascii")
+    png = base64.b64encode(_png(figure)).decode("ascii")
     display({"image/png": png, "text/plain": caption}, metadata={"image/png": {"alt": caption}}, raw=True)
     # JupyterLab does not show the alternative text: the caption is printed as well
     line = f'<p style="margin: 0 0 12px 6px; max-width: 58em; line-height: 1.4"><em>{html.escape(caption)}</em></p>'
     display({"text/html": line, "text/plain": caption}, raw=True)
     _close(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    """Return the figure as a PNG; a large one, with photographs, in 256 colours, so that notebooks stay small."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", bbox_inches="tight", pad_inches=0.08)
+    if data.tell() > LARGE:
+        picture = Image.open(data).convert("RGB")
+        chosen = picture.quantize(256, method=Image.Quantize.FASTOCTREE)  # keeps rare colours, such as a colour bar's
+        colours = np.array(chosen.getpalette(), dtype=np.uint8).reshape(-1, 3)
+        colours[colours.sum(axis=1, dtype=int).argmax()] = 255  # the paper stays white
+        chosen.putpalette(colours.tobytes())
+        data = io.BytesIO()
+        picture.quantize(palette=chosen, dither=Image.Dither.FLOYDSTEINBERG).save(data, format="png", optimize=True)
+    return data.getvalue()
 
 
 def _close(figure: Figure) -> None:
@@ -124,6 +139,7 @@ def picture_row(
     width: float = PAGE_WIDTH,
     largest: float = 3.2,
     labels: str | Sequence[str] = "",
+    limit: float | None = None,
 ) -> Figure:
     """Return a figure of pictures beside each other, in as many rows as they need.
 
@@ -137,6 +153,7 @@ def picture_row(
         width: of the figure in inches of 100 pixels.
         largest: the largest width of one picture, in the same inches.
         labels: what the colour bars measure, one text or one for each picture.
+        limit: the value with the fullest colour in all maps, to compare them; each has its own by default.
     """
     count = len(pictures)
     if count == 0:
@@ -148,7 +165,8 @@ def picture_row(
     planes = [_plane(picture) for picture in pictures]
     side = min(width / columns, largest)
     tall = max(plane.shape[0] / plane.shape[1] for plane in planes)
-    bar = 0.6 if any(word in ("signed", "magnitude") for word in scales) else 0.0
+    # below a picture: the colour bar as an inset of its height, the bar's numbers, the bar's label
+    bar = 0.15 * side * tall + 0.3 + (0.2 if any(texts) else 0) if {"signed", "magnitude"} & set(scales) else 0.0
     lines = max((title.count("\n") + 1 for title in titles), default=1) if titles else 0
     figure, axes = new_figure(
         columns, rows, width=side * columns, height=rows * (side * tall + bar + 0.22 * lines), squeeze=False
@@ -157,11 +175,12 @@ def picture_row(
         if index >= count:
             axis.set_visible(False)
             continue
+        axis.set_anchor("N")  # what is left over in height belongs below, to the colour bar
         title = titles[index] if titles else ""
         if scales[index] == "signed":
-            draw_signed(axis, pictures[index], title=title, label=texts[index])
+            draw_signed(axis, pictures[index], limit=limit, title=title, label=texts[index])
         elif scales[index] == "magnitude":
-            draw_magnitude(axis, pictures[index], title=title, label=texts[index])
+            draw_magnitude(axis, pictures[index], limit=limit, title=title, label=texts[index])
         else:
             draw_picture(axis, pictures[index], title=title, scale=scales[index])
         if masks is not None and masks[index] is not None:
@@ -171,7 +190,7 @@ def picture_row(
 
 def draw_picture(axis: Axes, picture: Picture, *, title: str = "", scale: str = "picture") -> AxesImage:
     """Draw a colour or grey picture on an axis, without ticks; ``scale`` as in :func:`to_image`."""
-    _frame(axis, title)
+    frame(axis, title)
     return axis.imshow(to_image(picture, scale), cmap="gray", vmin=0, vmax=1)
 
 
@@ -188,7 +207,7 @@ def draw_signed(
     plane = _single(values)
     if limit is None:
         limit = float(np.percentile(np.abs(plane), 99.5)) or 1.0
-    _frame(axis, title)
+    frame(axis, title)
     image = axis.imshow(plane, cmap=SIGNED_MAP, vmin=-limit, vmax=limit)
     if bar:
         _bar(axis, image, label, ticks=[-limit, 0, limit])
@@ -201,11 +220,21 @@ def draw_magnitude(
     """Draw values from zero upwards, from dark blue to yellow; arguments as for :func:`draw_signed`."""
     plane = _single(values)
     limit = limit or float(plane.max()) or 1.0
-    _frame(axis, title)
+    frame(axis, title)
     image = axis.imshow(plane, cmap=MAGNITUDE_MAP, vmin=0, vmax=limit)
     if bar:
         _bar(axis, image, label, ticks=[0, limit / 2, limit])
     return image
+
+
+def draw_numbers(axis: Axes, values: Picture, *, size: float = 13) -> None:
+    """Write each value, (1, H, W) or (H, W), into its square of a picture or map that is already drawn on the axis."""
+    plane, image = _single(values), axis.images[-1]
+    for (row, column), value in np.ndenumerate(plane):
+        red, green, blue, _ = image.cmap(image.norm(value))
+        dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
+        text = f"{value:g}".replace("-", "−")
+        axis.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if dark else "black")
 
 
 def draw_mask(axis: Axes, mask: Picture, *, kind: int = 0, label: str = "") -> None:
@@ -239,7 +268,8 @@ def _single(values: Picture) -> np.ndarray:
     return plane
 
 
-def _frame(axis: Axes, title: str) -> None:
+def frame(axis: Axes, title: str) -> None:
+    """Prepare an axis for a picture: its title, a thin frame, no ticks."""
     axis.set_title(title)
     axis.set_xticks([])
     axis.set_yticks([])

@@ -87,9 +87,9 @@ KERNEL_NUMBERS: dict[str, dict[int, tuple[list[list[int]], int]]] = {
         3: ([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], 1),
         5: ((512 * _CENTRE_5 - _GAUSSIAN_5).tolist(), 256),
     },
-    "emboss": {  # light from the top left
-        3: ([[2, 1, 0], [1, 1, -1], [0, -1, -2]], 1),
-        5: ([[2, 1, 1, 0, 0], [1, 2, 1, 0, 0], [1, 1, 1, -1, -1], [0, 0, -1, -2, -1], [0, 0, -1, -1, -2]], 1),
+    "emboss": {  # the picture plus what its top left has more than its bottom right: light from the top left
+        3: ([[1, 1, 0], [1, 1, -1], [0, -1, -1]], 1),
+        5: ([[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, -1, 0], [0, 0, 0, 0, -1]], 1),
     },
 }
 # name -> size -> (k, k) float32, ready to use: KERNELS["box blur"][5]

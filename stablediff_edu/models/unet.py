@@ -94,7 +94,7 @@ class UNet(nn.Module):
 
         def recorder(name: str):
             def record(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-                maps[name] = output.detach()
+                maps[name] = output
 
             return record
 

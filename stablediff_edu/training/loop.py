@@ -119,7 +119,8 @@ def train(
             value = loss(model, next(batches))
             if not torch.isfinite(value):
                 raise CourseError(
-                    f"The loss is {value.item()} at step {training.steps}; use a lower learning rate than {learning_rate:g}."
+                    f"The loss is {value.item()} at step {training.steps}; "
+                    f"use a lower learning rate than {learning_rate:g}."
                 )
             optimizer.zero_grad(set_to_none=True)
             value.backward()

@@ -117,7 +117,9 @@ def _open(path: Path, tensors: bool) -> tuple[dict[str, torch.Tensor], dict[str,
 
     if not path.exists():
         shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
-        raise CourseError(f"There are no weights at {path.name}; give a .safetensors file or a shipped name ({shipped}).")
+        raise CourseError(
+            f"There are no weights at {path.name}; give a .safetensors file or a shipped name ({shipped})."
+        )
     try:
         with safe_open(path, framework="pt") as file:
             loaded = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}  # noqa: SIM118

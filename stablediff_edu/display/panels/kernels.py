@@ -22,9 +22,7 @@ SIGNED, CLIPPED = "signed: orange +, purple −", "as a picture, clipped to −1
 _ORANGE = [[255, 140, 0]]
 _SIGNED_COLOURS = (matplotlib.colormaps[SIGNED_MAP](np.linspace(0, 1, 255))[:, :3] * 255).astype(int).tolist()
 _GREYS = [[level, level, level] for level in range(255)]
-# The labels of the number boxes are for screen readers: their place in the grid shows what they are.
 _STYLE = """<style>
-.sd-kernel .widget-label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .sd-kernel input { text-align: center; }
 .sd-sum table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 0; }
 .sd-sum td { width: 46px; height: 26px; padding: 0; text-align: center; border: 1px solid #bbb; font-size: 12px; }
@@ -83,10 +81,8 @@ class _KernelEditor:
         self.boxes = {
             k: [self.controls[f"{k}×{k} row {i + 1} column {j + 1}"] for i in range(k) for j in range(k)] for k in SIZES
         }
-        self.images = {
-            "before": widgets.Image(format="png", tooltip="the picture before the kernel"),
-            "after": widgets.Image(format="png", tooltip="the picture after the kernel"),
-        }
+        square = widgets.Layout(width=f"{size}px", height=f"{size}px", flex="0 0 auto")
+        self.images = {name: widgets.Image(format="png", layout=square) for name in ("before", "after")}
         self.sum = widgets.HTML()
         self.grid = widgets.GridBox()
         self.panel = self._lay_out()
@@ -108,10 +104,10 @@ class _KernelEditor:
             "display": widgets.Dropdown(options=[SIGNED, CLIPPED], description="show", **wide),
             "divisor": widgets.FloatText(
                 1.0,
-                description="sum ÷",
+                description="divide by",
                 step=1,
-                layout=widgets.Layout(width="130px"),
-                style={"description_width": "46px"},
+                layout=widgets.Layout(width="150px"),
+                style={"description_width": "62px"},
             ),
             "sum to one": widgets.Button(
                 description="make the numbers add up to 1",
@@ -125,14 +121,14 @@ class _KernelEditor:
                 layout=widgets.Layout(width="300px"), style={"description_width": "62px"},
             )  # fmt: skip
             controls[f"{name} number"] = widgets.BoundedIntText(
-                start, 0, last, description=f"{name} number", layout=widgets.Layout(width="70px")
+                start, 0, last, tooltip=f"{name} number", layout=widgets.Layout(width="70px")
             )
             widgets.link((controls[name], "value"), (controls[f"{name} number"], "value"))
         for k in SIZES:
             for i in range(k):
                 for j in range(k):
                     controls[f"{k}×{k} row {i + 1} column {j + 1}"] = widgets.FloatText(
-                        0.0, step=1, continuous_update=True, description=f"kernel row {i + 1} column {j + 1}",
+                        0.0, step=1, continuous_update=True, tooltip=f"kernel row {i + 1} column {j + 1}",
                         layout=widgets.Layout(width="62px", margin="1px"),
                     )  # fmt: skip
         return controls
@@ -141,8 +137,7 @@ class _KernelEditor:
         controls = self.controls
         for name in ("preset", "size"):
             controls[name].observe(lambda change: self._choose_preset(), "value")
-        controls["picture"].observe(lambda change: self._draw(), "value")
-        for name in ("display", "divisor", "row", "column"):
+        for name in ("picture", "display", "divisor", "row", "column"):
             controls[name].observe(lambda change: self._draw(), "value")
         controls["sum to one"].on_click(lambda button: self._sum_to_one())
         for boxes in self.boxes.values():

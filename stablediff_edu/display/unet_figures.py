@@ -1,0 +1,140 @@
+"""The figures of chapter 2: fields of view, channels and what they show, scores, and the last layer as a sum."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from stablediff_edu.datasets.folder import MaskedPictures
+from stablediff_edu.display.figures import (
+    draw_magnitude,
+    draw_mask,
+    draw_picture,
+    draw_signed,
+    frame,
+    new_figure,
+)
+from stablediff_edu.display.live import raw_colours
+
+
+def masked_pairs(data: MaskedPictures, count: int = 6) -> Figure:
+    """Draw pictures in one row and their masks below."""
+    figure, axes = new_figure(count, 2, height=3.7)
+    for column in range(count):
+        draw_picture(axes[0, column], data.pictures[column], title=data.names[column])
+        draw_picture(axes[1, column], data.masks[column], scale="unit")
+    for axis in axes[0]:
+        axis.title.set_fontsize(9)
+    return figure
+
+
+def compare(columns: Mapping[str, torch.Tensor], pictures: torch.Tensor, masks: torch.Tensor | None = None) -> Figure:
+    """Draw pictures in the first row; below, a row for each of `columns`: raw outputs (N, 1, S, S) in pseudo-colour.
+
+    With `masks`, the true outline lies over every output.
+    """
+    count = len(pictures)
+    figure, axes = new_figure(count, 1 + len(columns), height=1.62 * (1 + len(columns)))
+    for number in range(count):
+        draw_picture(axes[0, number], pictures[number])
+        for row, raw in enumerate(columns.values(), 1):
+            frame(axes[row, number], "")
+            axes[row, number].imshow(raw_colours(raw[number]))
+            if masks is not None:
+                draw_mask(axes[row, number], masks[number])
+    for row, name in enumerate(["picture", *columns]):
+        axes[row, 0].set_ylabel(name, fontsize=10)
+    return figure
+
+
+def raw_and_clamped(raw: torch.Tensor, mask: torch.Tensor, picture: torch.Tensor) -> Figure:
+    """Draw a picture, the raw output with its scale, the output clamped to 0 … 1, and the true mask."""
+    figure, axes = new_figure(4, height=3.0)
+    draw_picture(axes[0], picture, title="picture")
+    frame(axes[1], "raw output")
+    image = axes[1].imshow(raw[0], cmap="cividis", vmin=min(-0.3, float(raw.min())), vmax=max(1.3, float(raw.max())))
+    bar = figure.colorbar(image, cax=axes[1].inset_axes([0.08, -0.1, 0.84, 0.05]), orientation="horizontal")
+    bar.set_ticks([0, 1])
+    draw_picture(axes[2], raw.clamp(0, 1), title="clamped to 0 … 1", scale="unit")
+    draw_picture(axes[3], mask, title="true mask", scale="unit")
+    return figure
+
+
+def fields_on_picture(picture: torch.Tensor, fields: Mapping[str, int]) -> Figure:
+    """Draw, for each stage, how much of a picture (3, S, S) one output pixel in its middle can see."""
+    figure, axes = new_figure(len(fields), height=2.6)
+    size = picture.shape[-1]
+    for axis, (name, field) in zip(axes, fields.items(), strict=True):
+        draw_picture(axis, picture * 0.35 - 0.5, title=f"{name}\n{field} × {field}")
+        first = (size - field) / 2
+        last = first + field
+        seen = axis.imshow(((picture + 1) / 2).permute(1, 2, 0))  # (3, S, S) -> (S, S, 3)
+        window = Rectangle((first - 0.5, first - 0.5), field, field, fill=False, edgecolor="#E69F00", linewidth=2)
+        axis.add_patch(window)
+        seen.set_clip_path(Rectangle((first, first), last - first, last - first, transform=axis.transData))
+        axis.set_xlim(-0.5, size - 0.5)
+        axis.set_ylim(size - 0.5, -0.5)
+    return figure
+
+
+def channels_and_regions(
+    picture: torch.Tensor, regions: Mapping[str, torch.Tensor], maps: Mapping[str, tuple[int, float, torch.Tensor]]
+) -> Figure:
+    """Draw regions in one row and below the channel that follows each best: name -> (channel, correlation, map)."""
+    figure, axes = new_figure(1 + len(regions), 2, height=4.4)
+    draw_picture(axes[0, 0], picture, title="the picture")
+    axes[1, 0].set_visible(False)
+    for column, (name, region) in enumerate(regions.items(), 1):
+        draw_picture(axes[0, column], region, title=name, scale="unit")
+        channel, correlation, values = maps[name]
+        title = f"channel {channel}\ncorrelation {correlation:+.2f}".replace("-", "−")
+        draw_magnitude(axes[1, column], values - values.min(), title=title, bar=False)
+    return figure
+
+
+def score_curve(scores: Mapping[int, float], live: tuple[int, float] | None = None) -> Figure:
+    """Draw the score (IoU on held-out pictures) against the number of training pictures, on a logarithmic axis."""
+    figure, axis = new_figure(width=6.4, height=3.4)
+    axis.plot(list(scores), list(scores.values()), "o-", color="#0072B2", label="shipped numbers")
+    for count, score in scores.items():
+        axis.annotate(f"{score:.2f}", (count, score), xytext=(0, -16), textcoords="offset points", ha="center")
+    if live:
+        axis.plot(*live, "*", color="#D55E00", markersize=15, label=f"this notebook's run: {live[1]:.2f}")
+    axis.set_xscale("log")
+    axis.set_xticks(list(scores), [str(count) for count in scores])
+    axis.minorticks_off()
+    axis.set_ylim(0, 1)
+    axis.set_xlabel("training pictures")
+    axis.set_ylabel("IoU on held-out pictures")
+    axis.legend(loc="lower right")
+    return figure
+
+
+def weighted_sum(maps: torch.Tensor, weights: torch.Tensor, total: torch.Tensor, most: int = 5) -> Figure:
+    """Draw the last layer as a sum: the maps (C, S, S) with the largest weights (C,), then what all add up to."""
+    chosen = weights.abs().argsort(descending=True)[:most]
+    figure, axes = new_figure(most + 1, height=2.5)
+    for axis, channel in zip(axes, chosen.tolist(), strict=False):
+        weight = f"{weights[channel]:+.2f}".replace("-", "−")
+        draw_signed(axis, weights[channel] * maps[channel], title=f"{weight} × channel {channel}", bar=False)
+    draw_magnitude(axes[-1], total.clamp(0, 1), title=f"sum of all {len(weights)}", bar=False, limit=1.0)
+    return figure
+
+
+def bars(groups: Mapping[str, Mapping[str, float]], label: str) -> Figure:
+    """Draw a few named numbers as bars, group by group, each with its value."""
+    figure, axis = new_figure(width=6.4, height=3.0)
+    names = list(next(iter(groups.values())))
+    width = 0.8 / len(names)
+    hatches: Sequence[str] = ("", "///", "...")
+    for index, name in enumerate(names):
+        places = [position + (index - (len(names) - 1) / 2) * width for position in range(len(groups))]
+        heights = [values[name] for values in groups.values()]
+        drawn = axis.bar(places, heights, width * 0.92, label=name, hatch=hatches[index % 3], edgecolor="white")
+        axis.bar_label(drawn, [f"{height:.2f}" for height in heights], padding=2)
+    axis.set_xticks(range(len(groups)), list(groups))
+    axis.set_ylabel(label)
+    axis.set_ylim(0, 1.1)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(names))
+    return figure

@@ -1,0 +1,37 @@
+"""Finding out what a network's channels show: correlation with regions of the picture that we know."""
+
+import torch
+import torch.nn.functional as F
+
+
+def fish_regions(pictures: torch.Tensor, masks: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return where things are in pictures of fish: name -> (N, 1, S, S) in {0, 1}.
+
+    The body is the mask. The ground around it is told apart by its brightness: the lighter half of its pixels (light
+    from the lamp, glare, a white board) and the darker half (shadow, black corners).
+    """
+    body = masks > 0.5
+    brightness = pictures.mean(dim=1, keepdim=True)  # (N, 3, S, S) -> (N, 1, S, S)
+    ground = brightness.masked_fill(body, torch.nan).flatten(1)  # (N, S * S)
+    middle = ground.nanmedian(dim=1).values.view(-1, 1, 1, 1)
+    light, dark = ~body & (brightness > middle), ~body & (brightness <= middle)
+    named = {"the body": body, "the background": ~body, "bright ground": light, "dark ground": dark}
+    return {name: region.float() for name, region in named.items()}
+
+
+def channel_correlations(maps: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
+    """Return how well each channel follows a region: Pearson's correlation over all pixels of all pictures.
+
+    Args:
+        maps: (N, C, h, w), one stage's output.
+        region: (N, 1, S, S); it is averaged down to h × w.
+
+    Returns:
+        (C,) numbers in [-1, 1]; a channel that never changes gives 0.
+    """
+    small = F.adaptive_avg_pool2d(region, maps.shape[-2:])  # (N, 1, h, w)
+    channels = maps.transpose(0, 1).flatten(1).double()  # (C, N * h * w)
+    target = small.flatten().double()  # (N * h * w,)
+    channels, target = channels - channels.mean(dim=1, keepdim=True), target - target.mean()
+    length = channels.norm(dim=1) * target.norm()
+    return torch.where(length > 0, channels @ target / length.clamp(min=1e-12), 0.0).float()

@@ -1,0 +1,86 @@
+"""Checkpoints: a card is demanded, half precision is loaded whole, files that lie get one sentence."""
+
+import errno
+import json
+
+import pytest
+import torch
+
+from stablediff_edu.errors import CourseError
+from stablediff_edu.models.unet import UNet
+from stablediff_edu.weights import checkpoints
+
+CARD = dict.fromkeys(checkpoints.CARD_NEEDS, "x")
+SIZES = dict(channels=(4, 8, 12))
+
+
+def test_what_is_saved_is_loaded_again(tmp_path):
+    model = UNet(**SIZES)
+    path = checkpoints.save(tmp_path / "a.safetensors", model, CARD | {"seed": 3})
+    other = UNet(**SIZES)
+    card = checkpoints.load_into(other, path)
+    assert card["seed"] == "3" and json.loads(card["config"])["channels"] == [4, 8, 12]
+    for (name, a), b in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(a.half().float(), b), name
+    exact = checkpoints.save(tmp_path / "b.safetensors", model, CARD, half=False)
+    assert torch.equal(checkpoints.load(exact)[0]["last.weight"], model.last.weight)
+    assert path.stat().st_size < exact.stat().st_size
+
+
+@pytest.mark.parametrize("lost", checkpoints.CARD_NEEDS)
+def test_no_weights_without_their_recipe(tmp_path, lost):
+    with pytest.raises(ValueError, match=lost):
+        checkpoints.save(tmp_path / "a.safetensors", UNet(**SIZES), {k: v for k, v in CARD.items() if k != lost})
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_that_lie_get_one_sentence(tmp_path):
+    good = checkpoints.save(tmp_path / "good.safetensors", UNet(**SIZES), CARD).read_bytes()
+    lies = {
+        "cut": good[: len(good) // 2],
+        "html": b"<!DOCTYPE html><html>404</html>",
+        "empty": b"",
+        "header": good[:100],
+    }
+    for name, content in lies.items():
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(content)
+        with pytest.raises(CourseError, match=r"not a whole safetensors file.*again\.$"):
+            checkpoints.load(path)
+        with pytest.raises(CourseError):
+            checkpoints.read_card(path)
+
+
+def test_a_missing_file_names_what_is_shipped(tmp_path):
+    with pytest.raises(CourseError, match="shipped name"):
+        checkpoints.load(tmp_path / "nothing.safetensors")
+    with pytest.raises(CourseError, match="no weights at whale"):
+        checkpoints.load("whale")
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    path = checkpoints.save(tmp_path / "a.safetensors", UNet(**SIZES), CARD)
+    with pytest.raises(CourseError, match="does not fit this model"):
+        checkpoints.load_into(UNet(channels=(4, 8, 16)), path)
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = checkpoints.save(tmp_path / "a.safetensors", UNet(**SIZES), CARD)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(CourseError, match="No space left on device"):
+        checkpoints.save(path, UNet(**SIZES), CARD)
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
+    def forbidden(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", forbidden)
+    with pytest.raises(CourseError, match="Permission denied"):
+        checkpoints.save(tmp_path / "a.safetensors", UNet(**SIZES), CARD)

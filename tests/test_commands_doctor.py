@@ -1,0 +1,120 @@
+"""``doctor``: what it says of machines that are well, and of each that is not."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stablediff_edu.commands import doctor
+from stablediff_edu.commands.doctor import BAD, Facts, examine, fits, table
+
+WELL = Facts(
+    python=(3, 12, 4),
+    versions={"torch": "2.13.0+cpu", "torchvision": "0.28.0", "numpy": "2.4.6"}
+    | {"ipywidgets": "8.1.9", "jupyterlab": "4.6.6", "ipykernel": "7.4.0"},
+    device="cpu, x86_64",
+    budget="quick",
+    cores=2,
+    gigabytes=16.0,
+    data={"fish": "9000 photographs in data/fish"},
+)
+
+
+def with_versions(**versions: str | None) -> Facts:
+    return replace(WELL, versions=WELL.versions | versions)
+
+
+def wrong(facts: Facts) -> dict[str, str]:
+    """The rows that stop the course, with the line that mends each."""
+    return {row.name: row.mend for row in examine(facts) if row.state == BAD}
+
+
+def test_a_machine_that_is_well():
+    assert wrong(WELL) == {}
+    text = table(examine(WELL))
+    assert "The course can run on this machine." in text
+    for said in (
+        "3.12.4",
+        "2.13.0+cpu",
+        "fits torch",
+        "cpu, x86_64",
+        "16.0 GB",
+        "quick",
+        "data/fish",
+        "ipywidgets 8.1.9",
+    ):
+        assert said in text
+
+
+@pytest.mark.parametrize(
+    ("facts", "row", "mend"),
+    [
+        (replace(WELL, python=(3, 10, 9)), "Python", "make lab PYTHON="),
+        (replace(WELL, python=(3, 14, 0)), "Python", "make lab PYTHON="),
+        (with_versions(torch=None), "torch", "install -c constraints.txt"),
+        (replace(WELL, errors={"torch": "libc10.so is missing"}), "torch", "--force-reinstall --no-deps torch"),
+        (with_versions(torchvision=None), "torchvision", "install -c constraints.txt"),
+        (with_versions(torchvision="0.27.1"), "torchvision", "install -c constraints.txt torch torchvision"),
+        (replace(WELL, errors={"torchvision": "no nms"}), "torchvision", "--force-reinstall --no-deps torchvision"),
+        (with_versions(numpy=None), "packages", "install -c constraints.txt"),
+        (replace(WELL, errors={"packages": "numpy is broken"}), "packages", "--force-reinstall --no-deps numpy"),
+        (replace(WELL, errors={"device": "no cuda here"}), "device", "unset STABLEDIFF_DEVICE"),
+        (replace(WELL, errors={"budget": "not a budget"}), "budget", "export STABLEDIFF_BUDGET=quick"),
+        (with_versions(ipywidgets="7.8.5"), "widgets", "constraints.txt ipywidgets"),
+        (with_versions(jupyterlab="3.6.0"), "widgets", "constraints.txt jupyterlab"),
+    ],
+)
+def test_each_fault_has_one_line_that_mends_it(facts: Facts, row: str, mend: str):
+    found = wrong(facts)
+    assert mend in found[row]
+    assert "\n" not in found[row]
+    assert "cannot run yet" in table(examine(facts))
+
+
+def test_a_broken_torch_is_not_blamed_on_torchvision():
+    assert list(wrong(replace(WELL, errors={"torch": "broken"}, device="", budget=""))) == ["torch"]
+
+
+@pytest.mark.parametrize(
+    "facts", [replace(WELL, gigabytes=2.0), replace(WELL, gigabytes=None), replace(WELL, data={"fish": ""})]
+)
+def test_little_memory_and_drawn_data_do_not_stop_the_course(facts: Facts):
+    assert wrong(facts) == {}
+
+
+def test_data_that_is_not_there_names_the_command():
+    text = table(examine(replace(WELL, data={"fish": ""})))
+    assert "drawn fish" in text
+    assert "python -m stablediff_edu fetch fish" in text
+
+
+def test_versions_that_fit():
+    assert fits("2.13.0+cpu", "0.28.0")
+    assert fits("2.13.0+cpu", "0.28.0+cpu")
+    assert fits("2.9.1", "0.24.0")
+    assert not fits("2.13.0", "0.27.0")
+    assert not fits("2.12.0", "0.28.0")
+
+
+def test_it_finds_real_data(real_data: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("STABLEDIFF_DATA", str(real_data))
+    assert doctor.gather().data["fish"] == f"9 photographs in {real_data / 'fish'}"
+
+
+def test_this_machine_can_run_the_course():
+    result = subprocess.run([sys.executable, "-m", "stablediff_edu", "doctor"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.endswith("The course can run on this machine.\n")
+
+
+@pytest.mark.parametrize("missing", ["torch", "torchvision", "numpy"])
+def test_it_answers_where_a_package_cannot_be_imported(missing: str):
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; from stablediff_edu import __main__ as it; sys.exit(it.main())"
+    )
+    result = subprocess.run([sys.executable, "-c", code, "doctor"], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "The course cannot run yet: 1 to mend." in result.stdout
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,188 @@
+"""The house agrees with itself: dependencies, lock and conda file, what is imported, the Makefile and the CI."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIREMENTS = {
+    name: [Requirement(line) for line in lines]
+    for name, lines in {"course": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}.items()
+}
+DECLARED = {canonicalize_name(requirement.name): requirement for kind in REQUIREMENTS.values() for requirement in kind}
+# Packages whose modules have other names.
+MODULES = {"pil": "pillow"}
+
+LOCK = [
+    re.fullmatch(r"([\w.-]+)==([\w.+!-]+)(?: ; (.+))?", line).groups()
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+]
+
+
+def locked(name: str, **environment: str) -> list[str]:
+    """The locked versions of a package for one Python and system."""
+    return [
+        version
+        for package, version, marker in LOCK
+        if canonicalize_name(package) == name and (marker is None or Marker(marker).evaluate(environment))
+    ]
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("system", ["linux", "darwin", "win32"])
+def test_the_lock_holds_one_allowed_version_of_each_package(python: str, system: str):
+    for name, requirement in DECLARED.items():
+        versions = locked(name, python_version=python, python_full_version=f"{python}.9", sys_platform=system)
+        assert len(versions) == 1, f"{name} on Python {python}, {system}: {versions}"
+        assert requirement.specifier.contains(versions[0]), f"{name} {versions[0]} against {requirement.specifier}"
+
+
+def test_torch_and_torchvision_are_locked_together():
+    assert (locked("torch"), locked("torchvision")) == (["2.13.0"], ["0.28.0"])
+
+
+def test_the_lock_names_no_host_and_no_machine():
+    text = (ROOT / "constraints.txt").read_text()
+    assert not re.search(r"https?:|file:|--index|--find-links|(?<![\w.])/\w", text)
+
+
+def test_conda_asks_for_the_same_packages_with_a_reason_each():
+    lines = (ROOT / "environment.yml").read_text().splitlines()
+    wishes = {}
+    for line in lines:
+        found = re.fullmatch(r" +- ([a-z][\w-]*) ?([<>=!~][\d.,<>=]+)? +# (\w.+)", line)
+        if found:
+            wishes[found[1]] = found[2] or ""
+    assert (
+        Requirement(f"python{wishes.pop('python')}").specifier
+        == Requirement(f"x{PROJECT['requires-python']}").specifier
+    )
+    assert wishes.pop("pip") == ""
+    assert {canonicalize_name(name): Requirement(name + wish).specifier for name, wish in wishes.items()} == {
+        name: requirement.specifier for name, requirement in DECLARED.items()
+    }
+    listed = [line.strip() for line in lines if line.startswith("  ") and not line.strip().startswith("#")]
+    assert [line for line in listed if "#" not in line and line not in ("- conda-forge", "- pip:")] == []
+
+
+def imported(folder: str) -> dict[str, Path]:
+    """The packages that the Python files of a folder import, and one file that does."""
+    found = {}
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0]: path for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found[node.module.partition(".")[0]] = path
+    return found
+
+
+# What is imported although it comes with a declared package, which cannot do without it.
+COMES_WITH = {"jupyter_client": "ipykernel", "traitlets": "ipykernel", "requests": "kaggle", "kagglesdk": "kaggle"}
+COMES_WITH_TESTS = COMES_WITH | {"packaging": "pytest", "jupyter_core": "jupyterlab"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "kinds", "besides"),
+    [("stablediff_edu", ["course"], COMES_WITH), ("tests", ["course", "test"], COMES_WITH_TESTS)],
+)
+def test_what_is_imported_is_declared(folder: str, kinds: list[str], besides: dict[str, str]):
+    declared = {canonicalize_name(requirement.name) for kind in kinds for requirement in REQUIREMENTS[kind]}
+    own = {"stablediff_edu", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
+    for module, path in imported(folder).items():
+        name = canonicalize_name(module)
+        known = module in sys.stdlib_module_names or module in own or module in besides
+        assert known or MODULES.get(name, name) in declared, f"{path.name} imports {module}, which is not declared"
+
+
+def test_the_package_is_cheap_to_import():
+    heavy = "matplotlib torch torchvision kaggle IPython ipywidgets numpy"
+    code = f"import sys, stablediff_edu; print(*set('{heavy}'.split()) & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "stablediff_edu").rglob("*.py")), ids=lambda path: path.stem)
+def test_a_module_is_short(path: Path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
+
+
+# room -> the rooms of the package it must not import: arrows run downwards only (drawn fish, say, know no U-Net)
+UPWARDS = {
+    "layers": "models datasets training weights display commands",
+    "models": "datasets training weights display commands",
+    "datasets": "models training weights display commands",
+    "weights": "datasets training display commands",
+    "training": "display commands",
+    "display": "commands",
+}
+
+
+@pytest.mark.parametrize("room", UPWARDS)
+def test_imports_run_downwards_only(room: str):
+    forbidden = tuple(f"stablediff_edu.{other}" for other in UPWARDS[room].split())
+    for path in (ROOT / "stablediff_edu" / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert not [module for module in modules if module.startswith(forbidden)], path
+            if room != "display":
+                drawing = ("matplotlib", "ipywidgets")
+                assert not [m for m in modules if m.startswith(drawing)], f"{path.name}: only display/ draws"
+
+
+def make(*words: str, **environment: str) -> subprocess.CompletedProcess:
+    """Call make in the project's folder, free of what an outer make has told it."""
+    settings = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")} | environment
+    return subprocess.run(["make", *words], cwd=ROOT, capture_output=True, text=True, env=settings)
+
+
+def test_make_alone_prints_the_help_which_names_the_commands():
+    helped = make()
+    assert helped.returncode == 0
+    assert helped.stdout == make("help").stdout
+    for target in ("lab", "run", "notebooks", "test", "data"):
+        assert re.search(rf"^make {target} ", helped.stdout, re.M)
+
+
+def test_make_knows_every_target():
+    targets = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    assert make("--dry-run", *targets).returncode == 0
+
+
+def test_no_python_gets_one_sentence():
+    answer = make("setup", PYTHON="")
+    assert answer.returncode == 2
+    assert "3.11, 3.12 or 3.13" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_the_ci_runs_the_tests():
+    script = ROOT / ".ci/run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text().rstrip().endswith("make test")
+
+
+@pytest.mark.parametrize("page", ["README.md", "data/README.md"])
+def test_a_page_links_only_to_what_is_there(page: str):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("https://")]
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+    assert "??" not in text  # a number that is still to be measured
+
+
+def test_the_readme_names_only_commands_that_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split())
+    assert set(re.findall(r"(?:`|^|full )make ([a-z]+)", text, re.M)) <= targets
+    assert set(re.findall(r"-m stablediff_edu ([a-z]+)", text)) <= {"doctor", "fetch", "run", "train"}

@@ -1,0 +1,48 @@
+"""``make lab`` starts JupyterLab at the first notebook."""
+
+import json
+import os
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FIRST = "01_convolution_kernels.ipynb"  # JupyterLab lists the notebooks' own folder
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the Makefile is for systems with make and sh")
+def test_lab_opens_at_the_first_notebook(tmp_path: Path):
+    settings = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    settings |= {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    flags = "LAB_FLAGS=--no-browser --port=0"
+    dry = subprocess.run(["make", "--dry-run", "lab", flags], cwd=ROOT, capture_output=True, text=True, env=settings)
+    command = dry.stdout.splitlines()[-1]  # the line itself, since make would first look at the set-up
+    assert FIRST in command
+
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        server = subprocess.Popen(["sh", "-c", f"exec {command}"], cwd=ROOT, env=settings, stdout=output, stderr=output)
+    try:
+        about = json.loads(when_there(tmp_path / "RUNTIME", server, log).read_text())
+        with urllib.request.urlopen(f"{about['url']}api", timeout=10) as answer:
+            assert "version" in json.load(answer)
+        with urllib.request.urlopen(f"{about['url']}api/contents/{FIRST}?content=0&token={about['token']}") as answer:
+            assert json.load(answer)["type"] == "notebook"
+        assert f"/lab/tree/{FIRST}" in log.read_text()
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def when_there(folder: Path, server: subprocess.Popen, log: Path) -> Path:
+    """Wait for the file in which the server says where it listens."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and server.poll() is None:
+        for file in folder.glob("jpserver-*.json"):
+            if file.stat().st_size:
+                return file
+        time.sleep(0.1)
+    raise AssertionError(f"JupyterLab did not start: {log.read_text()}")

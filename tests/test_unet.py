@@ -1,0 +1,123 @@
+"""The U-Net: sizes and parameters that follow from the channel list, fields of view, and what can be read inside."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stablediff_edu.errors import CourseError
+from stablediff_edu.layers.convolution import footprint_size, gradient_footprint, receptive_field
+from stablediff_edu.models.unet import UNet, count_parameters
+
+SMALL = (4, 8, 12, 16)
+
+
+def expected_parameters(in_channels: int, out_channels: int, channels: list[int], skips: bool) -> int:
+    """Count by hand what the channel list implies: 3×3 weights, a scale and an offset per normalised channel, …"""
+
+    def block(a: int, b: int) -> int:
+        return 9 * a * b + 9 * b * b + 4 * b
+
+    total = sum(block(a, b) for a, b in pairwise([in_channels, *channels]))
+    for b, a in pairwise(channels):
+        total += 4 * a * b + b + block(2 * b if skips else b, b)
+    return total + channels[0] * out_channels + out_channels
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_full_size_has_exactly_the_parameters_of_its_channel_list(skips):
+    model = UNet(skips=skips)
+    assert count_parameters(model) == expected_parameters(3, 1, [64, 128, 256, 512, 1024], skips)
+
+
+def test_full_size_middle_is_1024_channels_at_a_sixteenth():
+    model = UNet().eval()
+    with torch.no_grad(), model.watch() as maps:
+        output = model(torch.zeros(1, 3, 64, 96))
+    assert maps["middle"].shape == (1, 1024, 4, 6)
+    assert [maps[f"down {i}"].shape[1] for i in (1, 2, 3, 4)] == [64, 128, 256, 512]
+    assert [maps[f"up {i}"].shape[1] for i in (4, 3, 2, 1)] == [512, 256, 128, 64]
+    assert output.shape == (1, 1, 64, 96)
+
+
+@settings(max_examples=15, deadline=None)
+@given(rows=st.integers(1, 5), columns=st.integers(1, 5), batch=st.integers(1, 2), skips=st.booleans())
+def test_output_is_as_large_as_any_input_that_divides(rows, columns, batch, skips):
+    model = UNet(1, 2, SMALL, skips=skips)
+    assert model(torch.zeros(batch, 1, 8 * rows, 8 * columns)).shape == (batch, 2, 8 * rows, 8 * columns)
+
+
+def test_wrong_size_names_the_sizes_that_work():
+    with pytest.raises(CourseError, match=r"multiples of 8: 20×30 does not work.*16×24 or 24×32"):
+        UNet(channels=SMALL)(torch.zeros(1, 3, 20, 30))
+    with pytest.raises(CourseError, match="8×8 or 8×8"):
+        UNet(channels=SMALL)(torch.zeros(1, 3, 5, 5))
+
+
+def test_skips_carry_detail_across():
+    """Change one input pixel by a checker that averaging cancels: only a skip connection can let it through."""
+    torch.manual_seed(0)
+    checker = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(8, 8)
+    for skips, expected in ((True, True), (False, False)):
+        model = UNet(1, 1, SMALL, skips=skips).double()
+        # an identity-like first block keeps the checker what it is: only the average decides what gets down
+        model.down[0] = torch.nn.Conv2d(1, SMALL[0], 1, bias=False).double()
+        plain = model(torch.zeros(1, 1, 16, 16).double())
+        checked = model(checker.view(1, 1, 16, 16).double())
+        assert ((plain - checked).abs().max().item() > 1e-6) is expected
+
+
+def test_watch_records_every_stage_and_costs_nothing_afterwards():
+    model = UNet(channels=SMALL)
+    x = torch.zeros(1, 3, 16, 16)
+    with model.watch() as maps:
+        output = model(x)
+    assert (
+        list(maps) == list(model.stages()) == ["down 1", "down 2", "down 3", "middle", "up 3", "up 2", "up 1", "output"]
+    )
+    assert torch.equal(maps["output"], output)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_the_last_convolution_is_a_weighted_sum_of_maps():
+    model = UNet(channels=SMALL)
+    with torch.no_grad(), model.watch() as maps:
+        output = model(torch.randn(1, 3, 16, 16))
+    by_hand = torch.einsum("c,chw->hw", model.last.weight[0, :, 0, 0], maps["up 1"][0]) + model.last.bias
+    assert torch.allclose(by_hand, output[0, 0], atol=1e-6)
+
+
+def test_fields_of_view_agree_with_the_general_formula_on_the_way_down():
+    layers, expected = [], {}
+    for level in (1, 2, 3):
+        layers += [(3, 1), (3, 1)]
+        expected[f"down {level}"] = receptive_field(layers)[-1].size
+        layers.append((2, 2))
+    expected["middle"] = receptive_field([*layers, (3, 1), (3, 1)])[-1].size
+    fields = UNet(channels=SMALL).fields_of_view()
+    assert {name: fields[name] for name in expected} == expected
+    assert UNet().fields_of_view()["middle"] == 140
+
+
+@pytest.mark.parametrize("stage", ["down 1", "down 2", "middle", "up 2", "up 1"])
+def test_fields_of_view_are_what_gradients_measure(stage):
+    torch.manual_seed(0)
+    model = UNet(channels=(4, 6, 8))
+
+    def read(network, x):
+        with network.watch() as maps:
+            network(x)
+        return maps[stage]
+
+    footprint = gradient_footprint(model, (1, 3, 96, 96), read=read)
+    assert footprint_size(footprint) == (model.fields_of_view()[stage],) * 2
+
+
+def test_summary_prints_real_shapes_and_the_total():
+    text = UNet().summary(64)
+    assert "1 × 1024 × 4 × 4" in text and "140 px" in text
+    counted = [int(line.split()[-3].replace(",", "")) for line in text.splitlines()[1:-1]]
+    assert sum(counted) == count_parameters(UNet())
+    assert f"{count_parameters(UNet()):,}" in text.splitlines()[-1]
