@@ -85,8 +85,9 @@ def begin(quick: dict[str, Any], full: dict[str, Any], data: str = "", seed: int
     if data:
         print(f"data     {data}")
     print(f"expected {quick['minutes']} min quick on 2 CPU cores · {full['minutes']} min full on a GPU")
-    width = max(map(len, quick))
+    rows = [key for key in quick if key != "minutes"]
+    width = max(map(len, rows), default=0)
     print(f"\n{'':{width}}  {'quick':<24} full")
-    for key, value in quick.items():
-        print(f"{key:{width}}  {value!s:<24} {full[key]!s}")
+    for key in rows:
+        print(f"{key:{width}}  {quick[key]!s:<24} {full[key]!s}")
     return SimpleNamespace(budget=name, device=device, **(quick if name == "quick" else full))

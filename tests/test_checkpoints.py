@@ -84,3 +84,10 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.mkstemp", forbidden)
     with pytest.raises(CourseError, match="Permission denied"):
         checkpoints.save(tmp_path / "a.safetensors", UNet(**SIZES), CARD)
+    with pytest.raises(CourseError, match="Permission denied"):
+        checkpoints.check_writable(tmp_path / "a.safetensors")
+
+
+def test_looking_whether_a_file_can_be_written_leaves_nothing(tmp_path):
+    checkpoints.check_writable(tmp_path / "deep" / "a.safetensors")
+    assert not list((tmp_path / "deep").iterdir())

@@ -126,7 +126,8 @@ def test_interrupted_training_resumes_from_its_checkpoint(tmp_path):
     assert observer.first == 120 and observer.seen[0] == 121 and training.steps == 300
     assert len(training.losses) == 300
     assert torch.allclose(fresh_model.weight, torch.tensor([[2.0, -1.0]]), atol=0.05)
-    assert not path.exists()  # done: nothing to resume
+    again = run(last := fresh(), checkpoint=path)  # the end is kept too: nothing is trained twice
+    assert again.steps == 300 and torch.equal(last.weight, fresh_model.weight)
 
 
 def test_progress_is_saved_while_it_runs(tmp_path):

@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     data, licence = _data(arguments, recipe)
     out = arguments.out or checkpoints.path_of("fish" if recipe == recipes.SHIPPED else Path("fish_own.safetensors"))
+    checkpoints.check_writable(out)
     print(f"learning from {len(data[0])} pictures ({data[0].source}), {len(data[1])} held out; weights go to {out}")
     progress = out.with_suffix(".progress")
     model, training, scores = recipes.make_fish(recipe, out, _command(arguments), data, licence, progress)

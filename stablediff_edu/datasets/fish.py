@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import stat
+import sys
 import zipfile
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -132,7 +133,9 @@ def _decode(chosen: list[FishFile], size: int) -> dict[str, np.ndarray]:
     pictures = np.empty((len(chosen), size, size, 3), np.uint8)
     masks = np.empty((len(chosen), size, size), np.uint8)
     signatures = []
-    bar = tqdm(chosen, desc="reading photographs, this first time", leave=False, disable=len(chosen) < 50)
+    bar = tqdm(
+        chosen, desc="reading photographs, this first time", leave=False, disable=len(chosen) < 50, file=sys.stdout
+    )
     for index, (_, picture_file, mask_file) in enumerate(bar):
         picture, mask = read_pair(picture_file, mask_file)
         pictures[index], masks[index] = shrink(picture, mask, size)

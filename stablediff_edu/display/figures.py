@@ -237,12 +237,13 @@ def draw_numbers(axis: Axes, values: Picture, *, size: float = 13) -> None:
         axis.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if dark else "black")
 
 
-def draw_mask(axis: Axes, mask: Picture, *, kind: int = 0, label: str = "") -> None:
+def draw_mask(axis: Axes, mask: Picture, *, kind: int = 0, label: str = "", hatched: bool = True) -> None:
     """Draw a mask (1, H, W) or (H, W) over a picture: its outline and a hatch, so that the picture stays visible.
 
     Args:
         kind: 0, 1, 2 or 3: another colour and another hatch for each, e.g. 0 for the truth and 1 for a prediction.
         label: a name for the legend.
+        hatched: False draws a thin outline only, where what lies inside matters.
     """
     # a rim of zeros closes the outline where the mask touches the frame
     plane = np.pad(_single(mask).astype(np.float32), 1)
@@ -250,11 +251,13 @@ def draw_mask(axis: Axes, mask: Picture, *, kind: int = 0, label: str = "") -> N
     columns, rows = np.arange(width) - 1, np.arange(height) - 1
     colour, hatch = MASK_COLOURS[kind % 4], MASK_HATCHES[kind % 4]
     if plane.max() > 0.5:
-        filled = axis.contourf(columns, rows, plane, levels=[0.5, 2.0], colors="none", hatches=[hatch])
-        filled.set_edgecolor(colour)
-        filled.set_linewidth(0)
-        outline = axis.contour(columns, rows, plane, levels=[0.5], colors=[colour], linewidths=2)
-        outline.set_path_effects([patheffects.withStroke(linewidth=4, foreground="#222222")])
+        if hatched:
+            filled = axis.contourf(columns, rows, plane, levels=[0.5, 2.0], colors="none", hatches=[hatch])
+            filled.set_edgecolor(colour)
+            filled.set_linewidth(0)
+        width_of_line = 2.0 if hatched else 1.2
+        outline = axis.contour(columns, rows, plane, levels=[0.5], colors=[colour], linewidths=width_of_line)
+        outline.set_path_effects([patheffects.withStroke(linewidth=2 * width_of_line, foreground="#222222")])
     axis.set_xlim(-0.5, width - 2.5)
     axis.set_ylim(height - 2.5, -0.5)
     if label:

@@ -42,7 +42,7 @@ def compare(columns: Mapping[str, torch.Tensor], pictures: torch.Tensor, masks: 
             frame(axes[row, number], "")
             axes[row, number].imshow(raw_colours(raw[number]))
             if masks is not None:
-                draw_mask(axes[row, number], masks[number])
+                draw_mask(axes[row, number], masks[number], hatched=False)
     for row, name in enumerate(["picture", *columns]):
         axes[row, 0].set_ylabel(name, fontsize=10)
     return figure

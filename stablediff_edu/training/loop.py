@@ -82,7 +82,8 @@ def train(
         snapshot: (averaged model) -> tensor to keep; called without gradients.
         snapshot_at: which steps to take a snapshot at; by default about 20 steps, dense at the beginning.
         observer: who watches; a bar in the terminal if not given.
-        checkpoint: a file to save progress to and to resume from if it is there; removed when all steps are done.
+        checkpoint: a file to save progress to and to resume from if it is there. It also holds the end: whoever
+            calls removes it once the weights are safe.
         checkpoint_seconds: how often.
 
     Raises:
@@ -139,13 +140,11 @@ def train(
                 saved = time.monotonic()
     except KeyboardInterrupt:
         training.interrupted = True
-        if path:
-            _save(path, training, steps, model, average, optimizer)
+    if path:
+        _save(path, training, steps, model, average, optimizer)
     if average is not model:
         model.load_state_dict(average.state_dict())
     model.eval()
-    if path and not training.interrupted:
-        path.unlink(missing_ok=True)
     observer.end(training)
     return training
 

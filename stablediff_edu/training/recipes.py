@@ -51,7 +51,7 @@ class FishRecipe:
 # The shipped weights `fish`; the two budgets of notebook 02 (full: the video's 500 pictures and 64 … 1024 channels).
 SHIPPED = FishRecipe()
 QUICK = FishRecipe((8, 16, 32, 64, 128), size=64, pictures=500, held_out=100, steps=700, learning_rate=4e-3)
-FULL = replace(QUICK, channels=(64, 128, 256, 512, 1024), size=128, steps=4000, learning_rate=1e-3)
+FULL = replace(QUICK, channels=(64, 128, 256, 512, 1024), size=128, steps=2000, learning_rate=1e-3)
 
 FISH_BUDGETS = {"quick": QUICK, "full": FULL}
 # Held-out IoU after learning from so many drawn fish, each by
@@ -116,6 +116,8 @@ def make_fish(
         result=f"held out: {scores}; loss {training.loss:.5f}",
     )
     checkpoints.save(out, model, card)
+    if checkpoint and not training.interrupted:
+        checkpoint.unlink(missing_ok=True)
     return model, training, scores
 
 

@@ -81,6 +81,11 @@ class replacing:
             ) from error
 
 
+def check_writable(path: Path) -> None:
+    """Raise the sentence of a file that cannot be written before hours of training, rather than after."""
+    Path(replacing(path).__enter__()).unlink()
+
+
 def read_card(name: str | Path) -> dict[str, str]:
     """Return a checkpoint's card without loading its weights."""
     return _open(path_of(name), tensors=False)[1]

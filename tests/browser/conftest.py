@@ -32,12 +32,13 @@ class Lab:
     def __init__(self, address: str, root: Path, browser: Any) -> None:
         self.address, self.root, self.browser = address, root, browser
 
-    def run(self, name: str, *, only: Sequence[str] = (), minutes: float = 5) -> Any:
+    def run(self, name: str, *, only: Sequence[str] = (), sources: Sequence[str] = (), minutes: float = 5) -> Any:
         """Run a copy of a notebook and return the playwright page on which it stands, all cells done.
 
         Args:
             name: of the notebook, such as ``"01_convolution_kernels.ipynb"``.
             only: run only the code cells that contain one of these texts; all cells by default.
+            sources: run these cells instead of the notebook's own.
             minutes: to wait for the last cell.
 
         Raises:
@@ -47,8 +48,11 @@ class Lab:
         cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         if only:
             cells = [cell for cell in cells if any(text in "".join(cell["source"]) for text in only)]
+        if sources:
+            cells = [dict(cell_type="code", metadata={}, source=source) for source in sources]
         for cell in cells:
             cell.update(outputs=[], execution_count=None)
+            cell.pop("id", None)
         notebook["cells"] = cells
         notebook["metadata"].pop("widgets", None)  # nothing on the page may come from an earlier run
         (self.root / name).write_text(json.dumps(notebook), encoding="utf-8")
@@ -56,8 +60,8 @@ class Lab:
         page = self.browser.new_page(viewport={"width": 1300, "height": 1400})
         page.goto(f"{self.address}/lab/tree/{name}?reset")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
-        # the kernel's light turns from "starting" to idle before anything can be run
-        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=90_000)
+        # before the kernel is there, "Run All Cells" would do nothing
+        page.get_by_text("| Idle").wait_for(timeout=90_000)
         page.click("text=Run >> nth=0")
         page.click("text=Run All Cells >> nth=0")
         self._wait_until_done(page, len(cells), minutes)
@@ -92,7 +96,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     root, settings = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("settings")
     tracker = settings / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
     tracker.parent.mkdir(parents=True)
-    tracker.write_text(json.dumps({"windowingMode": "none"}))  # all cells are on the page, not only those in view
+    # all cells are on the page, not only those in view, and no question which kernel to take
+    tracker.write_text(json.dumps({"windowingMode": "none", "autoStartDefaultKernel": True}))
     server, address = _start_jupyterlab(root, settings)
     try:
         with playwright.sync_playwright() as play:

@@ -19,10 +19,12 @@ SIZES = (3, 5)
 OWN = "your own"
 SIGNED, CLIPPED = "signed: orange +, purple −", "as a picture, clipped to −1 … 1"
 # A picture on screen is numbers 0 … 254 that look up a colour, and 255 for the frame: quick to make and small to send.
-_ORANGE = [[255, 140, 0]]
+_BLUE = [[0, 110, 255]]
 _SIGNED_COLOURS = (matplotlib.colormaps[SIGNED_MAP](np.linspace(0, 1, 255))[:, :3] * 255).astype(int).tolist()
 _GREYS = [[level, level, level] for level in range(255)]
+# The number boxes are labelled for screen readers; for the eye their place says what they are.
 _STYLE = """<style>
+.sd-kernel .widget-label { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .sd-kernel input { text-align: center; }
 .sd-sum table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 0; }
 .sd-sum td { width: 46px; height: 26px; padding: 0; text-align: center; border: 1px solid #bbb; font-size: 12px; }
@@ -62,7 +64,8 @@ def kernel_editor(size: int = 256) -> widgets.VBox:
 
     ``.controls`` maps names to controls: ``picture``, ``preset``, ``size``, ``divisor``, ``sum to one``, ``display``,
     ``row``, ``column``, ``row number``, ``column number``, and the kernel's numbers such as ``3×3 row 1 column 2`` or
-    ``5×5 row 5 column 5``. ``.images`` holds the two pictures on screen, ``before`` and ``after``.
+    ``5×5 row 5 column 5``. ``.images`` holds the two pictures on screen, ``before`` and ``after``; ``.sum`` holds the
+    sum under them.
 
     Args:
         size: of the pictures, in pixels a side.
@@ -86,7 +89,7 @@ class _KernelEditor:
         self.sum = widgets.HTML()
         self.grid = widgets.GridBox()
         self.panel = self._lay_out()
-        self.panel.controls, self.panel.images = self.controls, self.images
+        self.panel.controls, self.panel.images, self.panel.sum = self.controls, self.images, self.sum
         self._bind()
         self._choose_preset()
 
@@ -121,14 +124,14 @@ class _KernelEditor:
                 layout=widgets.Layout(width="300px"), style={"description_width": "62px"},
             )  # fmt: skip
             controls[f"{name} number"] = widgets.BoundedIntText(
-                start, 0, last, tooltip=f"{name} number", layout=widgets.Layout(width="70px")
+                start, 0, last, description=f"{name} number", layout=widgets.Layout(width="70px")
             )
             widgets.link((controls[name], "value"), (controls[f"{name} number"], "value"))
         for k in SIZES:
             for i in range(k):
                 for j in range(k):
                     controls[f"{k}×{k} row {i + 1} column {j + 1}"] = widgets.FloatText(
-                        0.0, step=1, continuous_update=True, tooltip=f"kernel row {i + 1} column {j + 1}",
+                        0.0, step=1, continuous_update=True, description=f"kernel row {i + 1} column {j + 1}",
                         layout=widgets.Layout(width="62px", margin="1px"),
                     )  # fmt: skip
         return controls
@@ -164,7 +167,7 @@ class _KernelEditor:
                     [column("before", self.images["before"]), middle, column("after", self.images["after"])],
                     layout=widgets.Layout(flex_flow="row wrap", grid_gap="8px 18px", align_items="flex-start"),
                 ),
-                widgets.HTML("<b>slide the kernel</b> (the orange frame) and read the sum under it"),
+                widgets.HTML("<b>slide the kernel</b> (the blue frame) and read the sum under it"),
                 widgets.HBox(
                     [controls[name] for name in ("row", "row number", "column", "column number")], layout=spread
                 ),
@@ -208,14 +211,23 @@ class _KernelEditor:
     def _draw(self) -> None:
         if self.busy:
             return
+        # one thread is enough for one small picture; two would wait for each other on a busy machine
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            self._convolve_and_show()
+        finally:
+            torch.set_num_threads(threads)
+
+    def _convolve_and_show(self) -> None:
         k, divisor = self.controls["size"].value, self.controls["divisor"].value or 1.0
         row, column = self.controls["row"].value, self.controls["column"].value
         kernel = torch.tensor([box.value for box in self.boxes[k]]).view(k, k)
         picture = self.pictures[self.controls["picture"].value]
         after = torch.nn.functional.conv2d(picture[None, None], kernel[None, None] / divisor, padding=k // 2)[0, 0]
 
-        if self.controls["display"].value == SIGNED:  # the strongest value has the fullest colour
-            colours, limit = _SIGNED_COLOURS, float(after.abs().max()) or 1.0
+        if self.controls["display"].value == SIGNED:
+            colours, limit = _SIGNED_COLOURS, _full_colour(after)
         else:
             colours, limit = _GREYS, 1.0
         self.images["before"].value = _png(picture, 1.0, _GREYS, row, column, k // 2)
@@ -224,8 +236,14 @@ class _KernelEditor:
         self.sum.value = _multiply_and_add(around, kernel, divisor)
 
 
+def _full_colour(values: Tensor) -> float:
+    """Return the magnitude that gets the fullest colour: few pixels exceed it; the largest where most are zero."""
+    sizes = values.abs().flatten()
+    return float(sizes.kthvalue(sizes.numel() * 199 // 200).values) or float(sizes.max()) or 1.0
+
+
 def _png(values: Tensor, limit: float, colours: list[list[int]], row: int, column: int, radius: int) -> bytes:
-    """Return (H, W) values from -limit to limit as a PNG, with an orange frame around the place of the kernel."""
+    """Return (H, W) values from -limit to limit as a PNG, with a blue frame around the place of the kernel."""
     pixels = ((values / limit).clamp(-1, 1) * 127 + 127).round().byte().numpy()
     bottom, right = pixels.shape[0] - 1, pixels.shape[1] - 1
     reach = radius + 3  # the frame stays clear of the pixels that it frames
@@ -234,7 +252,7 @@ def _png(values: Tensor, limit: float, colours: list[list[int]], row: int, colum
     pixels[[top, bottom], left : right + 1] = 255
     pixels[top : bottom + 1, [left, right]] = 255
     image = Image.fromarray(pixels).convert("P")
-    image.putpalette(list(itertools.chain(*colours, *_ORANGE)))
+    image.putpalette(list(itertools.chain(*colours, *_BLUE)))
     data = io.BytesIO()
     image.save(data, format="png", compress_level=1)
     return data.getvalue()

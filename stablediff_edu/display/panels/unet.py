@@ -108,6 +108,7 @@ class _InsideUNet:
             self._model(self.data.pictures[number : number + 1].to(device))
         self.maps = {name: tensor[0].cpu() for name, tensor in maps.items()}  # (1, C, H, W) -> (C, H, W)
         self.images["picture"].value = png(strip([[to_bytes(self.data.pictures[number])]], SIDE))
+        self.replay.disabled = self.skips.value == WITHOUT  # the snapshots are of the network with skips
         self._choose_level()
         self._draw_output()
 
@@ -134,7 +135,7 @@ class _InsideUNet:
 
     def _draw_output(self, _change=None) -> None:
         number = self.picture.value
-        replayed = self.snapshots and self.replay.value >= 0 and self.skips.value == WITH
+        replayed = self.snapshots and self.replay.value >= 0 and not self.replay.disabled
         raw = self.snapshots[self.replay.value][1][number] if replayed else self.maps["output"]  # (1, H, W)
         self.images["raw output"].value = png(strip([[raw_colours(raw)]], SIDE))
         self.images["mask"].value = png(strip([[to_bytes(raw.clamp(0, 1), "unit")]], SIDE))

@@ -1,0 +1,61 @@
+"""The panel of notebook 02 in JupyterLab, with the shipped weights: level, channel and picture by keyboard."""
+
+import pytest
+
+CELLS = [
+    "import stablediff_edu as sd",
+    "model, card = sd.load_fish_unet('fish')\ndata = sd.load_fish(4, 128, 'drawn', seed=7)",
+    "panel = sd.inside_unet(model, data)\npanel",
+]
+
+
+@pytest.fixture(scope="module")
+def page(lab):
+    page = lab.run("02_unet_fish_segmentation.ipynb", sources=CELLS)
+    page.wait_for_selector("img.sd-channel", timeout=30_000)
+    yield page
+    page.close()
+
+
+def image(page, name):
+    return page.locator(f"img.sd-{name}")
+
+
+def change(page, name, act):
+    """Do something, and wait until the named image is another one."""
+    shown = image(page, name)
+    old = shown.get_attribute("src")
+    act()
+    page.wait_for_function(
+        "([shown, old]) => shown.src != old && shown.naturalWidth > 0",
+        arg=[shown.element_handle(), old],
+        timeout=15_000,
+    )
+    return shown.get_attribute("src")
+
+
+def test_all_four_pictures_are_drawn(page):
+    for name in ("picture", "channel", "raw-output", "mask"):
+        assert image(page, name).evaluate("image => image.naturalWidth") >= 100
+
+
+def test_the_level_is_chosen_by_keyboard(page):
+    level = page.get_by_label("level", exact=True)
+    level.focus()
+    before = level.input_value()
+    change(page, "channel", lambda: level.press("ArrowDown"))
+    assert level.input_value() != before
+    assert page.get_by_text("channels of “up 4”").count() == 1
+
+
+def test_the_channel_is_chosen_by_keyboard(page):
+    number = page.get_by_role("spinbutton", name="channel number")
+    number.focus()
+    change(page, "channel", lambda: number.press("ArrowUp"))
+    assert number.input_value() == "1"
+
+
+def test_another_picture_gives_another_mask(page):
+    picture = page.get_by_label("picture", exact=True)
+    picture.focus()
+    change(page, "mask", lambda: picture.press("ArrowDown"))

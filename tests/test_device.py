@@ -1,0 +1,116 @@
+"""Where to compute, how big to go, and the same picture twice; and the cheap import of the package."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import stablediff_edu as sd
+from stablediff_edu import device
+from stablediff_edu.errors import CourseError
+
+QUICK, FULL = {"steps": 10, "minutes": 1}, {"steps": 1000, "minutes": 5}
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    for name in ("DEVICE", "BUDGET", "THREADS"):
+        monkeypatch.delenv(f"STABLEDIFF_{name}", raising=False)
+
+
+def pretend(monkeypatch, *, cuda=False, mps=False):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [(dict(cuda=True, mps=True), "cuda"), (dict(mps=True), "mps"), ({}, "cpu")],
+)
+def test_the_best_device_is_picked(monkeypatch, there, expected):
+    pretend(monkeypatch, **there)
+    assert device.pick_device().type == expected
+
+
+def test_the_variable_decides(monkeypatch):
+    pretend(monkeypatch, cuda=True)
+    monkeypatch.setenv("STABLEDIFF_DEVICE", " CPU ")
+    assert device.pick_device().type == "cpu"
+    monkeypatch.setenv("STABLEDIFF_DEVICE", "cuda:1")
+    assert device.pick_device() == torch.device("cuda", 1)
+
+
+@pytest.mark.parametrize("name", ["cuda", "tpu"])
+def test_a_device_that_is_not_there_is_one_sentence(monkeypatch, name):
+    pretend(monkeypatch)
+    monkeypatch.setenv("STABLEDIFF_DEVICE", name)
+    with pytest.raises(CourseError, match="does not have; set it to one of: cpu"):
+        device.pick_device()
+
+
+def test_the_budget_is_quick_unless_it_is_said(monkeypatch):
+    assert device.budget() == "quick"
+    monkeypatch.setenv("STABLEDIFF_BUDGET", "Full")
+    assert device.budget() == "full"
+    monkeypatch.setenv("STABLEDIFF_BUDGET", "huge")
+    with pytest.raises(CourseError, match="set it to quick or full"):
+        device.budget()
+
+
+def test_threads(monkeypatch):
+    before = torch.get_num_threads()
+    try:
+        monkeypatch.setenv("STABLEDIFF_THREADS", "1")
+        assert device.use_threads() == 1
+        for wrong in ("none", "0", "-1"):
+            monkeypatch.setenv("STABLEDIFF_THREADS", wrong)
+            with pytest.raises(CourseError, match="whole number of threads"):
+                device.use_threads()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_one_seed_gives_the_same_numbers_everywhere():
+    drawn = []
+    for _ in range(2):
+        generator = device.seed_everything(3)
+        drawn.append((torch.rand(2).tolist(), np.random.rand(), torch.rand(2, generator=generator).tolist()))
+    assert drawn[0] == drawn[1]
+
+
+def test_begin_prints_both_budgets_and_returns_the_chosen_numbers(monkeypatch, capsys):
+    pretend(monkeypatch)
+    numbers = device.begin(QUICK, FULL, data="drawn fish")
+    printed = capsys.readouterr().out
+    assert (numbers.steps, numbers.budget, numbers.device.type) == (10, "quick", "cpu")
+    for part in ("device   cpu", "budget   quick", "data     drawn fish", "1 min quick", "5 min full", "1000"):
+        assert part in printed
+    monkeypatch.setenv("STABLEDIFF_BUDGET", "full")
+    assert device.begin(QUICK, FULL).steps == 1000
+
+
+def test_budgets_must_name_the_same_numbers():
+    with pytest.raises(ValueError, match="width"):
+        device.begin(QUICK | {"width": 3}, FULL)
+
+
+def test_importing_the_package_is_cheap():
+    heavy = ("torch", "torchvision", "matplotlib", "ipywidgets", "kaggle", "PIL")
+    code = f"import sys, stablediff_edu; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", [name for name in dir(sd) if not name.startswith("_")])
+def test_every_promised_name_is_there(name):
+    assert getattr(sd, name) is not None
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="whale"):
+        _ = sd.whale
+
+
+def test_a_course_error_shows_as_one_sentence_in_a_notebook():
+    assert CourseError("Do this.")._render_traceback_() == ["CourseError: Do this."]

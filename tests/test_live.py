@@ -1,0 +1,64 @@
+"""The live picture of a training: what it displays, step by step."""
+
+import pytest
+import torch
+
+from stablediff_edu.display import live
+from stablediff_edu.training.loop import Training
+
+
+class FakeHandle:
+    def __init__(self, log, data):
+        self.log = log
+        log.append(("new", data))
+
+    def update(self, data, **options):
+        self.log.append(("update", data))
+
+
+@pytest.fixture
+def log(monkeypatch):
+    log = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **options: FakeHandle(log, data))
+    return log
+
+
+def test_bar_picture_and_caption(log):
+    pictures = torch.zeros(2, 3, 8, 8)
+    watcher = live.LiveTraining(live.live_masks(pictures), "what is to be seen")
+    watcher.begin(10, 0)
+    watcher.snapshot(0, torch.zeros(2, 1, 8, 8))
+    watcher.shown = 0.0
+    watcher.step(1, 0.5)
+    watcher.snapshot(1, torch.ones(2, 1, 8, 8))
+    watcher.end(Training(losses=[0.5], steps=10, seconds=3.0))
+    new = [data for kind, data in log if kind == "new"]
+    assert "image/png" in new[1] and "what is to be seen" in new[2]["text/html"]
+    updates = [data for kind, data in log if kind == "update"]
+    assert "step 1 of 10" in updates[0]["text/html"] and "s left" in updates[0]["text/html"]
+    assert updates[1]["image/png"] != new[1]["image/png"]
+    assert "step 10 of 10" in updates[2]["text/plain"] and "3 s" in updates[2]["text/plain"]
+
+
+def test_an_interrupted_training_says_so(log):
+    watcher = live.LiveTraining()
+    watcher.begin(10, 0)
+    watcher.snapshot(0, torch.zeros(1))
+    watcher.end(Training(losses=[0.5], steps=4, seconds=3.0, interrupted=True))
+    assert "what was learned is kept" in log[-1][1]["text/html"] and "step 4 of 10" in log[-1][1]["text/html"]
+
+
+def test_a_live_picture_needs_a_caption():
+    with pytest.raises(ValueError, match="caption"):
+        live.LiveTraining(lambda step, picture: None)
+
+
+def test_raw_outputs_outside_zero_and_one_can_be_told_apart():
+    colours = live.raw_colours(torch.tensor([[[-0.4, 0.0, 1.0, 1.4]]]))[0]
+    assert len({tuple(colour) for colour in colours.tolist()}) == 4
+
+
+def test_strip_lays_pictures_out_in_rows():
+    tile = live.to_bytes(torch.zeros(3, 4, 4))
+    assert live.strip([[tile] * 3, [tile]], side=10, gap=2).size == (34, 22)
+    assert live.png(live.strip([[tile]])).startswith(b"\x89PNG")

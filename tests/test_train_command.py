@@ -1,0 +1,229 @@
+"""`train fish`: on drawn fish, on pictures that are not fish, with every kind of bad input; and the shipped weights."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stablediff_edu.__main__ import main
+from stablediff_edu.datasets.drawn_fish import draw_many
+from stablediff_edu.datasets.fish import load_fish
+from stablediff_edu.training import recipes, segmentation
+from stablediff_edu.weights import checkpoints
+
+
+@pytest.fixture
+def no_photographs(tmp_path, monkeypatch):
+    monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path / "no data"))
+
+
+@pytest.fixture
+def microscope(tmp_path):
+    """Thirty grey pictures of 512×512, bright cells on dark ground, with masks of 0/255 and of 0/1 values."""
+    random = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    y, x = np.mgrid[:512, :512]
+    for number in range(30):
+        mask = np.zeros((512, 512), bool)
+        for _ in range(6):
+            mask |= np.hypot(x - random.integers(512), y - random.integers(512)) < random.integers(25, 70)
+        grey = np.clip(60 + 110 * mask + random.normal(0, 12, mask.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(grey).save(tmp_path / "images" / f"cell{number:02}.png")
+        Image.fromarray(mask.astype(np.uint8) * (255 if number % 2 else 1)).save(
+            tmp_path / f"masks/cell{number:02}.png"
+        )
+    return tmp_path
+
+
+def test_it_learns_from_pictures_that_are_not_fish(microscope, no_photographs, capsys):
+    out = microscope / "cells.safetensors"
+    words = f"train fish --images {microscope}/images --masks {microscope}/masks --size 64 --steps 60 --out {out}"
+    assert main(words.split()) == 0
+    printed = capsys.readouterr().out
+    assert "24 pictures" in printed and "6 held out" in printed and "Dice" in printed
+    card = checkpoints.read_card(out)
+    assert card["steps"] == "60" and "--images images --masks masks" in card["command"]
+    model, _ = recipes.load_fish_unet(out)
+    from stablediff_edu.datasets.folder import load_masked_folder
+
+    data = load_masked_folder(microscope / "images", microscope / "masks", 64)
+    assert segmentation.score(segmentation.predict(model, data.pictures), data.masks).iou.mean() > 0.8
+    assert sorted(path.name for path in microscope.iterdir()) == ["cells.safetensors", "images", "masks"]
+
+
+def test_quick_numbers_on_drawn_fish_and_evaluate(tmp_path, no_photographs, capsys):
+    out = tmp_path / "few.safetensors"
+    assert main(f"train fish --quick --pictures 8 --steps 3 --out {out}".split()) == 0
+    assert checkpoints.read_card(out)["command"] == "python -m stablediff_edu train fish --pictures 8 --steps 3 --quick"
+    assert main(f"train fish --quick --evaluate --out {out}".split()) == 0
+    printed = capsys.readouterr().out
+    assert "weights: command python -m" in printed and "real photographs: none here" in printed
+
+
+def test_without_skips_has_fewer_weights(tmp_path, no_photographs):
+    out = tmp_path / "blind.safetensors"
+    assert main(f"train fish --quick --pictures 4 --steps 1 --no-skips --out {out}".split()) == 0
+    assert json.loads(checkpoints.read_card(out)["config"])["skips"] is False
+
+
+def spoil_mask(folder):
+    (folder / "masks/cell00.png").unlink()
+
+
+def spoil_size(folder):
+    Image.new("L", (100, 90)).save(folder / "masks/cell01.png")
+
+
+def spoil_png(folder):
+    path = folder / "images/cell02.png"
+    path.write_bytes(path.read_bytes()[:700])
+
+
+def spoil_depth(folder):
+    Image.fromarray(np.zeros((512, 512), np.uint16)).save(folder / "images/cell03.png")
+
+
+def spoil_all(folder):
+    for path in (folder / "images").iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (spoil_mask, "cell00"),
+        (spoil_size, "cell01"),
+        (spoil_png, "cell02"),
+        (spoil_depth, "cell03"),
+        (spoil_all, "images"),
+    ],
+)
+def test_bad_pictures_are_one_sentence_and_exit_code_2(microscope, no_photographs, capsys, spoil, named):
+    spoil(microscope)
+    out = microscope / "cells.safetensors"
+    out.write_bytes(b"an older good file")
+    words = f"train fish --images {microscope}/images --masks {microscope}/masks --size 64 --steps 2 --out {out}"
+    assert main(words.split()) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and named in error and "Traceback" not in error
+    assert out.read_bytes() == b"an older good file"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--images pictures", "both --images DIR and --masks DIR"),
+        ("--size 50", "multiple of 16, such as 48"),
+        ("--out weights.pt", "weights.safetensors"),
+        ("--evaluate --out missing.safetensors", "no weights at missing.safetensors"),
+        ("--images nowhere --masks nowhere", "nowhere"),
+    ],
+)
+def test_bad_words_are_one_sentence_and_exit_code_2(no_photographs, capsys, words, expected):
+    assert main(["train", "fish", *words.split()]) == 2
+    error = capsys.readouterr().err
+    assert expected in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", ["--steps 0", "--steps many", "--pictures -3"])
+def test_numbers_that_are_none_are_refused(words):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "fish", *words.split()])
+    assert stop.value.code == 2
+
+
+def test_ctrl_c_keeps_the_weights_and_the_progress(tmp_path, no_photographs, monkeypatch, capsys):
+    def stopped(*_arguments, **_options):
+        for _ in range(4):
+            yield next(endless)
+        raise KeyboardInterrupt
+
+    endless = segmentation.batches(recipes.QUICK.data()[0].first(20), 4)
+    monkeypatch.setattr(segmentation, "batches", stopped)
+    out = tmp_path / "some.safetensors"
+    assert main(f"train fish --quick --pictures 8 --steps 50 --out {out}".split()) == 0
+    assert "stopped early" in capsys.readouterr().out
+    assert checkpoints.read_card(out)["steps"] == "4" and out.with_suffix(".progress").exists()
+
+
+def test_a_real_ctrl_c_keeps_what_was_learned(tmp_path):
+    """The signal itself, to the command in a process of its own."""
+    out = tmp_path / "some.safetensors"
+    words = f"-u -m stablediff_edu train fish --quick --pictures 8 --steps 100000 --out {out}".split()
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    seen = ""
+    while "step/s" not in seen and process.poll() is None:  # the bar moves: it trains
+        seen += process.stdout.read(1)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 0 and "stopped early" in rest and "Traceback" not in rest
+    assert 0 < int(checkpoints.read_card(out)["steps"]) < 100000
+
+
+def test_the_same_seed_gives_the_same_network_twice():
+    recipe = recipes.FishRecipe((4, 8, 12), size=32, pictures=12, held_out=4, steps=6, batch_size=4)
+    weights = []
+    for _ in range(2):
+        model, _ = recipes.train_fish(recipe, recipe.data()[0])
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    assert torch.equal(*weights)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_training(tmp_path, no_photographs, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    assert main(f"train fish --quick --pictures 4 --steps 1 --out {tmp_path}/file/weights.safetensors".split()) == 2
+    assert capsys.readouterr().err.startswith("stablediff_edu: Cannot write")
+
+
+def test_a_disk_that_fills_up_keeps_the_training(tmp_path, no_photographs, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "some.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", full)
+        assert main(f"train fish --quick --pictures 4 --steps 2 --out {out}".split()) == 2
+    assert "No space left" in capsys.readouterr().err and not out.exists()
+    assert main(f"train fish --quick --pictures 4 --steps 2 --out {out}".split()) == 0
+    assert checkpoints.read_card(out)["steps"] == "2" and not out.with_suffix(".progress").exists()
+
+
+class TestShippedWeights:
+    """data/checkpoints/fish.safetensors: small, with its recipe, good on new drawn fish and on real photographs."""
+
+    def test_card_and_size(self):
+        card = checkpoints.read_card("fish")
+        assert card["command"] == "python -m stablediff_edu train fish"
+        assert int(card["steps"]) == recipes.SHIPPED.steps and "drawn fish" in card["data"]
+        assert checkpoints.path_of("fish").stat().st_size <= 6e6
+
+    def test_drawn_fish_never_seen(self):
+        model, _ = recipes.load_fish_unet("fish")
+        pictures, masks, _ = draw_many(40, size=128, seed=31)
+        assert segmentation.score(segmentation.predict(model, pictures), masks).iou.mean() >= 0.9
+
+    def test_nine_real_photographs(self, real_data, monkeypatch):
+        monkeypatch.setenv("STABLEDIFF_DATA", str(real_data))
+        model, _ = recipes.load_fish_unet("fish")
+        real = load_fish(9, 128, source="kaggle")
+        assert len(real) == 9 and real.pictures.shape == (9, 3, 128, 128)
+        scores = segmentation.score(segmentation.predict(model, real.pictures), real.masks)
+        assert scores.iou.mean() >= 0.75
+
+    def test_evaluate_prints_them(self, real_data, monkeypatch, capsys):
+        monkeypatch.setenv("STABLEDIFF_DATA", str(real_data))
+        monkeypatch.setattr(recipes, "SHIPPED", recipes.FishRecipe(held_out=4))
+        assert main(["train", "fish", "--evaluate"]) == 0
+        printed = capsys.readouterr().out
+        assert "real photographs: IoU 0." in printed and "Trout" in printed
+
+
+def test_recipes_are_the_videos_in_the_full_budget():
+    assert recipes.FULL.channels == (64, 128, 256, 512, 1024) and recipes.FULL.pictures == 500
+    assert torch.equal(recipes.QUICK.model().last.weight, recipes.QUICK.model().last.weight)
