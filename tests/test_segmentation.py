@@ -69,6 +69,23 @@ def test_loss_is_the_mean_squared_difference():
     assert segmentation.loss(model, (data.pictures, data.masks)).item() == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_overlap_adds_one_minus_dice():
+    model, data = UNet(channels=(4, 8)), some_data(3)
+    batch = (data.pictures, data.masks)
+    found = model(data.pictures).detach().clamp(0, 1)
+    dice = 2 * (found * data.masks).sum((1, 2, 3)) / ((found + data.masks).sum((1, 2, 3)) + 1)
+    plain, more = (segmentation.loss(model, batch, overlap).item() for overlap in (0.0, 0.5))
+    assert more - plain == pytest.approx(0.5 * (1 - dice.mean().item()), rel=1e-4)
+
+
+def test_the_first_batches_may_be_of_half_size_and_then_colours_stay():
+    data = some_data()
+    seen = [next(batches) for batches in [segmentation.batches(data, 4, half_size=2)] for _ in range(4)]
+    assert [pictures.shape[-1] for pictures, _ in seen] == [8, 8, 16, 16]
+    assert set(seen[0][1].unique().tolist()) <= {0.0, 1.0}
+    assert torch.allclose(seen[2][0][:, :1], seen[2][1] * 1.6 - 0.8)
+
+
 def test_predict_is_the_network_in_batches():
     model, data = UNet(channels=(4, 8)).eval(), some_data(7)
     with torch.no_grad():

@@ -98,7 +98,7 @@ def score_curve(scores: Mapping[int, float], live: tuple[int, float] | None = No
     figure, axis = new_figure(width=6.4, height=3.4)
     axis.plot(list(scores), list(scores.values()), "o-", color="#0072B2", label="shipped numbers")
     for count, score in scores.items():
-        axis.annotate(f"{score:.2f}", (count, score), xytext=(0, -16), textcoords="offset points", ha="center")
+        axis.annotate(f"{score:.2f}", (count, score), xytext=(0, -18), textcoords="offset points", ha="center")
     if live:
         axis.plot(*live, "*", color="#D55E00", markersize=15, label=f"this notebook's run: {live[1]:.2f}")
     axis.set_xscale("log")
@@ -114,11 +114,11 @@ def score_curve(scores: Mapping[int, float], live: tuple[int, float] | None = No
 def weighted_sum(maps: torch.Tensor, weights: torch.Tensor, total: torch.Tensor, most: int = 5) -> Figure:
     """Draw the last layer as a sum: the maps (C, S, S) with the largest weights (C,), then what all add up to."""
     chosen = weights.abs().argsort(descending=True)[:most]
-    figure, axes = new_figure(most + 1, height=2.5)
+    figure, axes = new_figure(most + 1, height=2.6)
     for axis, channel in zip(axes, chosen.tolist(), strict=False):
         weight = f"{weights[channel]:+.2f}".replace("-", "−")
-        draw_signed(axis, weights[channel] * maps[channel], title=f"{weight} × channel {channel}", bar=False)
-    draw_magnitude(axes[-1], total.clamp(0, 1), title=f"sum of all {len(weights)}", bar=False, limit=1.0)
+        draw_signed(axis, weights[channel] * maps[channel], title=f"{weight} ×\nchannel {channel}", bar=False)
+    draw_magnitude(axes[-1], total.clamp(0, 1), title=f"sum of\nall {len(weights)}", bar=False, limit=1.0)
     return figure
 
 

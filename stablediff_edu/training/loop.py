@@ -56,6 +56,7 @@ def train(
     *,
     steps: int,
     learning_rate: float = 1e-3,
+    beta2: float = 0.999,
     warmup: int = 20,
     weight_decay: float = 0.0,
     clip: float = 1.0,
@@ -77,6 +78,7 @@ def train(
         batches: gives a batch whenever asked; anything that `loss` understands.
         loss: (model, batch) -> one number.
         steps: how many steps in all, those before a resume included.
+        beta2: how slowly AdamW's measure of the gradients' size changes; 0.99 suits runs of some hundred steps.
         ema: the highest decay of the average; at step n it is min(ema, (1 + n) / (10 + n)), so that short runs work.
             None trains without an average.
         snapshot: (averaged model) -> tensor to keep; called without gradients.
@@ -91,7 +93,9 @@ def train(
     """
     observer = observer or TerminalBar()
     snapshot_at = snapshot_at or spread_out(steps)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=learning_rate, betas=(0.9, beta2), weight_decay=weight_decay, fused=True
+    )
     average = copy.deepcopy(model).requires_grad_(False) if ema is not None else model
     training = Training()
     path = Path(checkpoint) if checkpoint else None

@@ -1,5 +1,6 @@
 """Learning to cut things out: batches of pictures with masks, the loss, and the scores."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,16 +12,22 @@ from stablediff_edu.datasets.folder import MaskedPictures
 
 
 def batches(
-    data: MaskedPictures, batch_size: int, seed: int = 0, device: torch.device | str = "cpu", colour: float = 0.25
+    data: MaskedPictures,
+    batch_size: int,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    colour: float = 0.25,
+    half_size: int = 0,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Give batches of (pictures, masks) for ever: every picture once, in a new order, before any comes again.
 
     Each batch is turned and flipped as a whole (a fish is a fish from all sides), and every picture's brightness,
-    contrast and colour balance are shifted by up to `colour`.
+    contrast and colour balance are shifted by up to `colour`. The first `half_size` batches are of half the size:
+    they cost a quarter, and what a fish is can be learned from them; then only these have their colours shifted.
     """
     random = torch.Generator().manual_seed(seed)
     order: list[int] = []
-    while True:
+    for number in itertools.count():
         while len(order) < batch_size:
             order += torch.randperm(len(data), generator=random).tolist()
         chosen, order = order[:batch_size], order[batch_size:]
@@ -29,16 +36,29 @@ def batches(
         pictures, masks = (torch.rot90(x, turns, dims=(2, 3)) for x in (pictures, masks))
         if flip:
             pictures, masks = pictures.flip(3), masks.flip(3)
-        gain = 1 + colour * (2 * torch.rand(batch_size, 3, 1, 1, generator=random) - 1)
-        shift = 0.5 * colour * (2 * torch.rand(batch_size, 1, 1, 1, generator=random) - 1)
+        spread = colour if number < half_size or not half_size else 0.0
+        gain = 1 + spread * (2 * torch.rand(batch_size, 3, 1, 1, generator=random) - 1)
+        shift = 0.5 * spread * (2 * torch.rand(batch_size, 1, 1, 1, generator=random) - 1)
         pictures = ((pictures + 1) * gain - 1 + shift).clamp(-1, 1)
+        if number < half_size:
+            pictures, masks = F.avg_pool2d(pictures, 2), (F.avg_pool2d(masks, 2) > 0.5).float()
         yield pictures.to(device), masks.to(device)
 
 
-def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """Return the mean squared difference between what the network draws and the mask."""
+def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], overlap: float = 0.0) -> torch.Tensor:
+    """Return the mean squared difference between what the network draws and the mask.
+
+    With `overlap`, so many times (1 - Dice) is added: what the score counts, for values between 0 and 1 as well
+    (Milletari, Navab and Ahmadi, 2016, "V-Net", section 3).
+    """
     pictures, masks = batch
-    return F.mse_loss(model(pictures), masks)
+    drawn = model(pictures)
+    value = F.mse_loss(drawn, masks)
+    if overlap:
+        found = drawn.clamp(0, 1)
+        both, areas = (x.sum(dim=(1, 2, 3)) for x in (found * masks, found + masks))
+        value = value + overlap * (1 - 2 * both / (areas + 1)).mean()  # the 1: an empty mask divides by nothing
+    return value
 
 
 @torch.no_grad()
