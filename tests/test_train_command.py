@@ -203,6 +203,11 @@ class TestShippedWeights:
         assert int(card["steps"]) == recipes.SHIPPED.steps and "drawn fish" in card["data"]
         assert checkpoints.path_of("fish").stat().st_size <= 6e6
 
+    def test_the_network_without_skips_has_the_quick_recipe(self):
+        model, card = recipes.load_fish_unet("fish_no_skips")
+        assert card["command"] == "python -m stablediff_edu train fish --quick --no-skips"
+        assert not model.skips and int(card["steps"]) == recipes.QUICK.steps
+
     def test_drawn_fish_never_seen(self):
         model, _ = recipes.load_fish_unet("fish")
         pictures, masks, _ = draw_many(40, size=128, seed=31)
