@@ -9,6 +9,7 @@ import pytest
 
 from stablediff_edu.commands import doctor
 from stablediff_edu.commands.doctor import BAD, Facts, examine, fits, table
+from stablediff_edu.commands.fetch import REAL_DATA
 
 WELL = Facts(
     python=(3, 12, 4),
@@ -18,7 +19,7 @@ WELL = Facts(
     budget="quick",
     cores=2,
     gigabytes=16.0,
-    data={"fish": "9000 photographs in data/fish"},
+    data={"fish": "9000 photographs in data/fish", "cifar10": "5000 photographs of ships in data/cifar10"},
 )
 
 
@@ -88,6 +89,13 @@ def test_data_that_is_not_there_names_the_command():
     text = table(examine(replace(WELL, data={"fish": ""})))
     assert "drawn fish" in text
     assert "python -m stablediff_edu fetch fish" in text
+    text = table(examine(replace(WELL, data={"cifar10": ""})))
+    assert "drawn ships" in text
+    assert "python -m stablediff_edu fetch cifar10" in text
+
+
+def test_every_data_set_that_can_be_fetched_is_looked_for():
+    assert set(doctor.gather().data) == set(doctor.DATA_SETS) == set(REAL_DATA)
 
 
 def test_versions_that_fit():
@@ -100,7 +108,9 @@ def test_versions_that_fit():
 
 def test_it_finds_real_data(real_data: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("STABLEDIFF_DATA", str(real_data))
-    assert doctor.gather().data["fish"] == f"9 photographs in {real_data / 'fish'}"
+    found = doctor.gather().data
+    assert found["fish"] == f"9 photographs in {real_data / 'fish'}"
+    assert found["cifar10"] == f"5000 photographs of ships in {real_data / 'cifar10'}"
 
 
 def test_this_machine_can_run_the_course():

@@ -13,6 +13,7 @@ from local_server import Answer, LocalServer, closed_port
 from PIL import Image
 
 from stablediff_edu.__main__ import main
+from stablediff_edu.commands import fetch
 from stablediff_edu.datasets import download as download_module
 from stablediff_edu.datasets.fish import DATASET, load_fish
 from stablediff_edu.datasets.kaggle_client import download_dataset
@@ -82,6 +83,7 @@ def kaggle(running_server, home, tmp_path, monkeypatch):
     monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, running_server.url)
     monkeypatch.setattr(download_module, "PAUSE", 0.0)
     monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path / "data"))
+    monkeypatch.delitem(fetch.REAL_DATA, "cifar10")  # it comes from elsewhere, see test_cifar10.py
     return running_server
 
 
@@ -293,8 +295,6 @@ def test_a_bad_archive_leaves_the_good_photographs(kaggle, tmp_path, capsys, kin
 
 
 def test_all_goes_on_and_ends_with_a_table(kaggle, monkeypatch, capsys):
-    from stablediff_edu.commands import fetch
-
     monkeypatch.setitem(fetch.REAL_DATA, "other", fetch.RealData("", lambda force: "fetched"))
     kaggle.routes[API] = Answer(status=403)
     assert main(["fetch", "all"]) == 2

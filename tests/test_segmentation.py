@@ -114,3 +114,20 @@ def test_regions_cover_the_picture():
     assert torch.equal(regions["the body"] + regions["the background"], torch.ones(3, 1, 16, 16))
     assert torch.equal(regions["bright ground"] + regions["dark ground"], regions["the background"])
     assert regions["bright ground"].mean() == pytest.approx(regions["dark ground"].mean().item(), abs=0.02)
+
+
+def test_asking_from_all_sides_undoes_every_turn():
+    """A network that copies a channel answers alike from all sides; one that looks to its left must not."""
+
+    class Copies(torch.nn.Module):
+        def __init__(self, shift):
+            super().__init__()
+            self.shift, self.weight = shift, torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            return x[:, :1].roll(self.shift, dims=3)
+
+    pictures = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(segmentation.predict_from_all_sides(Copies(0), pictures), pictures[:, :1], atol=1e-6)
+    around = sum(pictures[:, :1].roll(step, dims=d) for step in (1, -1) for d in (2, 3)) / 4  # all four neighbours
+    assert torch.allclose(segmentation.predict_from_all_sides(Copies(1), pictures), around, atol=1e-6)

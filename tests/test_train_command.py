@@ -60,7 +60,7 @@ def test_it_learns_from_pictures_that_are_not_fish(microscope, no_photographs, c
 def test_quick_numbers_on_drawn_fish_and_evaluate(tmp_path, no_photographs, capsys):
     out = tmp_path / "few.safetensors"
     assert main(f"train fish --quick --pictures 8 --steps 3 --out {out}".split()) == 0
-    assert checkpoints.read_card(out)["command"] == "python -m stablediff_edu train fish --pictures 8 --steps 3 --quick"
+    assert checkpoints.read_card(out)["command"] == "python -m stablediff_edu train fish --pictures 8 --quick --steps 3"
     assert main(f"train fish --quick --evaluate --out {out}".split()) == 0
     printed = capsys.readouterr().out
     assert "weights: command python -m" in printed and "real photographs: none here" in printed
@@ -131,11 +131,17 @@ def test_bad_words_are_one_sentence_and_exit_code_2(no_photographs, capsys, word
     assert expected in error and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", ["--steps 0", "--steps many", "--pictures -3"])
-def test_numbers_that_are_none_are_refused(words):
+@pytest.mark.parametrize("words", ["--steps 0", "--steps many", "--steps 3.5", "--pictures -3", "--seed -1"])
+def test_numbers_that_are_none_are_refused_in_one_sentence(words, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["train", "fish", *words.split()])
-    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.count("\n") == 1 and words.split()[1] in error
+
+
+def test_resume_without_a_stopped_training_is_one_sentence(tmp_path, no_photographs, capsys):
+    assert main(f"train fish --quick --pictures 4 --steps 1 --resume --out {tmp_path}/a.safetensors".split()) == 2
+    assert "no a.progress" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_keeps_the_weights_and_the_progress(tmp_path, no_photographs, monkeypatch, capsys):
@@ -218,7 +224,7 @@ class TestShippedWeights:
         model, _ = recipes.load_fish_unet("fish")
         real = load_fish(9, 128, source="kaggle")
         assert len(real) == 9 and real.pictures.shape == (9, 3, 128, 128)
-        scores = segmentation.score(segmentation.predict(model, real.pictures), real.masks)
+        scores = segmentation.examine(model, real)
         assert scores.iou.mean() >= 0.75
 
     def test_evaluate_prints_them(self, real_data, monkeypatch, capsys):

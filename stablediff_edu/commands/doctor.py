@@ -22,7 +22,7 @@ INSTALL = "python -m pip install -c constraints.txt"
 INSTALL_ALL = f"{INSTALL} -e ."
 
 # The real data sets, as `fetch` calls them, and what the notebooks use while they are not there.
-DATA_SETS = {"fish": "drawn fish"}
+DATA_SETS = {"fish": "drawn fish", "cifar10": "drawn ships"}
 # The first major version with which sliders and buttons show in JupyterLab.
 WIDGETS = {"ipywidgets": 8, "jupyterlab": 4, "ipykernel": 6}
 
@@ -167,7 +167,8 @@ def gather() -> Facts:
         _try(facts, "torchvision", lambda: importlib.import_module("stablediff_edu.vision").import_torchvision())
         facts.device = _try(facts, "device", lambda: _describe(torch, device.pick_device())) or ""
         facts.budget = _try(facts, "budget", device.budget) or ""
-        facts.data = {"fish": _try(facts, "data: fish", _count_fish) or ""}
+        counts = {"fish": _count_fish, "cifar10": _count_ships}
+        facts.data = {name: _try(facts, f"data: {name}", count) or "" for name, count in counts.items()}
     return facts
 
 
@@ -202,6 +203,13 @@ def _count_fish() -> str:
 
     count = count_photographs()
     return f"{count} photographs in {data_folder('fish')}" if count else ""
+
+
+def _count_ships() -> str:
+    from stablediff_edu.datasets.ships import count_photographs
+
+    count = count_photographs()
+    return f"{count} photographs of ships in {data_folder('cifar10')}" if count else ""
 
 
 def _cores() -> int:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stablediff_edu.datasets import fish
-from stablediff_edu.datasets.download import data_folder
+from stablediff_edu.datasets import cifar10, fish
+from stablediff_edu.datasets.download import data_folder, download
 from stablediff_edu.datasets.kaggle_client import download_dataset
-from stablediff_edu.datasets.unpack import RECORD, BadArchiveError, is_complete, unpack_zip
+from stablediff_edu.datasets.unpack import RECORD, BadArchiveError, is_complete, unpack_tar, unpack_zip
 from stablediff_edu.errors import CourseError
 
 
@@ -74,4 +74,36 @@ def _expect_fish(unpacked: Path) -> None:
         )
 
 
-REAL_DATA = {"fish": RealData("9,000 photographs of fish with masks, from Kaggle, about 3 GB", fetch_fish)}
+def fetch_cifar10(force: bool) -> str:
+    """Fetch CIFAR-10 from its author's page; what is there is replaced only by files with the right hashes."""
+    folder = data_folder("cifar10")
+    if not force:
+        if cifar10.is_intact(folder):
+            return f"complete, 60,000 photographs in {folder}"
+        if (folder / "train").is_dir():
+            return f"photographs in {folder}, not put there by this command (--force replaces them)"
+    known = cifar10.dataset()
+    archive = folder.with_name(known.filename)
+    if force or not archive.is_file():
+        download(known.url, archive, md5=known.tgz_md5)
+    print(f"unpacking {archive.name} …")
+    try:
+        unpack_tar(archive, folder, check=_expect_cifar10)
+    except BadArchiveError:
+        archive.unlink(missing_ok=True)  # the next try must not find it
+        raise
+    archive.unlink(missing_ok=True)
+    return f"fetched, 60,000 photographs in {folder}"
+
+
+def _expect_cifar10(unpacked: Path) -> None:
+    if not cifar10.is_intact(unpacked):
+        raise BadArchiveError("What came is not CIFAR-10: a file is missing or its MD5 differs; fetch it again.")
+
+
+REAL_DATA = {
+    "fish": RealData("9,000 photographs of fish with masks, from Kaggle, about 3 GB", fetch_fish),
+    "cifar10": RealData(
+        "60,000 small photographs, 6,000 of ships, from the University of Toronto, 170 MB", fetch_cifar10
+    ),
+}

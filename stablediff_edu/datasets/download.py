@@ -41,7 +41,13 @@ def data_folder(name: str) -> Path:
 
 
 def download(
-    url: str, path: Path, *, size: int | None = None, sha256: str | None = None, progress: bool = True
+    url: str,
+    path: Path,
+    *,
+    size: int | None = None,
+    sha256: str | None = None,
+    md5: str | None = None,
+    progress: bool = True,
 ) -> Path:
     """Download ``url`` to ``path``.
 
@@ -54,6 +60,7 @@ def download(
         path: where to put it; its folder is made.
         size: the number of bytes it must have, if known.
         sha256: the hash it must have, in hexadecimal, if known.
+        md5: the same for the MD5, where nothing better is published: it finds accidents, not attacks.
         progress: show a progress bar.
 
     Returns:
@@ -68,6 +75,7 @@ def download(
         lambda error: explain(error, path.name),
         size=size,
         sha256=sha256,
+        md5=md5,
         progress=progress,
     )
 
@@ -89,6 +97,7 @@ def save(
     *,
     size: int | None = None,
     sha256: str | None = None,
+    md5: str | None = None,
     progress: bool = True,
 ) -> Path:
     """Do the work of :func:`download` with whatever ``open_at(offset, tag)`` answers; ``refusal`` words its errors."""
@@ -118,7 +127,7 @@ def save(
                 _remove(part, tag_file)
                 raise
         try:
-            _check(part, path.name, stated if size is None else size, sha256)
+            _check(part, path.name, stated if size is None else size, {"sha256": sha256, "md5": md5})
         except CourseError:
             _remove(part, tag_file)
             raise
@@ -181,16 +190,19 @@ def _tag(response: "requests.Response") -> str:
     return response.headers.get("Last-Modified", "") if etag.startswith("W/") or not etag else etag
 
 
-def _check(part: Path, name: str, size: int | None, sha256: str | None) -> None:
+def _check(part: Path, name: str, size: int | None, hashes: dict[str, str | None]) -> None:
     found = part.stat().st_size
     if size is not None and found != size:
         raise CourseError(f"{name} came with {found:,} bytes instead of {size:,}; it was thrown away, try again later.")
-    if sha256 is None:
-        return
-    with part.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sha256.lower():
+    for kind, expected in hashes.items():
+        if expected is None:
+            continue
+        with part.open("rb") as file:
+            differs = hashlib.file_digest(file, kind).hexdigest() != expected.lower()
+        if differs:
+            label = {"sha256": "SHA-256", "md5": "MD5"}[kind]
             raise CourseError(
-                f"{name} came with other contents than expected (its SHA-256 differs) and was thrown away; try again."
+                f"{name} came with other contents than expected (its {label} differs) and was thrown away; try again."
             )
 
 

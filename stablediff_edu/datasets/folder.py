@@ -137,18 +137,18 @@ def as_masked_pictures(
 
 def find_pairs(images: Path, masks: Path) -> list[tuple[Path, Path]]:
     """Return (picture, mask) for every picture in ``images``, sorted by name; see :func:`load_masked_folder`."""
-    picture_files, mask_files = _picture_files(images, "pictures"), _picture_files(masks, "masks")
+    pictures_there, mask_files = picture_files(images, "pictures"), picture_files(masks, "masks")
     if images.resolve() == masks.resolve():
-        picture_files = [path for path in picture_files if not _MASK_WORD.search(path.stem)]
+        pictures_there = [path for path in pictures_there if not _MASK_WORD.search(path.stem)]
         mask_files = [path for path in mask_files if _MASK_WORD.search(path.stem)]
     elif masks.resolve().is_relative_to(images.resolve()):
-        picture_files = [path for path in picture_files if not path.resolve().is_relative_to(masks.resolve())]
+        pictures_there = [path for path in pictures_there if not path.resolve().is_relative_to(masks.resolve())]
     elif images.resolve().is_relative_to(masks.resolve()):
         mask_files = [path for path in mask_files if not path.resolve().is_relative_to(images.resolve())]
-    if not picture_files:
+    if not pictures_there:
         raise CourseError(f"There are no pictures in {images}; name the folder that holds them (png, jpg, tif, …).")
     partner = pair_names(
-        [path.relative_to(images).as_posix() for path in picture_files],
+        [path.relative_to(images).as_posix() for path in pictures_there],
         [path.relative_to(masks).as_posix() for path in mask_files],
     )
     return [(images / picture, masks / mask) for picture, mask in partner.items()]
@@ -208,7 +208,7 @@ def _loose_key(name: str) -> str:
     return "/".join(_MASK_WORD.sub("", part) for part in _plain_key(name).split("/"))
 
 
-def _picture_files(folder: Path, what: str) -> list[Path]:
+def picture_files(folder: Path, what: str) -> list[Path]:
     if not folder.is_dir():
         raise CourseError(f"The folder of {what}, {folder}, is not there; check its name.")
     found = []
@@ -227,7 +227,7 @@ def _picture_files(folder: Path, what: str) -> list[Path]:
 
 def read_pair(picture: Path, mask: Path) -> tuple[Image.Image, Image.Image]:
     """Read a picture (mode RGB) and its mask (mode L, 0 or 255) in their own size, which must be the same."""
-    colours, foreground = _open(picture).convert("RGB"), _as_foreground(_open(mask))
+    colours, foreground = open_picture(picture).convert("RGB"), _as_foreground(open_picture(mask))
     if colours.size != foreground.size:
         (width, height), (mask_width, mask_height) = colours.size, foreground.size
         raise CourseError(
@@ -244,7 +244,7 @@ def shrink(picture: Image.Image, mask: Image.Image, size: int) -> tuple[np.ndarr
     return np.asarray(small), (share >= 128).astype(np.uint8)
 
 
-def _open(path: Path) -> Image.Image:
+def open_picture(path: Path) -> Image.Image:
     try:
         with Image.open(path) as opened:
             opened.load()

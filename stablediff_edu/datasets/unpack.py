@@ -1,12 +1,15 @@
-"""Unpacking a zip archive that came from elsewhere: nothing outside its folder, and all of it or nothing."""
+"""Unpacking an archive that came from elsewhere: nothing outside its folder, and all of it or nothing."""
 
+import gzip
 import json
 import shutil
 import stat
+import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from stablediff_edu.datasets.download import disk_errors
 from stablediff_edu.errors import CourseError
@@ -14,14 +17,23 @@ from stablediff_edu.errors import CourseError
 RECORD = "unpacked.json"  # says how much was unpacked, so that a later run can tell whether all of it is still there
 _BOMB_RATIO = 200  # an archive of pictures hardly shrinks; text shrinks 3 to 10 times
 _BOMB_BYTES = 100 << 20  # below this nobody's disk is in danger, whatever the ratio
+# what zipfile and tarfile raise, each in its own way, when an archive is not as it should be
+_BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error,
+    EOFError, LookupError, ValueError, FileExistsError, RuntimeError,
+)  # fmt: skip
 
 
 class BadArchiveError(CourseError):
     """The archive itself is at fault, not the disk: delete it."""
 
 
+# One file of an archive: its name, its size in bytes, and a function that opens it.
+Member = tuple[str, int, Callable[[], BinaryIO]]
+
+
 def unpack_zip(archive: Path, folder: Path, check: Callable[[Path], object] | None = None) -> Path:
-    """Unpack ``archive`` into ``folder``, which is replaced as a whole.
+    """Unpack the zip file ``archive`` into ``folder``, which is replaced as a whole.
 
     The files are written into a temporary folder beside ``folder``, each checked against its CRC; only when all are
     there the two are exchanged. On any failure ``folder`` stays as it was.
@@ -37,6 +49,17 @@ def unpack_zip(archive: Path, folder: Path, check: Callable[[Path], object] | No
     Raises:
         CourseError: a broken archive, one that is dangerous (paths that lead out, links, a zip bomb), a full disk.
     """
+    return _unpack(archive, folder, check, _unpack_zip_into)
+
+
+def unpack_tar(archive: Path, folder: Path, check: Callable[[Path], object] | None = None) -> Path:
+    """Do what :func:`unpack_zip` does with a tar.gz file; its members carry no CRCs, so let ``check`` look at them."""
+    return _unpack(archive, folder, check, _unpack_tar_into)
+
+
+def _unpack(
+    archive: Path, folder: Path, check: Callable[[Path], object] | None, unpack_into: Callable[[Path, Path], None]
+) -> Path:
     fresh, old = folder.with_name(folder.name + ".unpacking"), folder.with_name(folder.name + ".old")
     with disk_errors(folder):
         if old.exists() and not folder.exists():  # an earlier run was killed between its two renames
@@ -45,7 +68,10 @@ def unpack_zip(archive: Path, folder: Path, check: Callable[[Path], object] | No
         shutil.rmtree(fresh, ignore_errors=True)
         try:
             fresh.mkdir(parents=True)
-            _unpack_into(archive, fresh)
+            try:
+                unpack_into(archive, fresh)
+            except _BROKEN as error:
+                raise BadArchiveError(f"{archive.name} is broken ({error}); delete it and fetch it again.") from error
             if check is not None:
                 check(fresh)
             _exchange(folder, fresh, old)
@@ -68,7 +94,7 @@ def _exchange(folder: Path, fresh: Path, old: Path) -> None:
 
 
 def is_complete(folder: Path) -> bool:
-    """Tell whether ``folder`` still holds every file that :func:`unpack_zip` put there."""
+    """Tell whether ``folder`` still holds every file that was unpacked there."""
     try:
         record = json.loads((folder / RECORD).read_text())
         return all((folder / name).stat().st_size == size for name, size in record["files"].items())
@@ -89,36 +115,57 @@ def safe_path(name: str) -> PurePosixPath:
     return path
 
 
-def _unpack_into(archive: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.infolist() if not member.is_dir()]
-            paths = [safe_path(member.filename) for member in members]
-            _refuse_danger(archive, members, folder)
-            for member, path in zip(members, paths, strict=True):
-                target = folder / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with opened.open(member) as source, open(target, "xb") as copy:
-                    shutil.copyfileobj(source, copy, 1 << 20)
-    except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, FileExistsError, RuntimeError) as error:
-        raise BadArchiveError(f"{archive.name} is broken ({error}); delete it and fetch it again.") from error
-    files = {str(path): member.file_size for member, path in zip(members, paths, strict=True)}
+def _unpack_zip_into(archive: Path, folder: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        _write(archive, folder, _members_of_zip(archive, opened))
+
+
+def _unpack_tar_into(archive: Path, folder: Path) -> None:
+    with tarfile.open(archive, "r:gz") as opened:
+        _write(archive, folder, _members_of_tar(opened))
+
+
+def _members_of_zip(archive: Path, opened: zipfile.ZipFile) -> Iterable[Member]:
+    for member in opened.infolist():
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise _link(member.filename)
+        if member.flag_bits & 1:
+            raise CourseError(f"{archive.name} is locked with a password; unpack it by hand.")
+        if not member.is_dir():
+            yield member.filename, member.file_size, lambda member=member: opened.open(member)
+
+
+def _members_of_tar(opened: tarfile.TarFile) -> Iterable[Member]:
+    for member in opened:
+        if not (member.isfile() or member.isdir()):  # a link, or a device
+            raise _link(member.name)
+        if member.isfile():
+            yield member.name, member.size, lambda member=member: opened.extractfile(member)
+
+
+def _link(name: str) -> BadArchiveError:
+    return BadArchiveError(f"The archive holds a link, {name!r}; nothing was unpacked, do not trust it.")
+
+
+def _write(archive: Path, folder: Path, members: Iterable[Member]) -> None:
+    """Write the members as plain files, once all of them have been found harmless."""
+    members = [(safe_path(name), size, open_member) for name, size, open_member in members]
+    files = {str(path): size for path, size, _ in members}
+    _refuse_flood(archive, sum(size for _, size, _ in members), folder)
+    for path, _, open_member in members:
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open_member() as source, open(target, "xb") as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
     (folder / RECORD).write_text(json.dumps({"archive": archive.name, "files": files}))
 
 
-def _refuse_danger(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
-    for member in members:
-        if stat.S_ISLNK(member.external_attr >> 16):
-            raise BadArchiveError(
-                f"The archive holds a link, {member.filename!r}; nothing was unpacked, do not trust it."
-            )
-        if member.flag_bits & 1:
-            raise CourseError(f"{archive.name} is locked with a password; unpack it by hand.")
-    total, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
+def _refuse_flood(archive: Path, total: int, folder: Path) -> None:
     if total > max(_BOMB_BYTES, _BOMB_RATIO * archive.stat().st_size):
         raise BadArchiveError(
             f"{archive.name} claims to unpack to {total / 1e9:.1f} GB, far too much; do not trust it."
         )
+    free = shutil.disk_usage(folder).free
     if total > free:
         raise CourseError(
             f"{archive.name} unpacks to {total / 1e9:.1f} GB, but only {free / 1e9:.1f} GB of the disk are free; "

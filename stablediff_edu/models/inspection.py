@@ -1,7 +1,12 @@
-"""Finding out what a network's channels show: correlation with regions of the picture that we know."""
+"""Finding out what a network's parts do: correlation with regions that we know, and what is lost without a part."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
+
+from stablediff_edu.models.unet import UNet
 
 
 def fish_regions(pictures: torch.Tensor, masks: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -35,3 +40,13 @@ def channel_correlations(maps: torch.Tensor, region: torch.Tensor) -> torch.Tens
     channels, target = channels - channels.mean(dim=1, keepdim=True), target - target.mean()
     length = channels.norm(dim=1) * target.norm()
     return torch.where(length > 0, channels @ target / length.clamp(min=1e-12), 0.0).float()
+
+
+@contextmanager
+def without_time(model: UNet, stage: str) -> Iterator[None]:
+    """Keep the step from one stage of a noise predictor, such as "middle", while the block runs."""
+    handle = model.stages()[stage].time.register_forward_hook(lambda module, inputs, told: torch.zeros_like(told))
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,9 +1,12 @@
 """The one training loop of the course: every network in it, large or small, is trained by `train`."""
 
 import copy
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,12 +69,16 @@ def train(
     observer: Observer | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 120.0,
+    about: str = "",
 ) -> Training:
     """Train `model` in place and return the record; Ctrl-C ends it cleanly with what was learned.
 
     Each step takes a batch, computes the loss, and lets AdamW follow the gradient (clipped to length `clip`), with a
     learning rate that warms up and then falls along a cosine to 0. At the end the model holds the exponential moving
     average of its weights (EMA), which is steadier than the last step's.
+
+    A training that was stopped and resumed ends with the same weights as one that was not, if `batches` and `loss`
+    take all their chance from torch's own generator and `snapshot` takes none of it.
 
     Args:
         model: any network; it stays on its device.
@@ -87,6 +94,7 @@ def train(
         checkpoint: a file to save progress to and to resume from if it is there. It also holds the end: whoever
             calls removes it once the weights are safe.
         checkpoint_seconds: how often.
+        about: what is trained on what, such as the command; a checkpoint about something else is refused.
 
     Raises:
         CourseError: the loss is no longer a number, or the checkpoint belongs to another training.
@@ -99,12 +107,16 @@ def train(
     average = copy.deepcopy(model).requires_grad_(False) if ema is not None else model
     training = Training()
     path = Path(checkpoint) if checkpoint else None
+    plan = dict(planned=steps, about=about)
     if path and path.exists():
-        _resume(path, training, steps, model, average, optimizer)
+        _resume(path, training, plan, model, average, optimizer)
     started, saved = time.monotonic() - training.seconds, time.monotonic()
+    chance = torch.get_rng_state()  # as it was after the last whole step: what a step drew before Ctrl-C is drawn anew
 
     def take_snapshot() -> None:
-        if snapshot is None:
+        due = training.steps == 0 or snapshot_at(training.steps)
+        taken = training.snapshots and training.snapshots[-1][0] == training.steps  # before a resume
+        if snapshot is None or not due or taken:
             return
         average.eval()
         with torch.no_grad():
@@ -116,8 +128,7 @@ def train(
     observer.begin(steps, training.steps)
     model.train()
     try:
-        if training.steps == 0:
-            take_snapshot()
+        take_snapshot()
         while training.steps < steps:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * learning_rate_share(training.steps, steps, warmup)
@@ -130,22 +141,23 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             value.backward()
             nn.utils.clip_grad_norm_(model.parameters(), clip)
-            optimizer.step()
-            if ema is not None:
-                _average(average, model, min(ema, (1 + training.steps) / (10 + training.steps)))
-            training.steps += 1
-            training.losses.append(value.item())
-            training.seconds = time.monotonic() - started
+            with _whole():  # up to here a step can be dropped, from here on it counts
+                optimizer.step()
+                if ema is not None:
+                    _average(average, model, min(ema, (1 + training.steps) / (10 + training.steps)))
+                training.steps += 1
+                training.losses.append(value.item())
+                training.seconds = time.monotonic() - started
+                chance = torch.get_rng_state()
             observer.step(training.steps, training.losses[-1])
-            if snapshot_at(training.steps):
-                take_snapshot()
+            take_snapshot()
             if path and time.monotonic() - saved > checkpoint_seconds:
-                _save(path, training, steps, model, average, optimizer)
+                _save(path, training, plan, model, average, optimizer, chance)
                 saved = time.monotonic()
     except KeyboardInterrupt:
         training.interrupted = True
     if path:
-        _save(path, training, steps, model, average, optimizer)
+        _save(path, training, plan, model, average, optimizer, chance)
     if average is not model:
         model.load_state_dict(average.state_dict())
     model.eval()
@@ -175,33 +187,55 @@ def _average(average: nn.Module, model: nn.Module, decay: float) -> None:
         kept.copy_(new)
 
 
-def _save(path: Path, training: Training, steps: int, model, average, optimizer) -> None:
-    state = dict(
-        planned=steps, steps=training.steps, seconds=training.seconds, losses=training.losses,
-        snapshots=training.snapshots, model=model.state_dict(), average=average.state_dict(),
-        optimizer=optimizer.state_dict(), random=torch.get_rng_state(),
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Let a Ctrl-C wait until the block is done, so that no step is half made."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread is ever interrupted
+        yield
+        return
+    waiting = []
+    before = signal.signal(signal.SIGINT, lambda *_: waiting.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if waiting:
+        signal.raise_signal(signal.SIGINT)
+
+
+def _save(path: Path, training: Training, plan: dict, model, average, optimizer, chance: torch.Tensor) -> None:
+    state = plan | dict(
+        steps=training.steps, seconds=training.seconds, losses=training.losses, snapshots=training.snapshots,
+        model=model.state_dict(), average=average.state_dict(), optimizer=optimizer.state_dict(), random=chance,
     )  # fmt: skip
     with replacing(path) as temporary:
         torch.save(state, temporary)
 
 
-def _resume(path: Path, training: Training, steps: int, model, average, optimizer) -> None:
+def _resume(path: Path, training: Training, plan: dict, model, average, optimizer) -> None:
+    broken = f"{path.name} is not a checkpoint of this training; delete it to begin anew, or name another file."
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
+        planned, about = state["planned"], state.get("about", plan["about"])
+    except Exception as error:  # torch raises a dozen kinds here
+        raise CourseError(broken) from error
+    if about != plan["about"]:
+        raise CourseError(
+            f"{path.name} belongs to another training ({about}); go on with that one, or delete it to begin anew."
+        )
+    if planned != plan["planned"]:
+        raise CourseError(
+            f"{path.name} belongs to a training of {planned} steps, not {plan['planned']}; delete it to begin anew."
+        )
+    try:
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
-    except Exception as error:  # torch raises a dozen kinds here
-        raise CourseError(
-            f"{path.name} is not a checkpoint of this training; delete it to begin anew, or name another file."
-        ) from error
-    if state["planned"] != steps:
-        raise CourseError(
-            f"{path.name} belongs to a training of {state['planned']} steps, not {steps}; delete it to begin anew."
-        )
-    torch.set_rng_state(state["random"])
-    training.losses, training.snapshots = state["losses"], [tuple(pair) for pair in state["snapshots"]]
-    training.steps, training.seconds = state["steps"], state["seconds"]
+        torch.set_rng_state(state["random"])
+        training.losses, training.snapshots = state["losses"], [tuple(pair) for pair in state["snapshots"]]
+        training.steps, training.seconds = state["steps"], state["seconds"]
+    except Exception as error:
+        raise CourseError(broken) from error
 
 
 class TerminalBar:

@@ -63,10 +63,10 @@ QUICK = FishRecipe(
     size=64,
     pictures=500,
     held_out=100,
-    steps=1260,
+    steps=1180,
     learning_rate=1.2e-2,
     beta2=0.99,
-    half_size=860,
+    half_size=800,
     overlap=0.3,
     colour=0.3,
 )
@@ -131,7 +131,7 @@ def make_fish(
     seed_everything(recipe.seed)
     learn, held_out = data
     model, training = train_fish(recipe, learn, checkpoint=checkpoint)
-    scores = segmentation.score(segmentation.predict(model, held_out.pictures), held_out.masks)
+    scores = segmentation.examine(model, held_out)
     card = dict(
         command=command,
         seed=recipe.seed,

@@ -69,6 +69,20 @@ def predict(model: nn.Module, pictures: torch.Tensor, batch_size: int = 50) -> t
     return torch.cat([model(part.to(device)).cpu() for part in pictures.split(batch_size)])
 
 
+def predict_from_all_sides(model: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
+    """Return the mean of eight answers for every picture: turned four ways, each also mirrored, and turned back.
+
+    A fish is a fish from every side, and mistakes differ from side to side: (N, 3, S, S) -> (N, 1, S, S). Usually called
+    test-time augmentation.
+    """
+    answers = []
+    for turns in range(4):
+        turned = torch.rot90(pictures, turns, dims=(2, 3))
+        plain, mirrored = predict(model, turned), predict(model, turned.flip(3)).flip(3)
+        answers += [torch.rot90(answer, -turns, dims=(2, 3)) for answer in (plain, mirrored)]
+    return torch.stack(answers).mean(dim=0)
+
+
 @dataclass
 class Scores:
     """How well predicted masks fit the true ones.
@@ -93,3 +107,8 @@ def score(predicted: torch.Tensor, masks: torch.Tensor) -> Scores:
     nothing = areas == 0
     iou = torch.where(nothing, 1.0, both / (areas - both).clamp(min=1))
     return Scores(iou, torch.where(nothing, 1.0, 2 * both / areas.clamp(min=1)))
+
+
+def examine(model: nn.Module, data: MaskedPictures) -> Scores:
+    """Return the scores of a network, asked from all sides, on pictures whose masks are known."""
+    return score(predict_from_all_sides(model, data.pictures), data.masks)

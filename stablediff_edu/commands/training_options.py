@@ -1,0 +1,83 @@
+"""What the trainings of `train NAME` share on the command line."""
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from stablediff_edu.errors import CourseError
+from stablediff_edu.weights import checkpoints
+
+NOT_REPEATED = ("command", "name", "out", "resume", "evaluate")  # these do not change what is learned
+
+
+class PlainParser(argparse.ArgumentParser):
+    """A parser that says in one sentence what is wrong, without a page of usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"stablediff_edu: {message}; {self.prog} --help lists what can be said.\n")
+
+
+def whole_number(text: str) -> int:
+    """Read a whole number from 1 up."""
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 up")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """Read a seed: what numpy and torch both take."""
+    if not text.strip().isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add what every training understands."""
+    parser.add_argument("--steps", type=whole_number, help="how many training steps")
+    parser.add_argument("--seed", type=seed, help="another seed gives other first weights and another order")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where the weights go (.safetensors)")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a training that was stopped, or say that there is none"
+    )
+    parser.add_argument("--evaluate", action="store_true", help="only score weights that are there (--out or shipped)")
+
+
+def command_line(arguments: argparse.Namespace) -> str:
+    """Return the command line that gives the same training again."""
+    words = ["python -m stablediff_edu train", arguments.name]
+    for name, value in vars(arguments).items():
+        if name not in NOT_REPEATED and value not in (None, False):
+            option = "--" + name.replace("_", "-")
+            words.append(option if value is True else f"{option} {value.name if isinstance(value, Path) else value}")
+    return " ".join(words)
+
+
+def places(arguments: argparse.Namespace, out: Path) -> tuple[Path, Path]:
+    """Return where the weights and the progress of a training go; `out` is for a command without --out.
+
+    Raises:
+        CourseError: these cannot be written, or --resume finds no progress to go on from.
+    """
+    out = arguments.out or out
+    progress = out.with_suffix(".progress")
+    if arguments.resume and not progress.exists():
+        raise CourseError(
+            f"There is no {progress.name} of a training that was stopped; leave --resume away to begin one."
+        )
+    checkpoints.check_writable(out)
+    if progress.exists():
+        print(f"going on with the training in {progress.name}; delete it to begin anew")
+    return out, progress
+
+
+def print_end(training, out: Path) -> None:
+    """Say how a training ended."""
+    print(f"{training.steps} steps in {training.seconds:.0f} s, loss {training.loss:.5f}; weights in {out}")
+    if training.interrupted:
+        print("stopped early: these are the weights so far; the same command goes on where it stopped")
+
+
+def print_card(card: dict[str, str]) -> None:
+    """Say how the weights came to be."""
+    names = ("command", "data", "steps", "seconds", "licence")
+    print("weights: " + " · ".join(f"{name} {card.get(name, 'unknown')}" for name in names))

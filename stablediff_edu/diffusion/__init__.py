@@ -1,0 +1,1 @@
+"""Diffusion: how noise is added (schedule) and taken away again (samplers)."""

@@ -1,0 +1,119 @@
+"""How much noise there is at every step, and the way between picture, noise and mixture.
+
+One formula holds it together (Ho, Jain and Abbeel, 2020, "Denoising diffusion probabilistic models", equation 4):
+
+    xt = √ᾱ[t] · x0 + √(1 - ᾱ[t]) · eps
+
+`x0` is the clean picture, `eps` the noise, `xt` the mixture at step t; ᾱ (`alpha_bar`) falls from nearly 1 to nearly 0.
+Whoever knows two of x0, eps and xt knows the third.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+
+from stablediff_edu.errors import CourseError
+
+PREDICTIONS = ("noise", "clean", "velocity")  # what a network may be asked for; the video asks for noise
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """ᾱ, (T,) float64: how much of xt's variance is picture, from the first step to the last; T is 1000 as a rule."""
+
+    alpha_bar: torch.Tensor
+
+    @classmethod
+    def from_betas(cls, betas: torch.Tensor) -> "Schedule":
+        """Return the schedule whose step t adds the share β[t] of fresh noise: ᾱ[t] = (1-β[0]) (1-β[1]) … (1-β[t])."""
+        return cls((1 - betas.double()).cumprod(0))
+
+    @classmethod
+    def linear(cls, steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> "Schedule":
+        """β grows in a straight line (Ho et al., 2020, section 4)."""
+        return cls.from_betas(torch.linspace(first, last, checked_steps(steps), dtype=torch.float64))
+
+    @classmethod
+    def scaled_linear(cls, steps: int = 1000, first: float = 0.00085, last: float = 0.012) -> "Schedule":
+        """√β grows in a straight line: Stable Diffusion's (Rombach et al., 2022)."""
+        return cls.from_betas(torch.linspace(first**0.5, last**0.5, checked_steps(steps), dtype=torch.float64) ** 2)
+
+    @classmethod
+    def cosine(cls, steps: int = 1000, offset: float = 0.008, most: float = 0.999) -> "Schedule":
+        """ᾱ falls like a squared cosine (Nichol and Dhariwal, 2021, equation 17); no β above `most`."""
+        edges = torch.arange(checked_steps(steps) + 1, dtype=torch.float64) / steps
+        share = torch.cos((edges + offset) / (1 + offset) * torch.pi / 2) ** 2
+        return cls.from_betas((1 - share[1:] / share[:-1]).clamp(max=most))
+
+    def zero_terminal_snr(self) -> "Schedule":
+        """Return the schedule stretched so that the last step is noise alone (Lin et al., 2024, algorithm 1)."""
+        root = self.alpha_bar.sqrt()
+        return Schedule(((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2)
+
+    def __len__(self) -> int:
+        return len(self.alpha_bar)
+
+    @property
+    def sigmas(self) -> torch.Tensor:
+        """(T,) σ = √((1-ᾱ)/ᾱ): how many times stronger than the picture the noise is."""
+        return ((1 - self.alpha_bar) / self.alpha_bar).sqrt()
+
+    def at(self, t: torch.Tensor | float) -> torch.Tensor:
+        """Return ᾱ[t], float64; between two steps σ runs in a straight line (Euler's samplers stop there)."""
+        t = torch.as_tensor(t, dtype=torch.float64, device="cpu")
+        if not ((t >= 0) & (t <= len(self) - 1)).all():
+            raise CourseError(f"Step {t.tolist()} is not there: this schedule's steps are 0 to {len(self) - 1}.")
+        below, above, sigmas = t.floor().long(), t.ceil().long(), self.sigmas
+        sigma = torch.lerp(sigmas[below], sigmas[above], t - below)
+        return torch.where(below == above, self.alpha_bar[below], 1 / (1 + sigma**2))
+
+    def signal_and_noise(self, t: torch.Tensor | float, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (√ᾱ[t], √(1-ᾱ[t])), each shaped (B, 1, 1, 1) so that it multiplies pictures like `like`."""
+        alpha_bar = self.at(t).reshape(-1, *[1] * (like.dim() - 1))
+        return tuple(share.to(like.device, like.dtype) for share in (alpha_bar.sqrt(), (1 - alpha_bar).sqrt()))
+
+    def add_noise(self, x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor | int) -> torch.Tensor:
+        """Return xt, the mixture at step t: a number, or one for every picture."""
+        signal, noise = self.signal_and_noise(t, x0)
+        return signal * x0 + noise * eps
+
+    def predict_x0(self, xt: torch.Tensor, eps: torch.Tensor, t: torch.Tensor | int) -> torch.Tensor:
+        """Return the picture that is left when the noise eps is taken away from xt."""
+        signal, noise = self.signal_and_noise(t, xt)
+        return (xt - noise * eps) / signal
+
+    def target(self, x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor | int, prediction: str) -> torch.Tensor:
+        """Return what a network should answer; velocity is √ᾱ·eps - √(1-ᾱ)·x0 (Salimans and Ho, 2022, appendix D)."""
+        signal, noise = self.signal_and_noise(t, x0)
+        answers = {"noise": eps, "clean": x0, "velocity": signal * eps - noise * x0}
+        return answers[chosen(prediction, PREDICTIONS, "prediction")]
+
+    def to_noise(self, answer: torch.Tensor, xt: torch.Tensor, t: torch.Tensor | int, prediction: str) -> torch.Tensor:
+        """Return the noise that a network's answer means: each of the three follows from any other and xt."""
+        return picture_and_noise(answer, xt, *self.signal_and_noise(t, xt), prediction)[1]
+
+
+def picture_and_noise(
+    answer: torch.Tensor, xt: torch.Tensor, signal: torch.Tensor, noise: torch.Tensor, prediction: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (x0, eps), what a network's answer means where xt = signal · x0 + noise · eps."""
+    if chosen(prediction, PREDICTIONS, "prediction") == "noise":
+        return (xt - noise * answer) / signal, answer
+    if prediction == "clean":
+        return answer, (xt - signal * answer) / noise
+    return signal * xt - noise * answer, noise * xt + signal * answer  # divides by nothing: good at both ends
+
+
+def chosen(name: str, names: Collection[str], kind: str) -> str:
+    """Return `name` if it is one of `names`, else raise CourseError with the names that there are."""
+    if name not in names:
+        raise CourseError(f"There is no {kind} {name!r}; choose one of: {', '.join(names)}.")
+    return name
+
+
+def checked_steps(steps: int, most: int = 100_000) -> int:
+    """Return `steps` if it is a whole number from 1 to `most`, else raise CourseError."""
+    if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= most:
+        raise CourseError(f"{steps!r} is no number of steps; give a whole number from 1 to {most}.")
+    return steps

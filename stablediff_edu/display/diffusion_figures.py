@@ -1,0 +1,238 @@
+"""The figures of chapters 3 and 4: noise, schedules, positions as vectors, curves, rows and sheets of pictures."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from stablediff_edu.diffusion.schedule import Schedule
+from stablediff_edu.display.figures import (
+    MAGNITUDE_MAP,
+    PAGE_WIDTH,
+    SIGNED_MAP,
+    draw_picture,
+    frame,
+    new_figure,
+    to_image,
+)
+
+Pictures = Sequence[torch.Tensor] | torch.Tensor
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
+MARKERS = "osD^vP"
+
+
+def noise_strip(x0: torch.Tensor, schedule: Schedule, ts: Sequence[int], eps: torch.Tensor, columns: int = 8) -> Figure:
+    """Draw one picture x0, (3, H, W), with the noise eps at the steps `ts`; below each, the shares of the two."""
+    x0, eps = x0.reshape(1, *x0.shape[-3:]), eps.reshape(1, *eps.shape[-3:])
+    columns = min(columns, len(ts))
+    count = -(-len(ts) // columns)
+    side = min(PAGE_WIDTH / columns, 2.4)
+    figure, axes = new_figure(columns, count, width=side * columns, height=count * (side + 0.75), squeeze=False)
+    for axis in axes.flat[len(ts) :]:
+        axis.set_visible(False)
+    for axis, t in zip(axes.flat, ts, strict=False):
+        signal, noise = (share.item() for share in schedule.signal_and_noise(t, x0))
+        draw_picture(axis, schedule.add_noise(x0, eps, t)[0], title=f"t = {t}")
+        axis.set_xlabel(f"{signal:.2f} · picture\n+ {noise:.2f} · noise", fontsize=10)
+    return figure
+
+
+def schedule_curves(schedules: Mapping[str, Schedule]) -> Figure:
+    """Draw how much of the picture and how much noise xt holds at every step, one curve for each named schedule."""
+    figure, axes = new_figure(2, height=3.5, sharey=True)
+    titles = ("how much picture: √ᾱ", "how much noise: √(1 − ᾱ)")
+    for axis, title, noise in zip(axes, titles, (False, True), strict=True):
+        for index, (name, schedule) in enumerate(schedules.items()):
+            share = (1 - schedule.alpha_bar if noise else schedule.alpha_bar).sqrt()
+            axis.plot(share.cpu(), label=name, markevery=len(schedule) // 8 or 1, **_line(index))
+        axis.set_title(title)
+        axis.set_xlabel("step t")
+    axes[0].set_ylabel("factor in xt")
+    axes[0].legend()
+    return figure
+
+
+def encoding_map(encoding: torch.Tensor, marked: Sequence[int] = (10, 11, 500)) -> Figure:
+    """Draw vectors of positions, (N, features), as a heat map, and beside it the vectors of a few marked positions."""
+    values = encoding.detach().cpu().numpy()
+    count, features = values.shape
+    marked = [position for position in marked if position < count]
+    figure = new_figure(height=4.6)[0]
+    figure.clear()
+    grid = figure.add_gridspec(max(len(marked), 1), 2, width_ratios=[1.25, 1])
+    heat = figure.add_subplot(grid[:, 0])
+    heat.grid(False)
+    image = heat.imshow(values, cmap=SIGNED_MAP, vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    heat.set(xlabel="number in the vector", ylabel="position", title=f"{count} positions, {features} numbers each")
+    figure.colorbar(image, ax=heat, ticks=[-1, 0, 1], label="value", format=FuncFormatter(_plain))
+    # two marks a few rows apart would lie on each other: one label for both
+    for group in _neighbours(marked, count / 25):
+        for position in group:
+            heat.axhline(position, color="black", linewidth=0.8)
+        text = " and ".join(map(str, group))
+        box = dict(facecolor="white", edgecolor="black", linewidth=0.6, pad=2)
+        heat.text(features * 0.97, sum(group) / len(group), text, ha="right", va="center", fontsize=10, bbox=box)
+    for row, position in enumerate(marked):
+        axis = figure.add_subplot(grid[row, 1])
+        axis.bar(range(features), values[position], width=1.0, color="#0072B2")
+        axis.set_ylim(-1.1, 1.1)
+        axis.set_title(f"position {position}", loc="left")
+        axis.yaxis.set_major_formatter(FuncFormatter(_plain))
+        if row < len(marked) - 1:
+            axis.tick_params(labelbottom=False)
+        else:
+            axis.set_xlabel("number in the vector")
+    return figure
+
+
+def distances(encoding: torch.Tensor) -> Figure:
+    """Draw how far the vectors of all positions, (N, features), lie from each other."""
+    figure, axis = new_figure(width=5.6, height=4.6)
+    axis.grid(False)
+    matrix = torch.cdist(encoding.detach().cpu(), encoding.detach().cpu())
+    image = axis.imshow(matrix.numpy(), cmap=MAGNITUDE_MAP, vmin=0, interpolation="nearest")
+    axis.set(xlabel="position", ylabel="position", title="distance between the vectors of two positions")
+    figure.colorbar(image, ax=axis, label="distance (dark: alike)")
+    return figure
+
+
+def lines(
+    x: Sequence[float],
+    curves: Mapping[str, Sequence[float | None]],
+    xlabel: str,
+    ylabel: str,
+    logx: bool = False,
+    logy: bool = False,
+    ticks: Sequence[str] = (),
+    title: str = "",
+) -> Figure:
+    """Draw measured curves over the same x, told apart by colour, dash and marker.
+
+    Args:
+        x: (N,) where it was measured.
+        curves: name -> N values; None or nan where there is none.
+        xlabel, ylabel: what is measured, with units.
+        logx, logy: logarithmic axes.
+        ticks: N texts for the values of x; on a logarithmic axis the values themselves by default.
+        title: of the figure.
+    """
+    figure, axis = new_figure(width=7.4, height=3.8)
+    x = np.asarray(x, dtype=float)
+    for index, (name, values) in enumerate(curves.items()):
+        axis.plot(x, np.asarray(values, dtype=float), label=name, **_line(index))
+    if logx:
+        axis.set_xscale("log")
+    if logy:
+        axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(FuncFormatter(_plain))
+        if np.log10(np.divide(*reversed(axis.get_ylim()))) < 1.5:  # powers of ten alone would be too few
+            axis.yaxis.set_minor_formatter(FuncFormatter(_plain))
+            axis.tick_params(axis="y", which="minor", labelsize=10)
+    if ticks or (logx and len(x) <= 12):
+        axis.set_xticks(x, ticks or [_plain(value) for value in x])
+        axis.xaxis.set_minor_locator(NullLocator())
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if len(curves) > 1:
+        axis.legend()
+    return figure
+
+
+def trajectory_rows(rows: Mapping[str, Pictures], titles: Sequence[str] = (), largest: float = 1.8) -> Figure:
+    """Draw rows of pictures, each with its name at the left; a shorter row leaves its end empty.
+
+    Args:
+        rows: name -> pictures, each (3, H, W), in [-1, 1].
+        titles: of the columns.
+        largest: the largest side of a picture in inches of 100 pixels.
+    """
+    columns = max(len(pictures) for pictures in rows.values())
+    letters = max(len(line) for name in rows for line in name.split("\n"))
+    label = 0.2 + 0.095 * letters  # inches that a name needs
+    side = min((PAGE_WIDTH - label) / columns, largest)
+    head = 0.2 * max((title.count("\n") + 1 for title in titles), default=0) + 0.1
+    figure, axes = new_figure(
+        columns, len(rows), width=label + side * columns, height=head + side * len(rows), squeeze=False
+    )
+    for line, (name, pictures) in zip(axes, rows.items(), strict=True):
+        for axis in line[len(pictures) :]:
+            axis.set_visible(False)
+        for axis, picture in zip(line, pictures, strict=False):
+            draw_picture(axis, picture)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    letters = max((len(line) for title in titles for line in title.split("\n")), default=1)
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(title, fontsize=max(8, min(11, 120 * side / letters)))  # long titles must not touch
+    return figure
+
+
+def nearest_pairs(samples: Pictures, neighbours: Pictures, titles: Sequence[str] = ()) -> Figure:
+    """Draw samples in the upper row, and below each the training picture, or pictures, most like it.
+
+    Args:
+        samples: N new pictures, (3, H, W) each.
+        neighbours: N training pictures, or (N, K, 3, H, W): K for each sample, the nearest first.
+        titles: N short texts for the columns, such as the distance.
+    """
+    rows = {"new": list(samples)}
+    if torch.as_tensor(neighbours[0]).dim() == 4:
+        for rank in range(len(neighbours[0])):
+            rows["nearest in training" if rank == 0 else f"number {rank + 1}"] = [found[rank] for found in neighbours]
+    else:
+        rows["nearest in training"] = list(neighbours)
+    return trajectory_rows(rows, titles)
+
+
+def sheet(pictures: Pictures, columns: int = 8, title: str = "", width: float = 0) -> Figure:
+    """Draw many small pictures, (3, S, S) each, close together; as wide as the page unless `width` is given."""
+    return sheets({title: pictures}, columns, width or min(PAGE_WIDTH, 1.1 * min(columns, len(pictures))))
+
+
+def sheets(groups: Mapping[str, Pictures], columns: int = 4, width: float = PAGE_WIDTH) -> Figure:
+    """Draw contact sheets beside each other: title -> pictures, each with `columns` pictures a row."""
+    laid = {title: contact_sheet(pictures, columns) for title, pictures in groups.items()}
+    tall = max(image.shape[0] / image.shape[1] for image in laid.values())
+    lines_of_title = max(title.count("\n") + 1 if title else 0 for title in laid)
+    figure, axes = new_figure(len(laid), width=width, height=width / len(laid) * tall + 0.25 * lines_of_title)
+    for axis, (title, image) in zip(np.atleast_1d(axes), laid.items(), strict=True):
+        frame(axis, title)
+        axis.set_anchor("N")
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+        axis.imshow(image, interpolation="nearest", vmin=0, vmax=1)
+    return figure
+
+
+def contact_sheet(pictures: Pictures, columns: int = 8) -> np.ndarray:
+    """Lay pictures, (3, S, S) each, out in rows with a thin white line between: (height, width, 3) in [0, 1]."""
+    height, width = pictures[0].shape[-2:]
+    columns = min(columns, len(pictures))
+    gap = max(1, width // 32)
+    rows = -(-len(pictures) // columns)
+    laid = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), dtype=np.float32)
+    for number, picture in enumerate(pictures):
+        top, left = number // columns * (height + gap), number % columns * (width + gap)
+        laid[top : top + height, left : left + width] = to_image(picture)
+    return laid
+
+
+def _line(index: int) -> dict:
+    """Return how curve number `index` is drawn: its dash and its marker (the colour comes from the style)."""
+    return dict(linestyle=DASHES[index % len(DASHES)], marker=MARKERS[index % len(MARKERS)])
+
+
+def _plain(value: float, _place: object = None) -> str:
+    """Return a number as one writes it: no 10⁰, no hyphen for a minus."""
+    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}").replace("-", "−")
+
+
+def _neighbours(positions: Sequence[int], nearer: float) -> list[list[int]]:
+    """Group sorted positions that lie nearer to each other than `nearer`."""
+    groups: list[list[int]] = []
+    for position in sorted(positions):
+        if groups and position - groups[-1][-1] < nearer:
+            groups[-1].append(position)
+        else:
+            groups.append([position])
+    return groups

@@ -1,0 +1,77 @@
+"""Learning to find the noise: batches of clean pictures, and the loss (Ho et al., 2020, algorithm 1)."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stablediff_edu.diffusion.schedule import Schedule
+
+
+def batches(
+    pictures: torch.Tensor, batch_size: int, device: torch.device | str = "cpu", flip: bool = False
+) -> Iterator[torch.Tensor]:
+    """Give batches of clean pictures, drawn by lot, for ever: (N, 3, S, S) -> (B, 3, S, S).
+
+    With `flip` half of them are mirrored. All chance comes from torch's own generator, whose state the training loop
+    saves: so a training that was stopped goes on as if it had not been.
+    """
+    while True:
+        chosen = pictures[torch.randint(len(pictures), (batch_size,))]
+        if flip:
+            mirrored = torch.rand(batch_size, 1, 1, 1) < 0.5
+            chosen = torch.where(mirrored, chosen.flip(3), chosen)
+        yield chosen.to(device, memory_format=torch.channels_last)
+
+
+def loss(
+    model: nn.Module, x0: torch.Tensor, schedule: Schedule, prediction: str = "noise", only_step: int | None = None
+) -> torch.Tensor:
+    """Return how wrong the network is about the noise, each picture of the batch at a step of its own.
+
+    The picture, the noise and the step are known, so the right answer is: (B, 3, S, S) -> one number. With `only_step`
+    all are at that one.
+    """
+    t = torch.randint(len(schedule), (len(x0),)).to(x0.device)
+    if only_step is not None:
+        t = torch.full_like(t, only_step)
+    eps = torch.randn(x0.shape).to(x0)
+    xt = schedule.add_noise(x0, eps, t)
+    return F.mse_loss(model(xt, t), schedule.target(x0, eps, t, prediction))
+
+
+@torch.no_grad()
+def errors_by_level(
+    model: nn.Module, x0: torch.Tensor, schedule: Schedule, ts: Sequence[int], count: int = 32, seed: int = 0
+) -> list[float]:
+    """Return the mean squared error of the noise that a network finds at each of the steps `ts`, on fresh noise.
+
+    Args:
+        model: answers with the noise.
+        x0: (1, 3, S, S) the clean picture.
+        count: how many lots of noise for each step; the same ones for every model with the same seed.
+    """
+    device = next(model.parameters()).device
+    clean, random = x0.expand(count, -1, -1, -1), torch.Generator().manual_seed(seed)
+    errors = []
+    for t in ts:
+        eps = torch.randn(clean.shape, generator=random)
+        xt = schedule.add_noise(clean, eps, t).to(device)
+        errors.append(F.mse_loss(model(xt, torch.full((count,), t, device=device)).cpu(), eps).item())
+    return errors
+
+
+def psnr(found: torch.Tensor, true: torch.Tensor) -> float:
+    """Return how alike pictures in [-1, 1] are, in decibels: 10 more for a tenth of the mean squared error.
+
+    One of the two may be a single picture, (1, 3, S, S), to compare many with.
+    """
+    error = (found.clamp(-1, 1) - true).square().mean().clamp(min=1e-12)
+    return float(10 * torch.log10(4 / error))  # 4 is the square of the range
+
+
+def edge_strength(pictures: torch.Tensor) -> float:
+    """Return the mean difference between neighbouring pixels, (B, 3, S, S) -> one number: less in a blurred picture."""
+    across, down = pictures.diff(dim=3), pictures.diff(dim=2)
+    return ((across.abs().mean() + down.abs().mean()) / 2).item()

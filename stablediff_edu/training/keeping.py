@@ -1,0 +1,65 @@
+"""Trained networks on disk: kept with a card when a training ends, and rebuilt with the sizes on that card."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stablediff_edu.errors import CourseError
+from stablediff_edu.training.loop import Training
+from stablediff_edu.weights import checkpoints
+
+
+def keep(out: Path, model: nn.Module, training: Training, progress: Path | None = None, **card: object) -> Path:
+    """Save what a training has learned, with its card, and return the file.
+
+    A training that was stopped keeps its progress, and does not take the place of shipped weights that are finished.
+
+    Args:
+        out: where the weights go.
+        progress: the training loop's checkpoint; no longer needed once a finished training is saved.
+        card: command, seed, data, licence, result, and whatever else `rebuild` or a reader should know.
+    """
+    if training.interrupted and out.parent == checkpoints.SHIPPED and out.exists():
+        out = out.with_stem(f"{out.stem}_unfinished")
+    record = dict(
+        steps=training.steps,
+        seconds=round(training.seconds),
+        device=str(next(model.parameters()).device),
+        date=time.strftime("%Y-%m-%d"),
+    )
+    checkpoints.save(out, model, card | record)
+    if progress and not training.interrupted:
+        progress.unlink(missing_ok=True)
+    return out
+
+
+def rebuild(network: Callable[..., nn.Module], name: str | Path, kind: str) -> tuple[nn.Module, dict[str, str]]:
+    """Return the trained network of a checkpoint, on the CPU in evaluation mode, and its card.
+
+    Args:
+        network: the class; the card holds its arguments.
+        name: a shipped name or a .safetensors file, from anywhere: nothing in it is believed.
+        kind: what the weights should be, for the sentence that says they are not.
+
+    Raises:
+        CourseError: the file is missing or cut off, holds another network's weights, or numbers that are none.
+    """
+    tensors, card = checkpoints.load(name)
+    file = checkpoints.path_of(name).name
+    try:
+        config = json.loads(card["config"])
+        with torch.device("meta"):  # sizes alone, without memory: a card may ask for more than any machine has
+            wanted = {key: value.shape for key, value in network(**config).state_dict().items()}
+    except Exception as error:  # no card, a card of something else, sizes that cannot be: a dozen kinds
+        raise CourseError(f"{file} holds no weights of {kind}; name another file or train one.") from error
+    if wanted != {key: value.shape for key, value in tensors.items()}:
+        raise CourseError(f"{file} does not hold what its card says; take another file or train it again.")
+    if not all(value.isfinite().all() for value in tensors.values()):
+        raise CourseError(f"{file} holds weights that are not numbers; its training went wrong: train it again.")
+    model = network(**config)
+    model.load_state_dict(tensors)
+    return model.eval(), card

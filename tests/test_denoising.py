@@ -1,0 +1,269 @@
+"""Learning to find noise: batches, the loss, and trainings that are stopped in the worst moment and go on."""
+
+import itertools
+import os
+import signal
+
+import pytest
+import torch
+
+from stablediff_edu.datasets.pictures import Pictures
+from stablediff_edu.diffusion.schedule import Schedule
+from stablediff_edu.errors import CourseError
+from stablediff_edu.models.unet import UNet
+from stablediff_edu.training import denoising
+from stablediff_edu.training.diffusion_recipes import DiffusionRecipe, load_diffusion, make_diffusion, train_diffusion
+from stablediff_edu.weights import checkpoints
+
+TINY = DiffusionRecipe(channels=(8, 8), time=8, patch=2, attention=1, steps=12, batch_size=4)
+
+
+class Quiet:
+    """An observer that says nothing, and can do something at a step."""
+
+    def __init__(self, at=None, act=None):
+        self.at, self.act = at, act
+
+    def begin(self, steps, first):
+        pass
+
+    def step(self, step, loss):
+        if step == self.at:
+            self.act()
+
+    def snapshot(self, step, picture):
+        pass
+
+    def end(self, training):
+        pass
+
+
+@pytest.fixture
+def pictures():
+    return torch.rand(10, 3, 16, 16, generator=torch.Generator().manual_seed(5)) * 2 - 1
+
+
+def interrupt(*_arguments, **_options):
+    raise KeyboardInterrupt
+
+
+# --- batches and loss -------------------------------------------------------------------------------------------------
+
+
+def test_batches_hold_the_pictures_and_with_flip_also_their_mirrors(pictures):
+    torch.manual_seed(0)
+    seen = torch.cat(list(itertools.islice(denoising.batches(pictures, 8, flip=True), 30)))
+    as_they_are = (seen[:, None] == pictures).flatten(2).all(2)
+    mirrored = (seen[:, None] == pictures.flip(3)).flatten(2).all(2)
+    assert (as_they_are | mirrored).any(1).all()
+    assert 80 < as_they_are.any(1).sum() < 160 and (as_they_are | mirrored).any(0).all()
+
+
+def test_batches_take_all_chance_from_torch(pictures):
+    rounds = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        rounds.append(torch.stack(list(itertools.islice(denoising.batches(pictures, 4, flip=True), 5))))
+    assert torch.equal(*rounds)
+
+
+@pytest.mark.parametrize("prediction", ["noise", "clean", "velocity"])
+def test_the_loss_of_a_network_that_knows_the_answer_is_zero(prediction):
+    """All pictures are one and the same: then xt tells which noise is in it, and the right answer is known."""
+    schedule, x0 = Schedule.cosine(), torch.full((6, 3, 8, 8), 0.3, dtype=torch.float64)
+
+    def knows(xt, t):
+        signal_share, noise_share = schedule.signal_and_noise(t, xt)
+        return schedule.target(x0, (xt - signal_share * x0) / noise_share, t, prediction)
+
+    torch.manual_seed(0)
+    assert denoising.loss(knows, x0, schedule, prediction).item() < 1e-12
+    assert denoising.loss(lambda xt, t: knows(xt, t) + 0.1, x0, schedule, prediction).item() == pytest.approx(0.01)
+
+
+def test_the_loss_asks_for_every_step_of_the_schedule():
+    seen = []
+    torch.manual_seed(0)
+    denoising.loss(lambda xt, t: seen.append(t) or xt, torch.zeros(4000, 1, 1, 1), Schedule.linear(20))
+    assert seen[0].unique().tolist() == list(range(20))
+
+
+# --- stopped and gone on with -----------------------------------------------------------------------------------------
+
+
+def snapshot(model):
+    """What a notebook keeps for its replay: drawn from a generator of its own."""
+    xt = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    return model(xt, torch.full((2,), 500))
+
+
+def run(pictures, checkpoint=None, observer=None):
+    torch.manual_seed(0)
+    options = dict(snapshot=snapshot, snapshot_at=lambda step: step % 2 == 0, observer=observer or Quiet())
+    return train_diffusion(TINY, pictures, checkpoint=checkpoint, **options)
+
+
+def stop_in_the_loss(monkeypatch):
+    """After the batch and its noise have been drawn, and before the optimizer's step."""
+    right, calls = denoising.loss, []
+
+    def loss(model, x0, **options):
+        calls.append(1)
+        value = right(model, x0, **options)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return value
+
+    monkeypatch.setattr(denoising, "loss", loss)
+
+
+def stop_in_the_optimizer(monkeypatch):
+    """A real Ctrl-C while the weights are being changed: it waits until the step is whole."""
+    right, calls = torch.optim.AdamW.step, []
+
+    def step(self, *arguments):
+        calls.append(1)
+        if len(calls) == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        return right(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+
+
+def stop_in_the_snapshot(monkeypatch):
+    def snapshot_that_stops(model, right=snapshot, calls=[]):  # noqa: B006
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return right(model)
+
+    monkeypatch.setitem(globals(), "snapshot", snapshot_that_stops)
+
+
+def stop_in_the_batch(monkeypatch):
+    def batches(*arguments, **options):
+        right = batches.right(*arguments, **options)
+        yield from itertools.islice(right, 5)
+        next(right)  # drawn, and lost
+        raise KeyboardInterrupt
+
+    batches.right = denoising.batches
+    monkeypatch.setattr(denoising, "batches", batches)
+
+
+@pytest.mark.parametrize("stop", [stop_in_the_loss, stop_in_the_optimizer, stop_in_the_snapshot, stop_in_the_batch])
+def test_a_stopped_and_resumed_training_ends_with_equal_weights_and_losses(pictures, tmp_path, monkeypatch, stop):
+    model, whole = run(pictures)
+    with monkeypatch.context() as patch:
+        stop(patch)
+        _, first = run(pictures, tmp_path / "progress")
+    assert first.interrupted and first.steps in (5, 6)
+    torch.manual_seed(99)  # the new process knows nothing of the old one's chance
+    resumed_model, resumed = run(pictures, tmp_path / "progress")
+    assert not resumed.interrupted and resumed.steps == 12
+    assert resumed.losses == whole.losses
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, resumed_model.state_dict()[name]), name
+    assert [step for step, _ in resumed.snapshots] == [step for step, _ in whole.snapshots] == [0, 2, 4, 6, 8, 10, 12]
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(resumed.snapshots, whole.snapshots, strict=True))
+
+
+def test_the_comparison_would_notice_one_lost_draw(pictures):
+    _, whole = run(pictures)
+    _, other = run(pictures, observer=Quiet(5, lambda: torch.rand(1)))
+    assert other.losses[:5] == whole.losses[:5] and other.losses[5] != whole.losses[5]
+
+
+def test_progress_of_another_training_is_refused(pictures, tmp_path):
+    def make(command):
+        return make_diffusion(TINY, tmp_path / "a.safetensors", command, Pictures(pictures, "noise"), "none", progress)
+
+    progress = tmp_path / "a.progress"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(denoising, "loss", interrupt)
+        make("train these")
+    with pytest.raises(CourseError, match=r"another training \(train these\)"):
+        make("train those")
+    assert not make("train these")[1].interrupted and not progress.exists()
+
+
+# --- kept and loaded --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def weights(pictures, tmp_path):
+    return make_diffusion(TINY, tmp_path / "some.safetensors", "a command", Pictures(pictures, "noise"), "none")
+
+
+def test_the_card_tells_all_and_the_network_is_loaded_with_its_sizes(weights):
+    model, _, out = weights
+    loaded, card = load_diffusion(out)
+    needed = "command seed steps seconds device date data licence schedule prediction size result"
+    assert set(needed.split()) <= set(card)
+    assert (card["schedule"], card["prediction"], card["size"]) == ("cosine", "velocity", "16")
+    assert card["steps"] == "12" and card["data"] == "10 pictures of 16×16, noise"
+    xt, t = torch.randn(2, 3, 16, 16), torch.tensor([10, 900])
+    assert not loaded.training and torch.allclose(loaded(xt, t), model(xt, t), atol=0.02)  # half precision
+
+
+def spoiled(out, model, change):
+    """The same weights, with something changed in the card or in them."""
+    card = checkpoints.read_card(out)
+    config = card.pop("config")
+    model.config = change(card, model) or eval(config, {"true": True, "false": False})
+    return checkpoints.save(out.with_stem("spoiled"), model, card)
+
+
+def without_numbers(card, model):
+    with torch.no_grad():
+        model.last.weight[0] = torch.nan
+
+
+HOSTILE = {
+    "a card that asks for more memory than there is": lambda card, model: dict(channels=[10**7, 10**7], time=8),
+    "a card with sizes that cannot be": lambda card, model: dict(channels=[-1, 3], time=8),
+    "a card with words for sizes": lambda card, model: dict(channels="many"),
+    "a card with arguments that are none": lambda card, model: dict(command="rm"),
+    "a card that is a list": lambda card, model: [1, 2],
+    "a card of other sizes": lambda card, model: dict(channels=[8, 16], time=8),
+    "a schedule that is none": lambda card, model: card.update(schedule="__import__('os')"),
+    "a prediction that is none": lambda card, model: card.update(prediction="tomorrow"),
+    "a size that is enormous": lambda card, model: card.update(size=10**6),
+    "a size that is none": lambda card, model: card.update(size="-8"),
+    "weights that are no numbers": without_numbers,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_weights_are_one_sentence(weights, kind):
+    model, _, out = weights
+    with pytest.raises(CourseError) as told:
+        load_diffusion(spoiled(out, model, HOSTILE[kind]))
+    assert "spoiled.safetensors" in str(told.value) and "\n" not in str(told.value)
+
+
+def test_weights_that_are_cut_off_or_of_another_network_are_one_sentence(weights, tmp_path):
+    out = weights[2]
+    whole = out.read_bytes()
+    for length in (0, 7, 200, len(whole) - 1):
+        out.write_bytes(whole[:length])
+        with pytest.raises(CourseError, match="not a whole safetensors file"):
+            load_diffusion(out)
+    out.write_bytes((2**62).to_bytes(8, "little") + whole[8:])  # a header that says it is enormous
+    with pytest.raises(CourseError, match="not a whole safetensors file"):
+        load_diffusion(out)
+    card = dict.fromkeys(checkpoints.CARD_NEEDS, "x")
+    masks = checkpoints.save(tmp_path / "masks.safetensors", UNet(3, 1, (4, 8)), card)
+    with pytest.raises(CourseError, match="none that finds noise"):
+        load_diffusion(masks)
+
+
+def test_a_stopped_training_does_not_take_the_place_of_finished_shipped_weights(
+    weights, tmp_path, monkeypatch, pictures
+):
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+    shipped = weights[2].read_bytes()
+    monkeypatch.setattr(denoising, "loss", interrupt)
+    *_, out = make_diffusion(TINY, weights[2], "a command", Pictures(pictures, "noise"), "none", tmp_path / "progress")
+    assert out.name == "some_unfinished.safetensors" and load_diffusion(out)[1]["steps"] == "0"
+    assert weights[2].read_bytes() == shipped and (tmp_path / "progress").exists()

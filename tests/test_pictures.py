@@ -1,0 +1,110 @@
+"""Plain pictures from a folder: whatever their size and mode, and what is said when they cannot be used."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stablediff_edu.datasets.pictures import Pictures, load_pictures, to_tensor
+from stablediff_edu.errors import CourseError
+
+
+def write(path: Path, array: np.ndarray, mode: str | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(array)
+    (picture.convert(mode) if mode else picture).save(path)
+    return path
+
+
+def plain(height: int = 20, width: int = 30, value: int = 200) -> np.ndarray:
+    return np.full((height, width, 3), value, np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two good pictures."""
+    for name in ("a.png", "b.png"):
+        write(tmp_path / name, plain())
+    return tmp_path
+
+
+def refused(folder: Path, match: str, **options: int) -> None:
+    with pytest.raises(CourseError, match=match) as error:
+        load_pictures(folder, **options)
+    text = str(error.value)
+    assert "\n" not in text and text.endswith((".", ".png.")) and len(text) < 400
+
+
+def test_mixed_sizes_become_squares_of_one_size(folder: Path):
+    write(folder / "tall.png", plain(90, 11))
+    write(folder / "tiny.png", plain(1, 1))
+    write(folder / "more/wide.jpg", plain(40, 200))
+    pictures = load_pictures(folder, 24)
+    assert pictures.pictures.shape == (5, 3, 24, 24) and pictures.pictures.dtype == torch.float32
+    assert pictures.source == "own pictures (5)" and pictures.size == 24 and len(pictures) == 5
+    assert (pictures.pictures - (200 / 127.5 - 1)).abs().max() < 0.03
+
+
+@pytest.mark.parametrize(
+    ("mode", "ending"), [("1", "png"), ("L", "png"), ("P", "png"), ("RGBA", "png"), ("LA", "png"), ("CMYK", "jpg")]
+)
+def test_pictures_of_other_modes_become_coloured_ones(folder: Path, mode: str, ending: str):
+    write(folder / f"c.{ending}", plain(value=255), mode)
+    last = load_pictures(folder, 16).pictures[2]
+    assert last.shape == (3, 16, 16) and last.min() > 0.95
+
+
+def test_the_middle_square_is_taken(folder: Path):
+    stripes = plain(20, 60, 0)
+    stripes[:, 20:40] = 255
+    write(folder / "0.png", stripes)
+    assert load_pictures(folder, 20).pictures[0].mean() > 0.9
+
+
+def test_the_first_ones_by_name_are_taken(folder: Path):
+    write(folder / "0.png", plain(value=0))
+    assert load_pictures(folder, 8, most=1).pictures.max() == -1
+    assert load_pictures(folder, 8, most=9).pictures.shape[0] == 3
+
+
+def test_no_pictures_are_refused(tmp_path: Path):
+    refused(tmp_path, "There are no pictures in")
+    (tmp_path / "notes.txt").write_text("no picture")
+    refused(tmp_path, "There are no pictures in")
+    refused(tmp_path / "missing", "is not there; check its name")
+    refused(tmp_path / "notes.txt", "is not there; check its name")
+
+
+def test_one_picture_only_is_refused(tmp_path: Path):
+    write(tmp_path / "a.png", plain())
+    refused(tmp_path, "holds one picture only")
+
+
+@pytest.mark.parametrize("contents", [b"", b"no picture", "half"])
+def test_a_broken_picture_is_named(folder: Path, contents: bytes | str):
+    whole = write(folder / "broken.png", np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).read_bytes()
+    (folder / "broken.png").write_bytes(whole[: len(whole) // 2] if contents == "half" else contents)
+    refused(folder, r"broken\.png is broken or no picture")
+
+
+def test_sixteen_bits_are_refused_with_a_way_out(folder: Path):
+    write(folder / "deep.png", np.full((20, 20), 40_000, np.uint16))
+    refused(folder, r"deep\.png has 16 bits or more a pixel .* convert it to 8 bits first")
+
+
+def test_a_size_of_nothing_is_refused(folder: Path):
+    refused(folder, "0×0 pixels cannot be made", size=0)
+
+
+def test_bytes_become_numbers_between_minus_one_and_one():
+    values = to_tensor(np.array([[[[0, 51, 255]]]], np.uint8))  # (1, 1, 1, 3)
+    assert values.shape == (1, 3, 1, 1)
+    assert values.flatten().tolist() == pytest.approx([-1, -0.6, 1])
+
+
+def test_some_can_be_taken_in_any_order():
+    pictures = Pictures(torch.arange(4.0).reshape(4, 1, 1, 1).expand(4, 3, 2, 2), "four")
+    assert pictures.take([3, 0]).pictures[:, 0, 0, 0].tolist() == [3, 0]
+    assert len(pictures.first(3)) == 3 and len(pictures.first(9)) == 4 and pictures.first(1).source == "four"
