@@ -110,7 +110,7 @@ def stop_in_the_loss(monkeypatch):
     def loss(model, x0, **options):
         calls.append(1)
         value = right(model, x0, **options)
-        if len(calls) == 6:
+        if len(calls) == 7:
             raise KeyboardInterrupt
         return value
 
@@ -118,14 +118,14 @@ def stop_in_the_loss(monkeypatch):
 
 
 def stop_in_the_optimizer(monkeypatch):
-    """A real Ctrl-C while the weights are being changed: it waits until the step is whole."""
+    """A real Ctrl-C when the weights have been changed and the step is not yet counted: it waits until it is."""
     right, calls = torch.optim.AdamW.step, []
 
     def step(self, *arguments):
         calls.append(1)
+        right(self, *arguments)
         if len(calls) == 6:
             os.kill(os.getpid(), signal.SIGINT)
-        return right(self, *arguments)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
 

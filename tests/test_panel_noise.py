@@ -10,7 +10,7 @@ from PIL import Image
 
 from stablediff_edu.diffusion.schedule import Schedule
 from stablediff_edu.display.live import to_bytes
-from stablediff_edu.display.panels.noise import LOOK, STEPS, WAY, noise_panel, one_look, psnr
+from stablediff_edu.display.panels.noise import LOOK, STEPS, WAY, noise_panel, one_look
 from stablediff_edu.display.panels.position import position_panel
 from stablediff_edu.layers.position import sinusoidal_encoding
 from stablediff_edu.models.unet import UNet
@@ -143,13 +143,6 @@ def test_one_look_takes_away_the_noise_that_was_found(prediction: str):
     torch.testing.assert_close(xt, SCHEDULE.add_noise(PICTURES, eps, 400))
     torch.testing.assert_close(found, PICTURES, atol=1e-5, rtol=0)
     torch.testing.assert_close(noise, eps, atol=1e-5, rtol=0)
-
-
-def test_psnr_is_that_of_signal_processing():
-    true = torch.zeros(3, 4, 4)
-    assert psnr(true + 0.2, true) == pytest.approx(20)  # an error of a tenth of the range
-    assert psnr(true + 0.02, true) == pytest.approx(40)
-    assert psnr(true, true) > 100
 
 
 def test_the_numbers_of_steps_are_those_of_the_course():

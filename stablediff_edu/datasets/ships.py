@@ -44,6 +44,13 @@ def load_ships(count: int = 5000, size: int = 32, source: str | Path = "auto", s
     return load_pictures(Path(source).expanduser(), size, most=count)
 
 
+def unseen_ships(count: int, learned: Pictures) -> Pictures:
+    """Load ships that a network which learned from `learned` has not seen: test photographs, or other drawn ships."""
+    if learned.source.startswith("CIFAR-10"):
+        return _scale(load_cifar10(["ship"], train=False, most=count)[0], learned.size)
+    return draw_ships(count, learned.size, seed=20_000)
+
+
 def ships_source(count: int = 5000) -> str:
     """Return one line on which ships :func:`load_ships` will use, and how to get the real ones."""
     there = count_photographs()

@@ -163,7 +163,7 @@ def trajectory_rows(rows: Mapping[str, Pictures], titles: Sequence[str] = (), la
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     letters = max((len(line) for title in titles for line in title.split("\n")), default=1)
     for axis, title in zip(axes[0], titles, strict=False):
-        axis.set_title(title, fontsize=max(8, min(11, 120 * side / letters)))  # long titles must not touch
+        axis.set_title(title, fontsize=max(8, min(11, 115 * side / letters)))  # long titles must not touch
     return figure
 
 
@@ -236,3 +236,26 @@ def _neighbours(positions: Sequence[int], nearer: float) -> list[list[int]]:
         else:
             groups.append([position])
     return groups
+
+
+def cost_curve(sizes: Sequence[int], seconds: Sequence[float], pixels: Mapping[str, int]) -> Figure:
+    """Draw seconds measured for pictures of some sizes, and drawn out, along the number of pixels, to larger ones.
+
+    Args:
+        sizes: (N,) sides of the pictures that were measured.
+        seconds: (N,) for one picture.
+        pixels: name -> number of pixels of pictures that were not measured.
+    """
+    figure, axis = new_figure(width=7.4, height=4.0)
+    per_pixel = seconds[-1] / sizes[-1] ** 2
+    counts = [size**2 for size in sizes]
+    axis.plot(counts, seconds, label="measured", **_line(0))
+    reach = [counts[-1], *pixels.values()]
+    axis.plot(reach, [count * per_pixel for count in reach], "x--", markersize=9, label="drawn out")
+    axis.set(xscale="log", yscale="log", xlabel="pixels of the picture", ylabel="seconds for one picture")
+    axis.yaxis.set_major_formatter(FuncFormatter(_plain))
+    names = {f"{size}×{size}": count for size, count in zip(sizes, counts, strict=True)} | dict(pixels)
+    axis.set_xticks(list(names.values()), [name.replace(" ", "\n") for name in names], fontsize=9)
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.legend()
+    return figure

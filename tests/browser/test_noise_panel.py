@@ -19,7 +19,7 @@ PICTURES = ("noisy", "noise-put-in", "noise-found", "noise-taken-away", "mixture
 
 @pytest.fixture(scope="module")
 def page(lab):
-    page = lab.run("02_unet_fish_segmentation.ipynb", sources=CELLS)
+    page = lab.run("03_denoising_one_image.ipynb", sources=CELLS)
     page.wait_for_selector("img.sd-position", timeout=30_000)
     yield page
     page.close()

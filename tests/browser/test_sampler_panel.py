@@ -15,7 +15,7 @@ model = sd.UNet(3, 3, (8, 16), time=16).eval()""",
 
 @pytest.fixture(scope="module")
 def page(lab):
-    page = lab.run("02_unet_fish_segmentation.ipynb", sources=CELLS)
+    page = lab.run("04_cifar10_ships.ipynb", sources=CELLS)
     page.wait_for_selector("img.sd-sheet", timeout=30_000)
     yield page
     page.close()

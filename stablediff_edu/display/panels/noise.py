@@ -9,18 +9,13 @@ import torch
 from stablediff_edu.diffusion.schedule import Schedule, picture_and_noise
 from stablediff_edu.display.live import png, strip, to_bytes
 from stablediff_edu.display.panels import parts
+from stablediff_edu.training.denoising import psnr
 
 STEPS = (1, 2, 5, 10, 20, 50, 100)
 LOOK = ("noisy", "noise put in", "noise found", "noise taken away")
 WAY = ("mixture", "picture seen", "true picture")
 LIGHTER = 3  # noise goes beyond -1 and 1, black and white: a third of it is shown
 SIDE = 192
-
-
-def psnr(found: torch.Tensor, true: torch.Tensor) -> float:
-    """Return how alike two pictures in [-1, 1] are, in decibels: 10 more for a tenth of the mean squared error."""
-    error = (found.clamp(-1, 1) - true).square().mean().clamp(min=1e-12)
-    return float(10 * torch.log10(4 / error))  # 4 is the square of the range
 
 
 @torch.no_grad()
