@@ -99,7 +99,7 @@ def test_the_learners_own_folder(tmp_path: Path):
     for number, shape in enumerate([(40, 60, 3), (33, 20)]):
         Image.fromarray(np.full(shape, 90, np.uint8)).save(tmp_path / f"{number}.png")
     ships = load_ships(source=tmp_path)
-    assert ships.pictures.shape == (2, 3, 32, 32) and ships.source == "own pictures (2)"
+    assert ships.pictures.shape == (2, 3, 32, 32) and ships.source.startswith("own pictures (2")
     assert len(load_ships(1, source=str(tmp_path))) == 1
 
 

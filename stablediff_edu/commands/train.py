@@ -9,6 +9,7 @@ from stablediff_edu.errors import CourseError
 # name -> the module of commands/ that trains it (add_arguments(parser, name) and run(arguments)), and what it is
 NAMES = {
     "fish": ("train_fish", "a U-Net that cuts out fish, or whatever your masks show (notebook 02)"),
+    "one-fish": ("train_diffusion", "the network of notebook 03, which can draw one fish only"),
     "ships": ("train_diffusion", "a diffusion model that draws ships, or what your pictures show (notebook 04)"),
     "cifar10-all": ("train_diffusion", "the same network, trained short on all ten classes of CIFAR-10 (notebook 04)"),
     "ship-classifier": ("train_classifier", "the judge that says which drawn pictures look like ships"),

@@ -1,4 +1,4 @@
-"""`train ships` and `train cifar10-all`: the diffusion model of notebook 04, on ships or the learner's own pictures."""
+"""`train ships`, `train cifar10-all`, `train one-fish`: the diffusion models of notebooks 03 and 04, or one's own."""
 
 import argparse
 from dataclasses import replace
@@ -9,6 +9,7 @@ from stablediff_edu.errors import CourseError
 
 SIZE = 32
 OWN_STEPS = 1500  # for own pictures: about half an hour on two cores
+ONE_FISH = dict(count=1, size=64, source="drawn", seed=28)  # the fish of notebook 03
 OF_EACH_CLASS = 500  # the JPEG copies have no more of the classes other than ships
 
 
@@ -29,6 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     from stablediff_edu.training.diffusion_recipes import make_diffusion
 
     if arguments.evaluate:
+        if arguments.name == "one-fish":
+            raise CourseError("--evaluate is for ships; one fish is compared with its picture in notebook 03.")
         return _evaluate(arguments)
     recipe = _recipe(arguments)
     data, licence = _data(arguments, recipe)
@@ -40,10 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _recipe(arguments: argparse.Namespace):
-    from stablediff_edu.training.diffusion_recipes import CIFAR10_ALL, SHIPS, SHIPS_QUICK
+    from stablediff_edu.training.diffusion_recipes import CIFAR10_ALL, ONE_FISH, SHIPS, SHIPS_QUICK
 
-    if arguments.name == "cifar10-all":
-        recipe = CIFAR10_ALL
+    if arguments.name in (fixed := {"cifar10-all": CIFAR10_ALL, "one-fish": ONE_FISH}):
+        recipe = fixed[arguments.name]
     elif arguments.quick:
         recipe = SHIPS_QUICK
     else:
@@ -55,12 +58,15 @@ def _recipe(arguments: argparse.Namespace):
 def _data(arguments: argparse.Namespace, recipe):
     """Return the pictures and their licence, and note in `arguments` which source was chosen, for the card."""
     from stablediff_edu.datasets import cifar10, ships
-    from stablediff_edu.datasets.pictures import load_pictures
+    from stablediff_edu.datasets.fish import load_fish
+    from stablediff_edu.datasets.pictures import Pictures, load_pictures
     from stablediff_edu.training.diffusion_recipes import LARGEST
     from stablediff_edu.training.ship_classifier import CIFAR10_LICENCE
 
     if arguments.name == "cifar10-all":
         return cifar10.load_cifar10(most=OF_EACH_CLASS)[0], CIFAR10_LICENCE
+    if arguments.name == "one-fish":
+        return Pictures(load_fish(**ONE_FISH).pictures, "one drawn fish"), "drawn by this package (MIT)"
     size = arguments.size or SIZE
     shrink = recipe.shrink
     if size % shrink or size > LARGEST:
@@ -84,11 +90,11 @@ def _data(arguments: argparse.Namespace, recipe):
 
 def _default_out(arguments: argparse.Namespace, recipe) -> Path:
     """The shipped weights for the recipe that made them, else a file in the folder where the command was given."""
-    from stablediff_edu.training.diffusion_recipes import CIFAR10_ALL, SHIPS
+    from stablediff_edu.training.diffusion_recipes import CIFAR10_ALL, ONE_FISH, SHIPS
     from stablediff_edu.weights import checkpoints
 
-    if arguments.name == "cifar10-all":
-        shipped = recipe == CIFAR10_ALL
+    if arguments.name in (fixed := {"cifar10-all": CIFAR10_ALL, "one-fish": ONE_FISH}):
+        shipped = recipe == fixed[arguments.name]
     else:
         shipped = recipe == SHIPS and arguments.source == "cifar10" and arguments.size in (None, SIZE)
     return checkpoints.path_of(arguments.name if shipped else f"{arguments.name}_own.safetensors")

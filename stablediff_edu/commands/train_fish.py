@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     out = checkpoints.path_of("fish" if recipe == recipes.SHIPPED else Path("fish_own.safetensors"))
     out, progress = places(arguments, out)
     print(f"learning from {len(data[0])} pictures ({data[0].source}), {len(data[1])} held out; weights go to {out}")
-    model, training, scores = recipes.make_fish(recipe, out, command_line(arguments), data, licence, progress)
+    model, training, scores, out = recipes.make_fish(recipe, out, command_line(arguments), data, licence, progress)
     print_end(training, out)
     print(f"held out: {scores}")
     _evaluate_photographs(model, recipe.size)

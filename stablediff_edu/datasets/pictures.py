@@ -62,14 +62,22 @@ def load_pictures(folder: str | Path, size: int = 32, most: int | None = None) -
         raise CourseError(
             f"{folder} holds one picture only, and a network trained on it could draw nothing else; add more pictures."
         )
-    opened = [read_square(file, size) for file in files[:most]]
-    return Pictures(to_tensor(np.stack(opened)), f"own pictures ({len(opened):,})")
+    squares, kinds = [], set()
+    for file in files[:most]:
+        picture = open_picture(file)
+        kinds.add((picture.size, picture.mode))
+        squares.append(_square(picture, size))
+    mixed = f", of {len(kinds)} sizes or modes, each cut to its middle square" if len(kinds) > 1 else ""
+    return Pictures(to_tensor(np.stack(squares)), f"own pictures ({len(squares):,}{mixed})")
 
 
 def read_square(file: Path, size: int) -> np.ndarray:
     """Read one picture's middle square, made ``size`` pixels wide: (S, S, 3) uint8."""
-    picture = open_picture(file).convert("RGB")
-    return np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC))
+    return _square(open_picture(file), size)
+
+
+def _square(picture: Image.Image, size: int) -> np.ndarray:
+    return np.asarray(ImageOps.fit(picture.convert("RGB"), (size, size), Image.Resampling.BICUBIC))
 
 
 def to_tensor(pictures: np.ndarray) -> torch.Tensor:

@@ -13,8 +13,8 @@ from stablediff_edu.models.unet import UNet
 def seconds_per_step(size: int, batch: int = 4, repeats: int = 3) -> float:
     """Return how long one training step of a small noise predictor takes, for `batch` pictures of size × size.
 
-    The network has no attention, whose cost grows faster than the number of pixels. The median of `repeats` steps, after
-    one to warm up.
+    The network has no attention, whose cost grows faster than the number of pixels. The median of `repeats` steps,
+    after one to warm up.
     """
     device = pick_device()
     model = UNet(3, 3, (32, 64, 128), time=64, patch=2).to(device, memory_format=torch.channels_last)

@@ -69,9 +69,9 @@ ONE_FISH = DiffusionRecipe(
     attention=0,
     schedule="linear",
     prediction="noise",
-    steps=600,
+    steps=900,
     batch_size=8,
-    learning_rate=4e-3,
+    learning_rate=2e-3,
     flip=False,
 )
 ONE_FISH_FULL = replace(
@@ -80,7 +80,9 @@ ONE_FISH_FULL = replace(
 ONE_FISH_BUDGETS = {"quick": ONE_FISH, "full": ONE_FISH_FULL}
 
 SHIPS = DiffusionRecipe()
-SHIPS_QUICK = replace(SHIPS, channels=(48, 96, 144), time=96, steps=300)
+SHIPS_QUICK = replace(
+    SHIPS, channels=(32, 64, 128), time=96, attention=1, steps=1000, batch_size=32, learning_rate=3e-3
+)
 SHIPS_BUDGETS = {"quick": SHIPS_QUICK, "full": replace(SHIPS, channels=(128, 256, 384), steps=20_000)}
 CIFAR10_ALL = replace(SHIPS, steps=1000)
 

@@ -1,6 +1,5 @@
 """The recipes: data, model, loss and numbers of every shipped checkpoint; notebooks and `train NAME` share them."""
 
-import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,8 +11,8 @@ from stablediff_edu.datasets.folder import MaskedPictures
 from stablediff_edu.device import pick_device, seed_everything
 from stablediff_edu.models.unet import UNet
 from stablediff_edu.training import segmentation
+from stablediff_edu.training.keeping import keep, rebuild
 from stablediff_edu.training.loop import Observer, Training, train
-from stablediff_edu.weights import checkpoints
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,11 @@ def make_fish(
     data: tuple[MaskedPictures, MaskedPictures],
     licence: str,
     checkpoint: Path | None = None,
-) -> tuple[UNet, Training, segmentation.Scores]:
-    """Train, score on the held-out pictures, and save with a card. The weights are kept if training is stopped."""
+) -> tuple[UNet, Training, segmentation.Scores, Path]:
+    """Train, score on the held-out pictures, and save with a card; the last value returned is the file of the weights.
+
+    Ctrl-C keeps the weights so far, and the progress in `checkpoint`: the same call goes on with it.
+    """
     seed_everything(recipe.seed)
     learn, held_out = data
     model, training = train_fish(recipe, learn, checkpoint=checkpoint)
@@ -135,25 +137,14 @@ def make_fish(
     card = dict(
         command=command,
         seed=recipe.seed,
-        steps=training.steps,
-        seconds=round(training.seconds),
-        device=str(next(model.parameters()).device),
-        date=time.strftime("%Y-%m-%d"),
         data=f"{len(learn)} pictures of {learn.pictures.shape[-1]}×{learn.pictures.shape[-1]}, {learn.source}",
         licence=licence,
         result=f"held out: {scores}; loss {training.loss:.5f}",
     )
-    checkpoints.save(out, model, card)
-    if checkpoint and not training.interrupted:
-        checkpoint.unlink(missing_ok=True)
-    return model, training, scores
+    return model, training, scores, keep(out, model, training, checkpoint, **card)
 
 
 def load_fish_unet(name: str | Path = "fish") -> tuple[UNet, dict[str, str]]:
     """Return a trained U-Net, built with the sizes on its card, and the card."""
-    import json
-
-    card = checkpoints.read_card(name)
-    model = UNet(**json.loads(card["config"]))
-    checkpoints.load_into(model, name)
-    return model.eval().to(pick_device()), card
+    model, card = rebuild(UNet, name, "a U-Net")
+    return model.to(pick_device()), card

@@ -72,8 +72,8 @@ def predict(model: nn.Module, pictures: torch.Tensor, batch_size: int = 50) -> t
 def predict_from_all_sides(model: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
     """Return the mean of eight answers for every picture: turned four ways, each also mirrored, and turned back.
 
-    A fish is a fish from every side, and mistakes differ from side to side: (N, 3, S, S) -> (N, 1, S, S). Usually called
-    test-time augmentation.
+    A fish is a fish from every side, and mistakes differ from side to side: (N, 3, S, S) -> (N, 1, S, S). It is
+    called test-time augmentation.
     """
     answers = []
     for turns in range(4):
