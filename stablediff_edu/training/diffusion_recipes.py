@@ -69,7 +69,7 @@ ONE_FISH = DiffusionRecipe(
     attention=0,
     schedule="linear",
     prediction="noise",
-    steps=900,
+    steps=800,
     batch_size=8,
     learning_rate=2e-3,
     flip=False,
@@ -84,7 +84,7 @@ SHIPS_QUICK = replace(
     SHIPS, channels=(32, 64, 128), time=96, attention=1, steps=1000, batch_size=32, learning_rate=3e-3
 )
 SHIPS_BUDGETS = {"quick": SHIPS_QUICK, "full": replace(SHIPS, channels=(128, 256, 384), steps=20_000)}
-CIFAR10_ALL = replace(SHIPS, steps=1000)
+CIFAR10_ALL = replace(SHIPS, steps=700)
 
 
 def train_diffusion(
@@ -135,7 +135,7 @@ def make_diffusion(
     card = dict(
         command=command,
         seed=recipe.seed,
-        data=f"{len(data)} pictures of {data.size}×{data.size}, {data.source}",
+        data=f"{len(data)} picture{'s' * (len(data) > 1)} of {data.size}×{data.size}, {data.source}",
         licence=licence,
         size=data.size,
         schedule=recipe.schedule,
