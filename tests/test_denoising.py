@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from stablediff_edu.datasets.pictures import Pictures
+from stablediff_edu.diffusion.ideal import ideal_denoiser
 from stablediff_edu.diffusion.schedule import Schedule
 from stablediff_edu.errors import CourseError
 from stablediff_edu.models.unet import UNet
@@ -267,3 +268,47 @@ def test_a_stopped_training_does_not_take_the_place_of_finished_shipped_weights(
     *_, out = make_diffusion(TINY, weights[2], "a command", Pictures(pictures, "noise"), "none", tmp_path / "progress")
     assert out.name == "some_unfinished.safetensors" and load_diffusion(out)[1]["steps"] == "0"
     assert weights[2].read_bytes() == shipped and (tmp_path / "progress").exists()
+
+
+# --- measures of notebook 03 ---------------------------------------------------------------------------------------
+
+
+def test_psnr_is_ten_more_for_a_tenth_of_the_squared_error():
+    true = torch.zeros(1, 3, 8, 8)
+    assert denoising.psnr(true + 0.2, true) == pytest.approx(20)  # 10 · log10(4 / 0.04)
+    assert denoising.psnr(true + 0.2 / 10**0.5, true) == pytest.approx(30)
+    assert denoising.psnr(torch.full((4, 3, 8, 8), 7.0), true + 1) > 120  # beyond white is white
+
+
+def test_edge_strength_is_the_mean_step_between_neighbours():
+    stripes = torch.tensor([0.0, 1.0]).repeat(4).expand(1, 3, 8, 8)  # steps of 1 across, of 0 down
+    assert denoising.edge_strength(stripes) == pytest.approx(0.5)
+    blurred = torch.nn.functional.avg_pool2d(stripes, 2, stride=1)
+    assert denoising.edge_strength(blurred) == pytest.approx(0)
+
+
+def test_errors_by_level_are_those_of_the_noise_put_in():
+    class Offset(torch.nn.Module):
+        """Knows the picture, and answers wrong by a tenth of the step."""
+
+        def __init__(self):
+            super().__init__()
+            self.answer, self.weight = ideal_denoiser(x0, schedule), torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, xt, t):
+            return self.answer(xt, t) + 0.001 * t[:, None, None, None]
+
+    schedule, x0 = Schedule.linear(), torch.rand(1, 3, 8, 8)
+    errors = denoising.errors_by_level(Offset(), x0, schedule, [100, 500], count=4)
+    assert errors == pytest.approx([0.01, 0.25], rel=1e-3)
+
+
+def test_only_step_asks_for_no_other_step(pictures):
+    asked = []
+
+    def model(xt, t):
+        asked.append(t)
+        return xt
+
+    denoising.loss(model, pictures, Schedule.linear(), only_step=7)
+    assert asked[0].unique().tolist() == [7]

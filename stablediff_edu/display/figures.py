@@ -23,7 +23,7 @@ STYLE = Path(__file__).with_name("style.mplstyle")
 matplotlib.style.use(STYLE)
 
 PAGE_WIDTH = 9.8  # inches at 100 dots an inch: what fits a notebook's output column in a page 1100 pixels wide
-LARGE = 150_000  # bytes of a PNG
+LARGE = 90_000  # bytes of a PNG
 SIGNED_MAP = "PuOr_r"  # zero is white, negative purple, positive orange
 MAGNITUDE_MAP = "cividis"
 MASK_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#F0E442")

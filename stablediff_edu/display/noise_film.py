@@ -43,4 +43,5 @@ class NoiseFilm:
         """Draw a snapshot, row by row: noisy pictures, the noise in them, the noise found, the picture left."""
         pictures, noise = snapshot.cpu()
         rows = [self.xt, self.eps / SOFTER, noise / SOFTER, pictures]
-        return strip([[to_bytes(one) for one in row] for row in rows], 112)
+        # 256 colours: noise in all its colours would fill the notebook
+        return strip([[to_bytes(one) for one in row] for row in rows], 112).quantize(256)

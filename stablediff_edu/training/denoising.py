@@ -43,7 +43,7 @@ def loss(
 
 @torch.no_grad()
 def errors_by_level(
-    model: nn.Module, x0: torch.Tensor, schedule: Schedule, ts: Sequence[int], count: int = 32, seed: int = 0
+    model: nn.Module, x0: torch.Tensor, schedule: Schedule, ts: Sequence[int], count: int = 16, seed: int = 0
 ) -> list[float]:
     """Return the mean squared error of the noise that a network finds at each of the steps `ts`, on fresh noise.
 
