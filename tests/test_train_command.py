@@ -1,13 +1,11 @@
 """`train fish`: on drawn fish, on pictures that are not fish, with every kind of bad input; and the shipped weights."""
 
 import json
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from ctrl_c import train_and_interrupt
 from PIL import Image
 
 from stablediff_edu.__main__ import main
@@ -159,16 +157,8 @@ def test_ctrl_c_keeps_the_weights_and_the_progress(tmp_path, no_photographs, mon
 
 
 def test_a_real_ctrl_c_keeps_what_was_learned(tmp_path):
-    """The signal itself, to the command in a process of its own."""
     out = tmp_path / "some.safetensors"
-    words = f"-u -m stablediff_edu train fish --quick --pictures 8 --steps 100000 --out {out}".split()
-    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    seen = ""
-    while "loss" not in seen and process.poll() is None:  # the bar shows a loss: it has learned something
-        seen += process.stdout.read(1)
-    process.send_signal(signal.SIGINT)
-    rest = process.communicate(timeout=60)[0]
-    assert process.returncode == 0 and "stopped early" in rest and "Traceback" not in rest
+    train_and_interrupt(f"fish --quick --pictures 8 --steps 100000 --out {out}")
     assert 0 < int(checkpoints.read_card(out)["steps"]) < 100000
 
 

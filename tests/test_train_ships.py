@@ -1,12 +1,9 @@
 """`train ships`, `train cifar10-all` and `train ship-classifier` on the command line, with every kind of bad input."""
 
-import signal
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
+from ctrl_c import train_and_interrupt
 from PIL import Image
 
 from stablediff_edu.__main__ import main
@@ -164,16 +161,8 @@ def test_ctrl_c_and_resume_give_the_same_weights_as_no_ctrl_c(folder, tmp_path, 
 
 
 def test_a_real_ctrl_c_keeps_what_was_learned(folder, tmp_path):
-    """The signal itself, to the command in a process of its own."""
     out = tmp_path / "some.safetensors"
-    words = f"-u -m stablediff_edu train ships --images {folder} --size 8 --quick --steps 100000 --out {out}".split()
-    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    seen = ""
-    while "loss" not in seen and process.poll() is None:  # the bar shows a loss: it has learned something
-        seen += process.stdout.read(1)
-    process.send_signal(signal.SIGINT)
-    rest = process.communicate(timeout=60)[0]
-    assert process.returncode == 0 and "stopped early" in rest and "Traceback" not in rest
+    train_and_interrupt(f"ships --images {folder} --size 8 --quick --steps 100000 --out {out}")
     assert 0 < int(load_diffusion(out)[1]["steps"]) < 100000 and out.with_suffix(".progress").exists()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stablediff_edu.datasets import cifar10, fish
+from stablediff_edu.datasets import cifar10, fish, mnist, text8
 from stablediff_edu.datasets.download import data_folder, download
 from stablediff_edu.datasets.kaggle_client import download_dataset
 from stablediff_edu.datasets.unpack import RECORD, BadArchiveError, is_complete, unpack_tar, unpack_zip
@@ -57,13 +57,7 @@ def fetch_fish(force: bool) -> str:
     archive = folder.with_name("fish.zip")
     if force or not archive.is_file():
         download_dataset(fish.DATASET, archive)
-    print(f"unpacking {archive.name} …")
-    try:
-        unpack_zip(archive, folder, check=_expect_fish)
-    except BadArchiveError:
-        archive.unlink(missing_ok=True)  # the next try must not find it
-        raise
-    archive.unlink(missing_ok=True)
+    _unpack(archive, folder, unpack_zip, _expect_fish)
     return f"fetched, {fish.count_photographs(folder):,} photographs in {folder}"
 
 
@@ -86,13 +80,7 @@ def fetch_cifar10(force: bool) -> str:
     archive = folder.with_name(known.filename)
     if force or not archive.is_file():
         download(known.url, archive, md5=known.tgz_md5)
-    print(f"unpacking {archive.name} …")
-    try:
-        unpack_tar(archive, folder, check=_expect_cifar10)
-    except BadArchiveError:
-        archive.unlink(missing_ok=True)  # the next try must not find it
-        raise
-    archive.unlink(missing_ok=True)
+    _unpack(archive, folder, unpack_tar, _expect_cifar10)
     return f"fetched, 60,000 photographs in {folder}"
 
 
@@ -101,9 +89,34 @@ def _expect_cifar10(unpacked: Path) -> None:
         raise BadArchiveError("What came is not CIFAR-10: a file is missing or its MD5 differs; fetch it again.")
 
 
+def fetch_mnist(force: bool) -> str:
+    """Fetch those of MNIST's four files that are missing or damaged; the good ones stay."""
+    fetched = mnist.fetch(force)
+    return f"{'fetched' if fetched else 'complete'}, 70,000 scanned digits in {data_folder('mnist')}"
+
+
+def fetch_text8(force: bool) -> str:
+    """Fetch 100 MB of Wikipedia as bare words; the archive and the text in it must have the right hashes."""
+    fetched = text8.fetch(force)
+    return f"{'fetched' if fetched else 'complete'}, 17 million words in {text8.text_file()}"
+
+
+def _unpack(archive: Path, folder: Path, unpack: Callable[..., Path], check: Callable[[Path], None]) -> None:
+    """Unpack an archive and remove it, unless it is good and something else went wrong, such as a full disk."""
+    print(f"unpacking {archive.name} …")
+    try:
+        unpack(archive, folder, check=check)
+    except BadArchiveError:
+        archive.unlink(missing_ok=True)  # the next try must not find it
+        raise
+    archive.unlink(missing_ok=True)
+
+
 REAL_DATA = {
     "fish": RealData("9,000 photographs of fish with masks, from Kaggle, about 3 GB", fetch_fish),
     "cifar10": RealData(
         "60,000 small photographs, 6,000 of ships, from the University of Toronto, 170 MB", fetch_cifar10
     ),
+    "mnist": RealData("70,000 scanned digits, from torchvision's mirrors, 12 MB", fetch_mnist),
+    "text8": RealData("17 million words of Wikipedia, from mattmahoney.net, 31 MB to fetch, 100 MB here", fetch_text8),
 }

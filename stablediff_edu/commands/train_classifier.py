@@ -1,7 +1,8 @@
-"""`train ship-classifier`: the judge of drawn ships, trained on CIFAR-10."""
+"""`train ship-classifier` and `train digit-classifier`: the judges of what the course's generators draw."""
 
 import argparse
 from dataclasses import replace
+from importlib import import_module
 
 from stablediff_edu.commands.training_options import command_line, places, print_card, print_end
 
@@ -11,23 +12,22 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from stablediff_edu.training import ship_classifier
     from stablediff_edu.weights import checkpoints
 
+    name = arguments.name.replace("-", "_")  # of the module and of the shipped weights; in capitals, of the recipe
+    room = import_module(f"stablediff_edu.training.{name}")
     if arguments.evaluate:
-        model, card = ship_classifier.load_classifier(arguments.out or "ship_classifier")
+        model, card = room.load_classifier(arguments.out or name)
         print_card(card)
-        print(ship_classifier.score_on_test_pictures(model))
+        print(room.score_on_test_pictures(model))
         return 0
-    wanted = {name: getattr(arguments, name) for name in ("steps", "seed")}
-    recipe = replace(
-        ship_classifier.SHIP_CLASSIFIER, **{name: value for name, value in wanted.items() if value is not None}
-    )
-    shipped = recipe == ship_classifier.SHIP_CLASSIFIER
-    own = checkpoints.path_of("ship_classifier" if shipped else "ship_classifier_own.safetensors")
-    data = ship_classifier.load_data()
+    shipped = getattr(room, name.upper())
+    wanted = {key: getattr(arguments, key) for key in ("steps", "seed")}
+    recipe = replace(shipped, **{key: value for key, value in wanted.items() if value is not None})
+    own = checkpoints.path_of(name if recipe == shipped else f"{name}_own.safetensors")
+    data = room.load_data()
     out, progress = places(arguments, own)
-    out, training, scores = ship_classifier.make_classifier(recipe, out, command_line(arguments), data, progress)
+    out, training, scores = room.make_classifier(recipe, out, command_line(arguments), data, progress)
     print_end(training, out)
     print(scores)
     return 0

@@ -60,13 +60,17 @@ class TimeEmbedding(nn.Module):
 
 
 class PictureAttention(nn.Module):
-    """Every place of a small picture looks at all others, and what it finds is added: (B, C, H, W) -> the same."""
+    """Every place of a small picture looks at all others, and what it finds is added: (B, C, H, W) -> the same.
 
-    def __init__(self, channels: int, heads: int = 4) -> None:
+    `norm` takes the place of the U-Net's normalisation, and `bias` is the attention's: Stable Diffusion's autoencoder
+    has its own of both.
+    """
+
+    def __init__(self, channels: int, heads: int = 4, norm: nn.Module | None = None, bias: bool = False) -> None:
         super().__init__()
-        self.norm = group_norm(channels)
-        self.attention = Attention(channels, heads)
+        self.norm = norm or group_norm(channels)
+        self.attention = Attention(channels, heads, bias=bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         places = self.norm(x).flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H·W, C)
-        return x + self.attention(places).transpose(1, 2).reshape(x.shape)
+        return x + self.attention(places).transpose(1, 2).reshape(x.shape)  # (B, H·W, C) -> (B, C, H, W)

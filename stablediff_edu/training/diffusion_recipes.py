@@ -50,7 +50,7 @@ class DiffusionRecipe:
     def model(self, in_channels: int = 3) -> UNet:
         """Return the untrained network; the seed decides its first weights."""
         torch.manual_seed(self.seed)
-        return UNet(in_channels, 3, self.channels, time=self.time, patch=self.patch, attention=self.attention)
+        return UNet(in_channels, in_channels, self.channels, time=self.time, patch=self.patch, attention=self.attention)
 
     @property
     def shrink(self) -> int:
@@ -98,14 +98,14 @@ def train_diffusion(
     model: nn.Module | None = None,
     only_step: int | None = None,
 ) -> tuple[nn.Module, Training]:
-    """Train a U-Net to find the noise in pictures (N, 3, S, S); return it in evaluation mode, and the record.
+    """Train a U-Net to find the noise in pictures or latents (N, C, S, S); return it to use, and the record.
 
     `snapshot` is called with the averaged network now and then; what it returns is kept for a replay. It must take
     its chance from a generator of its own. `checkpoint` and `about` are the training loop's. `model` is trained in the
     place of the recipe's own network; `only_step` shows it no other step of the schedule.
     """
     device = pick_device()
-    model = (model or recipe.model()).to(device, memory_format=torch.channels_last)
+    model = (model or recipe.model(pictures.shape[1])).to(device, memory_format=torch.channels_last)
     training = train(
         model,
         denoising.batches(pictures, recipe.batch_size, device, recipe.flip),
@@ -145,16 +145,20 @@ def make_diffusion(
     return model, training, keep(out, model, training, checkpoint, **card)
 
 
-def load_diffusion(name: str | Path = "ships") -> tuple[UNet, dict[str, str]]:
+def load_diffusion(name: str | Path = "ships", channels: int = 3) -> tuple[UNet, dict[str, str]]:
     """Return a trained noise predictor, built with the sizes on its card, and the card.
+
+    Args:
+        name: a shipped name or a file.
+        channels: of what it finds noise in: 3 for pictures, 4 for the latents of chapter 5.
 
     Raises:
         CourseError: the file is missing, cut off, or holds anything else than a noise predictor with its card.
     """
     model, card = rebuild(UNet, name, "a network that finds noise")
     file, sizes, size = checkpoints.path_of(name).name, model.config, card.get("size", "32")
-    if not sizes["time"] or sizes["in_channels"] != 3 or sizes["out_channels"] != 3:
-        raise CourseError(f"{file} is a U-Net, but none that finds noise in pictures; name another file.")
+    if not sizes["time"] or sizes["in_channels"] != channels or sizes["out_channels"] != channels:
+        raise CourseError(f"{file} is a U-Net, but none that finds noise in {channels} channels; name another file.")
     if card.get("schedule") not in SCHEDULES or card.get("prediction") not in PREDICTIONS:
         raise CourseError(f"The card of {file} does not say which schedule and prediction it learned; train it again.")
     if not size.isdecimal() or not 0 < int(size) <= LARGEST or int(size) % model.shrink:

@@ -24,8 +24,8 @@ def draw(
 ) -> torch.Tensor:
     """Draw pictures with a trained noise predictor, whose card says how it learned: (count, 3, S, S) in [-1, 1].
 
-    Picture i of a seed is the same whatever `count` is. The network looks at `batch_size` pictures at a time.
-    `options` are those of `sample`, and go before those in `BEST`.
+    With `clip=False` it draws latents, which have no such bounds: (count, C, S, S). Picture i of a seed is the same
+    whatever `count` is. The network looks at `batch_size` pictures at a time. `options` are those of `sample`, and go before those in `BEST`.
     """
 
     def in_parts(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -34,7 +34,9 @@ def draw(
     size = int(card.get("size", 32))
     options = BEST | dict(prediction=card["prediction"], device=next(model.parameters()).device) | options
     schedule = SCHEDULES[card["schedule"]]()
-    return generate(in_parts, schedule, (count, 3, size, size), seed=seed, **options).cpu().clamp(-1, 1)
+    channels = getattr(model, "config", {}).get("in_channels", 3)
+    drawn = generate(in_parts, schedule, (count, channels, size, size), seed=seed, **options).cpu()
+    return drawn.clamp(-1, 1) if options["clip"] else drawn
 
 
 def nearest(pictures: torch.Tensor, among: torch.Tensor, mirror: bool = True) -> tuple[torch.Tensor, torch.Tensor]:

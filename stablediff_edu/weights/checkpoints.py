@@ -7,6 +7,7 @@ The card is the file's metadata: text to text, read without loading a single ten
 import json
 import os
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -46,7 +47,7 @@ def save(path: str | Path, model: nn.Module, card: dict[str, object], half: bool
         for name, tensor in model.state_dict().items()
     }
     metadata = {name: str(value) for name, value in card.items()}
-    metadata["config"] = json.dumps(getattr(model, "config", {}))
+    metadata["config"] = json.dumps(getattr(model, "config", {}), default=asdict)
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata)
     return path

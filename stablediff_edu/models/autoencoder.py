@@ -1,0 +1,114 @@
+"""Autoencoders: a picture squeezed into a few numbers, and drawn again from them (chapter 5).
+
+Both halves are stacks of fully connected layers: 28×28 pixels are few enough for them. The variational kind is that of
+Kingma and Welling (2013), "Auto-Encoding Variational Bayes"; the linear one, without any training, is PCA.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from stablediff_edu.errors import CourseError
+
+
+class Autoencoder(nn.Module):
+    """Encode pictures into a few numbers, and decode: (B, 1, S, S) -> (B, latent) -> (B, 1, S, S).
+
+    Args:
+        latent: how many numbers a picture becomes.
+        widths: of the layers in between, from the picture to the latent; the decoder has them in reverse.
+        variational: the encoder answers with a mean and the logarithm of a variance for each number (`moments`), and
+            the training loss decodes a number drawn from there; `encode` and the call itself use the mean.
+        size: side of the pictures in pixels.
+
+    Raises:
+        CourseError: `latent` is less than 1, or pictures of another size are encoded.
+    """
+
+    def __init__(
+        self, latent: int = 2, widths: Sequence[int] = (256, 128), variational: bool = False, size: int = 28
+    ) -> None:
+        super().__init__()
+        _check(latent, size * size)
+        self.config = dict(latent=latent, widths=list(widths), variational=variational, size=size)
+        self.latent, self.variational = latent, variational
+        down = [size * size, *widths]
+        self.encoder = nn.Sequential(
+            nn.Flatten(),  # (B, 1, S, S) -> (B, S·S)
+            *(part for a, b in pairwise(down) for part in (nn.Linear(a, b), nn.SiLU())),
+            nn.Linear(down[-1], 2 * latent if variational else latent),  # -> (B, latent), or mean and logvar
+        )
+        up = [latent, *reversed(widths)]
+        self.decoder = nn.Sequential(
+            *(part for a, b in pairwise(up) for part in (nn.Linear(a, b), nn.SiLU())),
+            nn.Linear(up[-1], size * size),
+            nn.Tanh(),  # between -1, black, and 1, white
+            nn.Unflatten(1, (1, size, size)),  # (B, S·S) -> (B, 1, S, S)
+        )
+
+    def moments(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean and the logarithm of the variance of each number, (B, latent) both (variational only)."""
+        if not self.variational:
+            raise ValueError("a plain autoencoder has no moments; make it with variational=True")
+        mean, logvar = self._encoded(x).chunk(2, dim=1)  # (B, 2·latent) -> twice (B, latent)
+        return mean, logvar.clamp(-30, 20)
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the numbers of pictures, (B, 1, S, S) -> (B, latent); the variational kind answers with the mean."""
+        return self.moments(x)[0] if self.variational else self._encoded(x)
+
+    def _encoded(self, x: torch.Tensor) -> torch.Tensor:
+        size = self.config["size"]
+        if x.shape[1:] != (1, size, size):
+            raise CourseError(
+                f"This autoencoder was made for pictures (B, 1, {size}, {size}), not {tuple(x.shape)}; "
+                "resize them, or make one with another size."
+            )
+        return self.encoder(x)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Draw the pictures that numbers stand for: (B, latent) -> (B, 1, S, S) in [-1, 1]."""
+        return self.decoder(z)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.decode(self.encode(x))
+
+
+class PCA:
+    """The linear autoencoder with the least squared error, found without training: principal component analysis.
+
+    The numbers are how far a picture lies from the mean picture along the `latent` directions in which pictures differ
+    most; decoding adds these directions up again (Pearson, 1901). It computes on the CPU.
+
+    Args:
+        pictures: (N, 1, S, S) to find the directions in.
+        latent: how many numbers a picture becomes.
+    """
+
+    def __init__(self, pictures: torch.Tensor, latent: int = 2) -> None:
+        rows = pictures.flatten(1).double()  # (N, 1, S, S) -> (N, D)
+        _check(latent, rows.shape[1])
+        self.latent, self.shape, self.mean = latent, pictures.shape[1:], rows.mean(0)
+        rows = rows - self.mean
+        _, vectors = torch.linalg.eigh(rows.T @ rows)  # of the covariance, the largest last
+        directions = vectors[:, -latent:].flip(1)  # (D, latent)
+        largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))  # (1, latent)
+        self.directions = directions * largest.sign()  # either sign would do: the same one on every machine
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 1, S, S) -> (B, latent)."""
+        return ((x.flatten(1).double() - self.mean) @ self.directions).float()
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """(B, latent) -> (B, 1, S, S)."""
+        return (z.double() @ self.directions.T + self.mean).float().unflatten(1, self.shape)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.decode(self.encode(x))
+
+
+def _check(latent: int, most: int) -> None:
+    if not 1 <= latent <= most:
+        raise CourseError(f"A picture of {most} pixels cannot become {latent} numbers; choose 1 to {most}.")

@@ -1,0 +1,39 @@
+"""How good are the drawn digits? What a network that has seen no other reads of MNIST: by digit, and its confusions.
+
+    python tests/benchmarks/digits.py [weights, the shipped ones by default]
+
+MNIST is taken from data/, or from where STABLEDIFF_DATA points.
+"""
+
+import sys
+import time
+
+import torch
+
+from stablediff_edu.datasets.digits import draw_digits, load_digits
+from stablediff_edu.training.digit_classifier import load_classifier, probabilities
+
+
+def main(name: str = "digit_classifier") -> None:
+    started = time.perf_counter()
+    draw_digits(10_000)
+    print(f"10,000 drawn digits in {time.perf_counter() - started:.1f} s (the limit: 10 s)")
+    model, card = load_classifier(name)
+    print(f"{card['command']}: {card['data']}, {card['steps']} steps in {card['seconds']} s")
+    real = load_digits(10_000, "mnist", train=False)
+    started = time.perf_counter()
+    answers = probabilities(model, real.pictures)
+    seconds = time.perf_counter() - started
+    sureness, read = answers.max(dim=1)
+    right = read == real.labels
+    print(f"reads {right.float().mean():.2%} of {len(real):,} test digits of MNIST, in {seconds:.1f} s")
+    sure = sureness > 0.9
+    print(f"sure (> 0.9) of {sure.float().mean():.1%}, and of these it reads {right[sure].float().mean():.2%}")
+    table = torch.zeros(10, 10, dtype=torch.int64).index_put_((real.labels, read), torch.tensor(1), accumulate=True)
+    print("\ndigit    read  as " + "".join(f"{digit:6}" for digit in range(10)))
+    for digit, row in enumerate(table.tolist()):
+        print(f"{digit:5} {row[digit] / sum(row):7.1%}     " + "".join(f"{count or '·':>6}" for count in row))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
