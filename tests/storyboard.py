@@ -52,4 +52,14 @@ CLAIMS = {
         "4.5": "that is a diffusion model, on one screen",
         "4.6": "pixels are expensive",
     },
+    "05_latent_space": {
+        "5.1": "a description in words is an encoding",
+        "5.2": "JPEG: encode, decode, a bit worse, far smaller",
+        "5.3": "an autoencoder is trained to give back its input",
+        "5.4": "784 numbers become two; drag the point",
+        "5.5": "five or ten numbers are better",
+        "5.6": "512×512×3 = 786,432 numbers become 4×64×64 = 16,384",
+        "5.7": "encode, noise and denoise there, decode",
+        "5.8": "many times faster than on pixels",
+    },
 }

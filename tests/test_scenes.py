@@ -9,7 +9,7 @@ import torch
 
 from stablediff_edu.datasets.scene_brush import COLOURS
 from stablediff_edu.datasets.scene_weather import SEAS, SKIES
-from stablediff_edu.datasets.scenes import KINDS, Scene, caption, draw_scene, random_scene
+from stablediff_edu.datasets.scenes import KINDS, Scene, caption, draw_scene, random_scene, scene_from
 from stablediff_edu.errors import CourseError
 
 
@@ -151,6 +151,68 @@ def test_a_caption_tells_thing_colours_sea_and_sky():
     captions = [caption(scene) for scene in scenes(800)]
     assert len(set(captions)) == len(set(told))
     assert max(len(sentence.split()) for sentence in captions) <= 16
+
+
+def test_a_scene_imagined_from_a_caption_is_told_by_the_same_caption():
+    random = np.random.default_rng(1)
+    for scene in scenes(500):
+        assert caption(scene_from(caption(scene), random)) == caption(scene)
+
+
+def test_every_thing_colour_sky_and_sea_can_be_imagined():
+    random = np.random.default_rng(2)
+    told = [Scene(thing) for thing in KINDS]
+    told += [Scene(colour=colour, carries=carries) for colour in COLOURS for carries in COLOURS]
+    told += [Scene(sky=sky, sea=sea) for sky in SKIES for sea in SEAS]
+    told += [Scene(thing, sky=sky, under_water=True) for thing in KINDS if KINDS[thing].under_water for sky in SKIES]
+    for scene in told:
+        assert caption(scene_from(caption(scene), random)) == caption(scene)
+
+
+def test_what_a_caption_does_not_say_is_decided_by_chance_alone():
+    sentence, random = caption(Scene()), np.random.default_rng(3)
+    imagined = [scene_from(sentence, random) for _ in range(20)]
+    assert len({scene.x for scene in imagined}) == len({scene.details for scene in imagined}) == 20
+    assert {scene.heading for scene in imagined} == {"left", "right"}
+    again = np.random.default_rng(3)
+    assert [scene_from(sentence, again) for _ in range(20)] == imagined
+    assert not draw_scene(imagined[0], 32).equal(draw_scene(Scene(), 32))  # good enough, but not the same
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "",
+        "A ship.",
+        "A red sailing boat with white sails on calm water under a blue sky",  # no full stop
+        "A red car with white sails on calm water under a blue sky.",
+        "A red sailing boat with white sails on lava under a blue sky.",
+        "A red sailing boat with white sails on calm water on the moon.",
+    ],
+)
+def test_a_sentence_that_is_no_caption_is_refused_with_an_example(sentence: str):
+    with pytest.raises(CourseError, match=r"does not describe a scene .*; write it like: A red .* under a blue sky\."):
+        scene_from(sentence, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "A beige sailing boat with white sails on calm water under a blue sky.",
+        "A red sailing boat with white wings on calm water under a blue sky.",
+        "A red sailing boat with white sails on calm water at night under a blue sky.",
+        "A red fish with white fins under water on calm water at night.",
+        "Look: a red sailing boat with white sails on calm water under a blue sky.",
+    ],
+)
+def test_a_sentence_that_is_nearly_a_caption_is_refused_too(sentence: str):
+    with pytest.raises(CourseError, match="does not describe a scene"):
+        scene_from(sentence, np.random.default_rng(0))
+
+
+def test_a_sentence_of_what_cannot_be_is_refused():
+    with pytest.raises(CourseError, match="steamer"):
+        scene_from("A red steamer with a white funnel under water at night.", np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(

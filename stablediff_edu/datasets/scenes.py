@@ -162,6 +162,33 @@ def caption(scene: Scene) -> str:
     return f"{_article(scene.colour).capitalize()}{colours} {where} {SKIES[scene.sky].words}."
 
 
+def scene_from(sentence: str, random: np.random.Generator) -> Scene:
+    """Imagine a scene that a sentence of :func:`caption` could tell: what it does not say, `random` decides.
+
+    Raises:
+        CourseError: the sentence is none that :func:`caption` gives.
+    """
+    things = [thing for thing in KINDS if f" {thing} with " in sentence]
+    under_water = " under water " in sentence
+    skies = [sky for sky in SKIES if sentence.endswith(f" {SKIES[sky].words}.")]
+    seas = [sea for sea in SEAS if f" {SEAS[sea].words} " in sentence] or [None] * under_water
+    colours = [word for word in sentence.lower().split() if word in COLOURS][:2]  # a sky may be blue, too
+    refusal = CourseError(
+        f"{sentence!r} does not describe a scene as this course does; write it like: {caption(Scene())}"
+    )
+    if [len(found) for found in (things, skies, seas, colours)] != [1, 1, 1, 2]:
+        raise refusal
+    for _ in range(100):  # things that can swim and dive come in both kinds
+        imagined = random_scene(random, things)
+        if imagined.under_water == under_water:
+            break
+    told = dict(colour=colours[0], carries=colours[1], sky=skies[0]) | ({"sea": seas[0]} if seas[0] else {})
+    scene = replace(imagined, under_water=under_water, **told)
+    if caption(scene) != sentence:
+        raise refusal
+    return scene
+
+
 def _article(word: str) -> str:
     return "an " if word[0] in "aeiou" else "a "
 

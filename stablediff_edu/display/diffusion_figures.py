@@ -213,7 +213,8 @@ def contact_sheet(pictures: Pictures, columns: int = 8) -> np.ndarray:
     laid = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), dtype=np.float32)
     for number, picture in enumerate(pictures):
         top, left = number // columns * (height + gap), number % columns * (width + gap)
-        laid[top : top + height, left : left + width] = to_image(picture)
+        image = to_image(picture)  # (H, W, 3), or (H, W) where it is grey
+        laid[top : top + height, left : left + width] = image if image.ndim == 3 else image[..., None]
     return laid
 
 

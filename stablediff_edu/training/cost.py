@@ -10,16 +10,16 @@ from stablediff_edu.device import pick_device
 from stablediff_edu.models.unet import UNet
 
 
-def seconds_per_step(size: int, batch: int = 4, repeats: int = 3) -> float:
+def seconds_per_step(size: int, batch: int = 4, repeats: int = 3, channels: int = 3, patch: int = 2) -> float:
     """Return how long one training step of a small noise predictor takes, for `batch` pictures of size × size.
 
     The network has no attention, whose cost grows faster than the number of pixels. The median of `repeats` steps,
-    after one to warm up.
+    after one to warm up. `channels` is 3 for pictures, 4 for latents; `patch` is the U-Net's.
     """
     device = pick_device()
-    model = UNet(3, 3, (32, 64, 128), time=64, patch=2).to(device, memory_format=torch.channels_last)
+    model = UNet(channels, channels, (32, 64, 128), time=64, patch=patch).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters())
-    x = torch.randn(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(batch, channels, size, size, device=device).contiguous(memory_format=torch.channels_last)
     t = torch.zeros(batch, device=device)
     seconds = []
     for _ in range(repeats + 1):

@@ -25,7 +25,8 @@ def draw(
     """Draw pictures with a trained noise predictor, whose card says how it learned: (count, 3, S, S) in [-1, 1].
 
     With `clip=False` it draws latents, which have no such bounds: (count, C, S, S). Picture i of a seed is the same
-    whatever `count` is. The network looks at `batch_size` pictures at a time. `options` are those of `sample`, and go before those in `BEST`.
+    whatever `count` is. The network looks at `batch_size` pictures at a time. `options` are those of `sample`, and go
+    before those in `BEST`.
     """
 
     def in_parts(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:

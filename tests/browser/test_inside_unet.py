@@ -1,6 +1,7 @@
 """The panel of notebook 02 in JupyterLab, with the shipped weights: another level, channel by keyboard, picture."""
 
 import pytest
+from on_page import change, number
 
 CELLS = [
     "import stablediff_edu as sd",
@@ -17,26 +18,9 @@ def page(lab):
     page.close()
 
 
-def image(page, name):
-    return page.locator(f"img.sd-{name}")
-
-
-def change(page, name, act):
-    """Do something, and wait until the named image is another one."""
-    shown = image(page, name)
-    old = shown.get_attribute("src")
-    act()
-    page.wait_for_function(
-        "([shown, old]) => shown.src != old && shown.naturalWidth > 0",
-        arg=[shown.element_handle(), old],
-        timeout=15_000,
-    )
-    return shown.get_attribute("src")
-
-
 def test_all_four_pictures_are_drawn(page):
     for name in ("picture", "channel", "raw-output", "mask"):
-        assert image(page, name).evaluate("image => image.naturalWidth") >= 100
+        assert page.locator(f"img.sd-{name}").evaluate("image => image.naturalWidth") >= 100
 
 
 def test_another_level_gives_another_channel(page):
@@ -47,10 +31,10 @@ def test_another_level_gives_another_channel(page):
 
 
 def test_the_channel_is_chosen_by_keyboard(page):
-    number = page.get_by_role("spinbutton", name="channel number")
-    number.focus()
-    change(page, "channel", lambda: number.press("ArrowUp"))
-    assert number.input_value() == "1"
+    channel = number(page, "channel number")
+    channel.focus()
+    change(page, "channel", lambda: channel.press("ArrowUp"))
+    assert channel.input_value() == "1"
 
 
 def test_another_picture_gives_another_mask(page):

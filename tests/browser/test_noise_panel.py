@@ -1,6 +1,7 @@
 """The panels of notebook 03 in JupyterLab: noise level, number of steps and step; a position. All by keyboard."""
 
 import pytest
+from on_page import change, number
 
 CELLS = [
     """import stablediff_edu as sd
@@ -23,22 +24,6 @@ def page(lab):
     page.wait_for_selector("img.sd-position", timeout=30_000)
     yield page
     page.close()
-
-
-def change(page, name, act):
-    """Do something, and wait until the named image is another one."""
-    shown = page.locator(f"img.sd-{name}")
-    old = shown.get_attribute("src")
-    act()
-    page.wait_for_function(
-        "([shown, old]) => shown.src != old && shown.naturalWidth > 0",
-        arg=[shown.element_handle(), old],
-        timeout=15_000,
-    )
-
-
-def number(page, name):
-    return page.get_by_role("spinbutton", name=name, exact=True)
 
 
 def test_all_pictures_are_drawn_as_large_as_they_should(page):

@@ -1,6 +1,7 @@
 """The sampler panel of notebook 04 in JupyterLab: sampler, steps, seed, and every step on the way."""
 
 import pytest
+from on_page import change, number
 
 CELLS = [
     """import stablediff_edu as sd
@@ -21,24 +22,8 @@ def page(lab):
     page.close()
 
 
-def change(page, act):
-    """Do something, and wait until the sheet is another one."""
-    sheet = page.locator("img.sd-sheet")
-    old = sheet.get_attribute("src")
-    act()
-    page.wait_for_function(
-        "([sheet, old]) => sheet.src != old && sheet.naturalWidth > 0",
-        arg=[sheet.element_handle(), old],
-        timeout=15_000,
-    )
-
-
 def says(page, text):
     page.locator(".sd-sampler-note").get_by_text(text).wait_for(timeout=15_000)
-
-
-def number(page, name):
-    return page.get_by_role("spinbutton", name=name, exact=True)
 
 
 def test_sixteen_pictures_are_drawn(page):
@@ -50,7 +35,7 @@ def test_sixteen_pictures_are_drawn(page):
 def test_another_sampler_draws_anew(page):
     # chosen from the list, as with a mouse: JupyterLab keeps the arrow keys of a list for moving between cells
     sampler = page.get_by_label("sampler", exact=True)
-    change(page, lambda: sampler.select_option("euler-ancestral"))
+    change(page, "sheet", lambda: sampler.select_option("euler-ancestral"))
     says(page, "euler-ancestral")
 
 
@@ -58,7 +43,7 @@ def test_the_number_of_steps_and_the_seed_are_typed(page):
     for name, text in (("steps number", "3"), ("seed", "7")):
         box = number(page, name)
         box.fill(text)
-        change(page, lambda box=box: box.press("Enter"))
+        change(page, "sheet", lambda box=box: box.press("Enter"))
     says(page, "3 steps")
 
 
@@ -68,9 +53,9 @@ def test_the_way_is_scrubbed_by_keyboard(page):
     step.focus()
     step.press("ArrowDown")  # what the network sees before the last step is the result
     says(page, "after step 2 of 3")
-    change(page, lambda: step.press("ArrowDown"))
+    change(page, "sheet", lambda: step.press("ArrowDown"))
     says(page, "after step 1 of 3")
 
 
 def test_the_mixtures_are_shown_at_a_press(page):
-    change(page, lambda: page.get_by_role("button", name="mixtures (xt)").click())
+    change(page, "sheet", lambda: page.get_by_role("button", name="mixtures (xt)").click())

@@ -1,4 +1,4 @@
-"""What the panels of chapters 3 and 4 share: controls, places for pictures, and ways from noise that are kept."""
+"""What the panels of chapters 3 to 5 share: controls, places for pictures, and ways from noise that are kept."""
 
 import time
 from collections.abc import Callable

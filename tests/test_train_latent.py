@@ -1,0 +1,240 @@
+"""`train digit-vae` and `train latent-digits` on the command line, and the benchmark of both, at tiny sizes."""
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from stablediff_edu.__main__ import main
+from stablediff_edu.datasets import mnist
+from stablediff_edu.datasets.drawn_digits import draw_digit_bytes
+from stablediff_edu.models.vae import VAEConfig
+from stablediff_edu.training import denoising, digit_quality, latent_recipes
+from stablediff_edu.training.autoencoding import AUTOENCODER_BUDGETS, AutoencoderRecipe
+from stablediff_edu.training.diffusion_recipes import DiffusionRecipe, load_diffusion
+from stablediff_edu.training.digit_classifier import DigitClassifier
+from stablediff_edu.training.latent_recipes import VAERecipe, load_vae
+from stablediff_edu.weights import checkpoints
+
+CONFIG = VAEConfig(in_channels=1, widths=(4, 4), blocks=1, latent=4, groups=4, scaling=1.0)
+TINY_LATENTS = DiffusionRecipe(channels=(8, 8), time=8, patch=1, attention=1, steps=6, batch_size=4, flip=False)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch, tmp_path):
+    """Tiny recipes, few digits, no MNIST, a judge who knows nothing, and shipped weights in the test's own folder."""
+    monkeypatch.setattr(latent_recipes, "DIGIT_VAE", VAERecipe(CONFIG, steps=6, batch_size=4))
+    monkeypatch.setattr(latent_recipes, "LATENT_DIGITS", TINY_LATENTS)
+    monkeypatch.setattr(latent_recipes, "DIGITS", 30)
+    monkeypatch.setattr(latent_recipes, "UNSEEN", 20)
+    monkeypatch.setattr(digit_quality, "load_classifier", lambda: (DigitClassifier((4, 8)).eval(), {}))
+    monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path / "no data"))
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def some_mnist(monkeypatch):
+    """A handful of digits in MNIST's place."""
+
+    def load(train: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        pictures, labels = draw_digit_bytes(40, (7, int(train)))
+        return torch.from_numpy(pictures), torch.from_numpy(labels)
+
+    monkeypatch.setattr(mnist, "is_there", lambda: True)
+    monkeypatch.setattr(mnist, "load", load)
+
+
+def train(words: str) -> int:
+    return main(f"train {words}".split())
+
+
+# --- what is trained on what, and where it goes -----------------------------------------------------------------------
+
+
+def test_the_two_shipped_weights(capsys):
+    assert train("digit-vae") == 0
+    printed = capsys.readouterr().out
+    assert "learning from 30 drawn digits" in printed and "on 20 unseen drawn digits" in printed
+    vae, card = load_vae()
+    assert card["command"] == "python -m stablediff_edu train digit-vae --source drawn"
+    assert (card["steps"], card["data"]) == ("6", "30 drawn digits") and vae.config.scaling != 1
+    assert train("latent-digits") == 0
+    _, card = load_diffusion("latent-digits", channels=4)
+    assert card["command"] == "python -m stablediff_edu train latent-digits --source drawn --vae digit-vae"
+    assert card["data"].endswith("trained with: python -m stablediff_edu train digit-vae --source drawn")
+    assert sorted(file.name for file in checkpoints.SHIPPED.iterdir()) == [
+        "digit-vae.safetensors", "latent-digits.safetensors"
+    ]  # fmt: skip
+
+
+def test_anything_else_does_not_go_to_the_shipped_weights(tmp_path, some_mnist):
+    assert train("digit-vae --out vae.safetensors") == 0
+    for words in ("digit-vae", "latent-digits --vae vae.safetensors"):
+        for more in ("--steps 2", "--seed 1", "--source mnist"):
+            assert train(f"{words} {more}") == 0
+            (tmp_path / f"{words.split()[0]}_own.safetensors").unlink()
+    assert train("latent-digits --vae vae.safetensors") == 0  # nor latents of another autoencoder
+    assert (tmp_path / "latent-digits_own.safetensors").exists() and not checkpoints.SHIPPED.exists()
+
+
+def test_mnist_by_wish(some_mnist, capsys):
+    assert train("digit-vae --source mnist --steps 2 --seed 5 --out real.safetensors") == 0
+    assert "learning from 30 MNIST" in capsys.readouterr().out
+    card = checkpoints.read_card("real.safetensors")
+    assert card["command"] == "python -m stablediff_edu train digit-vae --source mnist --steps 2 --seed 5"
+    assert card["data"] == "30 MNIST" and card["result"].endswith("20 unseen MNIST") and "BY-SA" in card["licence"]
+
+
+def test_drawn_digits_are_the_default_even_where_mnist_is(some_mnist, capsys):
+    assert train("digit-vae --out drawn.safetensors") == 0
+    assert checkpoints.read_card("drawn.safetensors")["data"] == "30 drawn digits"
+
+
+# --- evaluate ---------------------------------------------------------------------------------------------------------
+
+
+def test_evaluate_scores_the_autoencoder_on_its_kind_of_digits_or_on_others(some_mnist, capsys):
+    assert train("digit-vae") == 0 and train("digit-vae --source mnist") == 0
+    capsys.readouterr()
+    assert train("digit-vae --evaluate") == 0
+    printed = capsys.readouterr().out
+    assert "weights: command python -m stablediff_edu train digit-vae" in printed
+    assert printed.endswith("on 20 unseen drawn digits\n")
+    assert checkpoints.read_card("digit-vae")["result"][:27] in printed  # the weights lie there in half precision
+    for words in ("--out digit-vae_own.safetensors", "--source mnist"):
+        assert train(f"digit-vae --evaluate {words}") == 0
+        assert capsys.readouterr().out.endswith("on 20 unseen MNIST\n")
+
+
+def test_evaluate_judges_500_samples(monkeypatch, capsys):
+    assert train("digit-vae") == 0 and train("latent-digits") == 0
+    right, asked = digit_quality.draw, []
+
+    def few(model, card, count, seed, **options):
+        asked.append(count)
+        return right(model, card, min(count, 4), seed, **options | dict(steps=1))
+
+    monkeypatch.setattr(digit_quality, "draw", few)
+    assert train("latent-digits --evaluate") == 0
+    printed = capsys.readouterr().out
+    assert asked == [1, 500]
+    for measure in ("weights: command python -m", "the judge is sure", "nearest digit learned from", "variety"):
+        assert measure in printed
+
+
+def test_latents_are_not_decoded_by_an_autoencoder_they_do_not_come_from(capsys):
+    assert train("digit-vae") == 0 and train("latent-digits") == 0
+    assert train("digit-vae --steps 2") == 0
+    assert train("latent-digits --evaluate --vae digit-vae_own.safetensors") == 2
+    error = capsys.readouterr().err
+    assert "latents of another autoencoder than digit-vae_own.safetensors" in error and error.count("\n") == 1
+
+
+# --- stopped and gone on with -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "room", "function"), [("digit-vae", latent_recipes, "vae_loss"), ("latent-digits", denoising, "loss")]
+)
+def test_ctrl_c_and_resume_give_the_same_weights_as_no_ctrl_c(name, room, function, tmp_path, monkeypatch, capsys):
+    assert train("digit-vae") == 0
+    once, twice = tmp_path / "once.safetensors", tmp_path / "twice.safetensors"
+    assert train(f"{name} --out {once}") == 0
+    right, calls = getattr(room, function), []
+
+    def stop(*arguments, **options):
+        value = right(*arguments, **options)
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return value
+
+    monkeypatch.setattr(room, function, stop)
+    assert train(f"{name} --out {twice}") == 0
+    assert "stopped early" in capsys.readouterr().out
+    assert checkpoints.read_card(twice)["steps"] == "3" and twice.with_suffix(".progress").exists()
+    assert train(f"{name} --out {twice} --seed 1") == 2  # not the training that was stopped
+    assert train(f"{name} --out {twice} --resume") == 0
+    weights, card = checkpoints.load(twice)
+    assert card["steps"] == "6" and card["config"] == checkpoints.read_card(once)["config"]
+    assert all(torch.equal(value, weights[key]) for key, value in checkpoints.load(once)[0].items())
+    assert train(f"{name} --out {twice} --resume") == 2
+    assert "no twice.progress" in capsys.readouterr().err
+
+
+def test_a_stopped_training_does_not_replace_finished_shipped_weights(monkeypatch):
+    assert train("digit-vae") == 0
+    before = checkpoints.path_of("digit-vae").read_bytes()
+
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(latent_recipes, "vae_loss", stop)
+    assert train("digit-vae") == 0
+    assert checkpoints.path_of("digit-vae").read_bytes() == before
+    assert checkpoints.path_of("digit-vae_unfinished").exists()
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("latent-digits", "no autoencoder at digit-vae; train it with python -m stablediff_edu train digit-vae, or"),
+        ("latent-digits --vae mine.safetensors", "no autoencoder at mine.safetensors; train it with python -m"),
+        ("latent-digits --evaluate", "no autoencoder at digit-vae; train it"),
+        ("digit-vae --evaluate", "no weights at digit-vae.safetensors"),
+        ("digit-vae --source mnist", "fetch mnist"),
+        ("digit-vae --resume", "no digit-vae.progress"),
+        ("digit-vae --out weights.pt", "weights.safetensors"),
+    ],
+)
+def test_bad_words_are_one_sentence_and_exit_code_2(capsys, words, expected):
+    assert train(words) == 2
+    error = capsys.readouterr().err
+    assert expected in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", ["digit-vae --source cifar10", "latent-digits --vae", "latent-digits --steps 0"])
+def test_words_that_are_none_are_refused_in_one_sentence(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train(words)
+    assert stop.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+
+
+def test_weights_of_another_kind_are_refused_in_one_sentence(capsys):
+    assert train("digit-vae") == 0 and train("latent-digits") == 0
+    for words in ("digit-vae --evaluate --out {}latent-digits.safetensors", "latent-digits --vae {}latent-digits"):
+        words = words.format("" if "--vae" in words else f"{checkpoints.SHIPPED}/")
+        assert train(words) == 2
+        assert "holds no weights of an autoencoder with latents" in capsys.readouterr().err
+    assert train(f"latent-digits --evaluate --out {checkpoints.SHIPPED}/digit-vae.safetensors") == 2
+    assert "holds no weights of a network that finds noise" in capsys.readouterr().err
+
+
+# --- the benchmark ----------------------------------------------------------------------------------------------------
+
+
+def test_the_benchmark_prints_its_three_tables(monkeypatch, capsys):
+    assert train("digit-vae") == 0
+    file = Path(__file__).parent / "benchmarks/latent.py"
+    spec = importlib.util.spec_from_file_location("latent_benchmark", file)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    monkeypatch.setitem(AUTOENCODER_BUDGETS, "quick", AutoencoderRecipe(widths=(8,), steps=3, batch_size=4))
+    load = benchmark.load_digits
+    monkeypatch.setattr(benchmark, "load_digits", lambda count, *where, **how: load(min(count, 40), *where, **how))
+    for name, value in dict(
+        LATENT_DIGITS_QUICK=TINY_LATENTS, PIXEL_DIGITS=replace(TINY_LATENTS, batch_size=2), SAMPLES=3, TO_MEASURE=2,
+        LARGE=64, LARGE_LATENT=8,
+    ).items():  # fmt: skip
+        monkeypatch.setattr(benchmark, name, value)
+    benchmark.main(["--seconds", "0.2"])
+    printed = capsys.readouterr().out
+    lines = ("PCA", "latent, 4 × 16 × 16", "pixel, 1 × 28 × 28", "newness", "unseen digits", "to see as many pictures")
+    for line in (*lines, "but first: the autoencoder's own training", "3 × 64 × 64"):
+        assert line in printed
