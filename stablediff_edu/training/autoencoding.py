@@ -28,7 +28,7 @@ class AutoencoderRecipe:
     latent: int = 2
     widths: tuple[int, ...] = (256, 128)
     divergence: float = 0.0
-    steps: int = 1500
+    steps: int = 1200
     batch_size: int = 128
     learning_rate: float = 4e-3
     seed: int = 0

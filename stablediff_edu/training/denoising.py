@@ -26,14 +26,24 @@ def batches(
 
 
 def loss(
-    model: nn.Module, x0: torch.Tensor, schedule: Schedule, prediction: str = "noise", only_step: int | None = None
+    model: nn.Module,
+    x0: torch.Tensor,
+    schedule: Schedule,
+    prediction: str = "noise",
+    only_step: int | None = None,
+    middle: bool = False,
 ) -> torch.Tensor:
     """Return how wrong the network is about the noise, each picture of the batch at a step of its own.
 
-    The picture, the noise and the step are known, so the right answer is: (B, 3, S, S) -> one number. With `only_step`
-    all are at that one.
+    The picture, the noise and the step are known, so the right answer is: (B, 3, S, S) -> one number. All steps are
+    equally likely; with `middle` those in the middle, where shapes are decided, come oftener (the logit-normal draw of
+    Esser et al., 2024, section 3.1). With `only_step` all pictures are at that one.
     """
-    t = torch.randint(len(schedule), (len(x0),)).to(x0.device)
+    count = len(schedule)
+    if middle:
+        t = (torch.randn(len(x0)).sigmoid() * count).long().clamp(max=count - 1).to(x0.device)
+    else:
+        t = torch.randint(count, (len(x0),)).to(x0.device)
     if only_step is not None:
         t = torch.full_like(t, only_step)
     eps = torch.randn(x0.shape).to(x0)

@@ -31,6 +31,7 @@ class DiffusionRecipe:
         prediction: what the network answers: "noise", "clean" or "velocity".
         steps, batch_size, learning_rate, beta2, ema: of the training.
         flip: whether a mirrored picture is as good as the picture.
+        middle: whether steps of middling noise are trained oftener, see `denoising.loss`.
     """
 
     channels: tuple[int, ...] = (96, 192, 288)
@@ -45,6 +46,7 @@ class DiffusionRecipe:
     beta2: float = 0.99
     ema: float = 0.999
     flip: bool = True
+    middle: bool = False
     seed: int = 0
 
     def model(self, in_channels: int = 3) -> UNet:
@@ -109,7 +111,13 @@ def train_diffusion(
     training = train(
         model,
         denoising.batches(pictures, recipe.batch_size, device, recipe.flip),
-        partial(denoising.loss, schedule=recipe.make_schedule(), prediction=recipe.prediction, only_step=only_step),
+        partial(
+            denoising.loss,
+            schedule=recipe.make_schedule(),
+            prediction=recipe.prediction,
+            only_step=only_step,
+            middle=recipe.middle,
+        ),
         steps=recipe.steps,
         learning_rate=recipe.learning_rate,
         beta2=recipe.beta2,

@@ -55,9 +55,17 @@ class VAERecipe:
 DIGIT_VAE = VAERecipe()
 # The same kind of U-Net for both, a level less where the picture is already small.
 LATENT_DIGITS = DiffusionRecipe(
-    channels=(96, 192), time=96, patch=1, attention=2, steps=12_000, batch_size=64, learning_rate=2e-3, flip=False
+    channels=(96, 192),
+    time=96,
+    patch=1,
+    attention=2,
+    steps=10_000,
+    batch_size=64,
+    learning_rate=2e-3,
+    flip=False,
+    middle=True,
 )
-LATENT_DIGITS_QUICK = replace(LATENT_DIGITS, channels=(64, 128), time=64, steps=500)
+LATENT_DIGITS_QUICK = replace(LATENT_DIGITS, channels=(64, 128), time=64, steps=400)
 LATENT_BUDGETS = {"quick": LATENT_DIGITS_QUICK, "full": LATENT_DIGITS}
 PIXEL_DIGITS = replace(LATENT_DIGITS, channels=(32, 64, 128), time=64, attention=1, batch_size=32)
 

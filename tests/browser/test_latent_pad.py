@@ -61,7 +61,7 @@ NOTE_TIMES = """() => {
 
 @pytest.fixture(scope="module")
 def page(lab):
-    page = lab.run("03_denoising_one_image.ipynb", sources=CELLS)
+    page = lab.run("05_latent_space.ipynb", sources=CELLS)
     page.wait_for_selector("canvas.sd-decoded", timeout=30_000)
     yield page
     page.close()
