@@ -1,9 +1,9 @@
 """The command line: ``python -m stablediff_edu COMMAND``. It only reads the line; the work is in ``commands/``."""
 
-import argparse
 import importlib
 import sys
 
+from stablediff_edu.commands.plain import PlainParser
 from stablediff_edu.errors import CourseError
 
 # Each module of commands/ has two functions: add_arguments(parser), and run(arguments) -> exit code.
@@ -17,7 +17,7 @@ COMMANDS = {
 
 def main(words: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 it found a problem, 2 the input was bad."""
-    parser = argparse.ArgumentParser(prog="python -m stablediff_edu", description=__doc__.split(":")[0])
+    parser = PlainParser(prog="python -m stablediff_edu", description=__doc__.split(":")[0])
     choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     words = sys.argv[1:] if words is None else words
     for name, help_text in COMMANDS.items():

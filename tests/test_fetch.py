@@ -83,7 +83,7 @@ def kaggle(running_server, home, tmp_path, monkeypatch):
     monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, running_server.url)
     monkeypatch.setattr(download_module, "PAUSE", 0.0)
     monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path / "data"))
-    for other in ("cifar10", "mnist"):  # they come from elsewhere, see test_cifar10.py and test_mnist.py
+    for other in ("cifar10", "mnist", "text8"):  # they come from elsewhere, and have tests of their own
         monkeypatch.delitem(fetch.REAL_DATA, other)
     return running_server
 

@@ -22,7 +22,7 @@ INSTALL = "python -m pip install -c constraints.txt"
 INSTALL_ALL = f"{INSTALL} -e ."
 
 # The real data sets, as `fetch` calls them, and what the notebooks use while they are not there.
-DATA_SETS = {"fish": "drawn fish", "cifar10": "drawn ships", "mnist": "drawn digits"}
+DATA_SETS = {"fish": "drawn fish", "cifar10": "drawn ships", "mnist": "drawn digits", "text8": "drawn sentences"}
 # The first major version with which sliders and buttons show in JupyterLab.
 WIDGETS = {"ipywidgets": 8, "jupyterlab": 4, "ipykernel": 6}
 
@@ -167,7 +167,7 @@ def gather() -> Facts:
         _try(facts, "torchvision", lambda: importlib.import_module("stablediff_edu.vision").import_torchvision())
         facts.device = _try(facts, "device", lambda: _describe(torch, device.pick_device())) or ""
         facts.budget = _try(facts, "budget", device.budget) or ""
-        counts = {"fish": _count_fish, "cifar10": _count_ships, "mnist": _count_digits}
+        counts = {"fish": _count_fish, "cifar10": _count_ships, "mnist": _count_digits, "text8": _count_text}
         facts.data = {name: _try(facts, f"data: {name}", count) or "" for name, count in counts.items()}
     return facts
 
@@ -217,6 +217,12 @@ def _count_digits() -> str:
 
     count = count_mnist()
     return f"{count} scanned digits to learn from in {data_folder('mnist')}" if count else ""
+
+
+def _count_text() -> str:
+    from stablediff_edu.datasets.text8 import text_file
+
+    return f"17 million words in {text_file()}" if text_file().is_file() else ""
 
 
 def _cores() -> int:

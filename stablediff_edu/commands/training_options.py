@@ -2,19 +2,11 @@
 
 import argparse
 from pathlib import Path
-from typing import NoReturn
 
 from stablediff_edu.errors import CourseError
 from stablediff_edu.weights import checkpoints
 
 NOT_REPEATED = ("command", "name", "out", "resume", "evaluate")  # these do not change what is learned
-
-
-class PlainParser(argparse.ArgumentParser):
-    """A parser that says in one sentence what is wrong, without a page of usage before it."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"stablediff_edu: {message}; {self.prog} --help lists what can be said.\n")
 
 
 def whole_number(text: str) -> int:

@@ -1,0 +1,78 @@
+"""The transformer block: look around, then think; what is found is added (Vaswani et al., 2017, figure 1).
+
+The normalisations come before each part, not after it, so that the sum passes from block to block untouched: the way of
+CLIP's text encoder and of Stable Diffusion's U-Net (Xiong et al., 2020, "On layer normalization in the transformer").
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stablediff_edu.layers.attention import Attention
+
+Activation = Callable[[torch.Tensor], torch.Tensor]
+
+
+def quick_gelu(x: torch.Tensor) -> torch.Tensor:
+    """Return x · σ(1.702 x), a quick stand-in for GELU that CLIP was trained with; it differs by up to 0.02."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+class MLP(nn.Module):
+    """Two linear layers with an activation between them, for each place alone: (B, N, features) -> the same."""
+
+    def __init__(self, features: int, hidden: int, activation: Activation = F.gelu) -> None:
+        super().__init__()
+        self.first = nn.Linear(features, hidden)
+        self.activation = activation
+        self.second = nn.Linear(hidden, features)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.activation(self.first(x)))  # (B, N, features) -> (B, N, hidden) -> (B, N, features)
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, cross-attention if there is a context, and an MLP: (B, N, features) -> (B, N, features).
+
+    Args:
+        features: of every place.
+        heads: of every attention.
+        context_features: of every place of the context; without it the block has no cross-attention.
+        hidden: features inside the MLP; four times as many by default.
+        activation: of the MLP: `quick_gelu` in CLIP, the exact GELU by default.
+        bias: whether query, key and value have one.
+        eps: of the normalisations, added to the variance.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        heads: int = 4,
+        context_features: int | None = None,
+        *,
+        hidden: int | None = None,
+        activation: Activation = F.gelu,
+        bias: bool = True,
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(features, eps)
+        self.attention = Attention(features, heads, bias=bias)
+        if context_features:
+            self.norm_cross = nn.LayerNorm(features, eps)
+            self.cross = Attention(features, heads, context_features, bias)
+        else:
+            self.cross = None
+        self.norm2 = nn.LayerNorm(features, eps)
+        self.mlp = MLP(features, hidden or 4 * features, activation)
+
+    def forward(
+        self, x: torch.Tensor, context: torch.Tensor | None = None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Take places (B, N, features), the context (B, M, context_features), and the self-attention's mask."""
+        x = x + self.attention(self.norm1(x), mask=mask)
+        if self.cross:
+            x = x + self.cross(self.norm_cross(x), context)
+        return x + self.mlp(self.norm2(x))
