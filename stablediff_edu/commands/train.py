@@ -3,7 +3,8 @@
 import argparse
 from importlib import import_module
 
-from stablediff_edu.commands.training_options import PlainParser, add_common
+from stablediff_edu.commands.plain import PlainParser
+from stablediff_edu.commands.training_options import add_common
 from stablediff_edu.errors import CourseError
 
 # name -> the module of commands/ that trains it (add_arguments(parser, name) and run(arguments)), and what it is
@@ -13,6 +14,11 @@ NAMES = {
     "ships": ("train_diffusion", "a diffusion model that draws ships, or what your pictures show (notebook 04)"),
     "cifar10-all": ("train_diffusion", "the same network, trained short on all ten classes of CIFAR-10 (notebook 04)"),
     "ship-classifier": ("train_classifier", "the judge that says which drawn pictures look like ships"),
+    "digit-classifier": ("train_classifier", "the judge that reads digits, from drawn ones alone (notebook 05)"),
+    "digit-vae": ("train_latent", "the autoencoder that turns digits into latents (notebook 05)"),
+    "latent-digits": ("train_latent", "a diffusion model that draws latents of digits (notebook 05)"),
+    "clip-scenes": ("train_clip", "a small CLIP: sentences and pictures of scenes that agree (notebook 07)"),
+    "words": ("train_words", "word vectors, from the drawn corpus or your own text (notebook 06)"),
 }
 
 

@@ -1,0 +1,84 @@
+"""Captioned scenes in numbers: what CLIP, and the learner's own Stable Diffusion, learn from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from stablediff_edu.datasets.captions import full_caption
+from stablediff_edu.datasets.scene_words import held_out, worded_scene
+from stablediff_edu.datasets.scenes import Scene, draw_scene_bytes
+from stablediff_edu.errors import CourseError
+
+
+@dataclass
+class CaptionedScenes:
+    """Pictures with their sentences and their exact truth.
+
+    Attributes:
+        pixels: (N, 3, S, S) uint8: a quarter of the memory that `pictures` take.
+        captions: N sentences, each tells all that has words.
+        scenes: what is to be seen.
+        source: one line for figures.
+    """
+
+    pixels: torch.Tensor
+    captions: list[str]
+    scenes: list[Scene]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def pictures(self) -> torch.Tensor:
+        """All pictures: (N, 3, S, S) float32 in [-1, 1]."""
+        return to_pictures(self.pixels)
+
+    def take(self, indices: Sequence[int] | torch.Tensor) -> "CaptionedScenes":
+        """Return the scenes at ``indices``, in that order."""
+        indices = torch.as_tensor(indices, dtype=torch.int64)
+        chosen = indices.tolist()
+        return CaptionedScenes(
+            self.pixels[indices], [self.captions[i] for i in chosen], [self.scenes[i] for i in chosen], self.source
+        )
+
+    def first(self, n: int) -> "CaptionedScenes":
+        """Return the first ``n`` scenes (all of them, if there are fewer)."""
+        return self.take(range(min(n, len(self))))
+
+
+def load_scenes(count: int = 10_000, size: int = 64, seed: int = 0, train: bool = True) -> CaptionedScenes:
+    """Draw captioned scenes; 10,000 of 64×64 take less than a minute on one core.
+
+    Args:
+        count: how many.
+        size: side of the pictures in pixels.
+        seed: which ones; scene i of a seed is the same whatever ``count`` and ``size`` are.
+        train: False gives combinations of thing, colour and sky that are never among those to learn from.
+
+    Raises:
+        CourseError: none are asked for, or too small ones.
+    """
+    if count < 1 or size < 8:
+        raise CourseError(f"{count} scenes of {size}×{size} pixels cannot be had; ask for at least 1 of 8×8.")
+    scenes = [numbered_scene(number, seed, train) for number in range(count)]
+    pixels = np.empty((count, 3, size, size), np.uint8)
+    for place, scene in zip(pixels, scenes, strict=True):
+        place[:] = draw_scene_bytes(scene, size).transpose(2, 0, 1)  # (S, S, 3) -> (3, S, S)
+    source = "drawn scenes" if train else "drawn scenes, combinations never learned from"
+    return CaptionedScenes(torch.from_numpy(pixels), [full_caption(scene) for scene in scenes], scenes, source)
+
+
+def numbered_scene(number: int, seed: int = 0, train: bool = True) -> Scene:
+    """Return the scene with this number among those to learn from, or among those that are held out."""
+    random = np.random.default_rng([seed, number])
+    while held_out(scene := worded_scene(random)) == train:
+        pass
+    return scene
+
+
+def to_pictures(pixels: torch.Tensor) -> torch.Tensor:
+    """Turn bytes 0 … 255 into the pictures of the course, float32 in [-1, 1]."""
+    return pixels.float().div_(127.5).sub_(1)

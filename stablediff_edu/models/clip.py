@@ -1,0 +1,147 @@
+"""CLIP: an encoder of sentences and one of pictures, which agree on what goes with what.
+
+The text encoder is the one that Stable Diffusion v1 reads its prompts with; with `TextConfig()` it has those sizes,
+with smaller numbers it is chapter 7's: the same code. From Radford et al. (2021, "Learning transferable visual models
+from natural language supervision", sections 2.3 and 2.4, figure 3).
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stablediff_edu.errors import CourseError
+from stablediff_edu.layers.attention import Attention, causal_mask
+from stablediff_edu.layers.blocks import DoubleConvolution
+from stablediff_edu.layers.transformer import TransformerBlock, quick_gelu
+
+MOST_SHARP = 100.0  # similarities are multiplied by at most so much, or the training becomes unstable
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The sizes of a text encoder; by default those of Stable Diffusion v1 (CLIP ViT-L/14)."""
+
+    vocabulary: int = 49_408  # tokens, start and end included
+    positions: int = 77  # the longest row of tokens
+    width: int = 768  # numbers a word
+    layers: int = 12
+    heads: int = 12
+
+
+class TextEncoder(nn.Module):
+    """Tokens to one vector a word that knows the words before it: (B, N) int64 -> (B, N, width)."""
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.words = nn.Embedding(config.vocabulary, config.width)
+        self.positions = nn.Embedding(config.positions, config.width)  # learned, not sines: CLIP's way
+        self.blocks = nn.ModuleList(
+            TransformerBlock(config.width, config.heads, activation=quick_gelu) for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+        for embedding in (self.words, self.positions):
+            nn.init.normal_(embedding.weight, std=0.02)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        length = tokens.shape[1]
+        if length > self.config.positions:
+            raise CourseError(f"{length} tokens do not fit into {self.config.positions} places; use fewer words.")
+        x = self.words(tokens) + self.positions.weight[:length]  # (B, N) -> (B, N, width)
+        mask = causal_mask(length, tokens.device)
+        for block in self.blocks:
+            x = block(x, mask=mask)
+        return self.norm(x)
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """The sizes of an image encoder."""
+
+    size: int = 64  # side of the pictures in pixels
+    patch: int = 2  # pixels a side that are laid into the channels first
+    channels: tuple[int, ...] = (24, 48, 96, 192)  # of every level; each but the first works at half the size
+    heads: int = 4  # of the attention that sums up the picture
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))  # the card of a checkpoint gives a list
+        step = self.patch * 2 ** (len(self.channels) - 1)
+        if self.size % step:
+            raise CourseError(f"Pictures of {self.size} pixels cannot be halved so often; use a multiple of {step}.")
+
+
+class ImageEncoder(nn.Module):
+    """Pictures to one vector each, by convolutions and one attention: (B, 3, S, S) -> (B, channels[-1])."""
+
+    def __init__(self, config: ImageConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = [3 * config.patch**2, *config.channels]
+        self.levels = nn.ModuleList(DoubleConvolution(a, b) for a, b in pairwise(channels))
+        side = config.size // (config.patch * 2 ** (len(config.channels) - 1))
+        self.places = nn.Parameter(torch.randn(side**2, channels[-1]) / math.sqrt(channels[-1]))
+        self.attention = Attention(channels[-1], config.heads)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.pixel_unshuffle(x, self.config.patch)  # (B, 3, S, S) -> (B, 3·patch², S/patch, S/patch)
+        for number, level in enumerate(self.levels):
+            x = level(F.max_pool2d(x, 2) if number else x)  # (B, channels, H, W) -> (B, channels', H/2, W/2)
+        x = x.flatten(2).transpose(1, 2) + self.places  # (B, C, H, W) -> (B, H·W, C)
+        mean = x.mean(dim=1, keepdim=True)  # (B, 1, C)
+        return (mean + self.attention(mean, context=x)).squeeze(1)  # the mean asks all places: (B, 1, C) -> (B, C)
+
+
+class CLIP(nn.Module):
+    """Both encoders, each followed by a matrix into one space, where what belongs together points the same way.
+
+    Args:
+        text, image: the sizes of the encoders.
+        features: numbers of an embedding.
+    """
+
+    def __init__(self, text: TextConfig, image: ImageConfig, features: int = 128) -> None:
+        super().__init__()
+        self.config = dict(text=text, image=image, features=features)
+        self.text, self.image = TextEncoder(text), ImageEncoder(image)
+        self.text_projection = nn.Linear(text.width, features, bias=False)
+        self.image_projection = nn.Linear(image.channels[-1], features, bias=False)
+        self.log_sharpness = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    @property
+    def sharpness(self) -> torch.Tensor:
+        """What similarities are multiplied by before the softmax: 1 / temperature, learned."""
+        return self.log_sharpness.exp().clamp(max=MOST_SHARP)
+
+    def embed_text(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return one vector of length 1 a sentence: (B, N) -> (B, features)."""
+        return F.normalize(self.text_projection(pooled(self.text(tokens), tokens)), dim=-1)
+
+    def embed_pictures(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return one vector of length 1 a picture: (B, 3, S, S) -> (B, features)."""
+        return F.normalize(self.image_projection(self.image(pictures)), dim=-1)
+
+    def forward(self, pictures: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the cosine of every picture (row) with every sentence (column): (A, 3, S, S), (B, N) -> (A, B)."""
+        return self.embed_pictures(pictures) @ self.embed_text(tokens).T
+
+
+def pooled(hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Return the vector at the first end token, which alone has read the whole sentence: (B, N, width) -> (B, width).
+
+    The end token has the highest number, and `argmax` finds the first.
+    """
+    return hidden[torch.arange(len(tokens), device=tokens.device), tokens.argmax(dim=1)]
+
+
+def contrastive_loss(similarities: torch.Tensor, sharpness: torch.Tensor | float = 1.0) -> torch.Tensor:
+    """Return how badly the pairs find each other, picture i and sentence i among all: (B, B) -> one number.
+
+    Each picture chooses among the sentences, and each sentence among the pictures: two cross-entropies.
+    """
+    logits = sharpness * similarities
+    pairs = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2

@@ -1,0 +1,114 @@
+"""How good is a CLIP? It finds the picture of a sentence among 64, and names what it has never seen (row 7.12)."""
+
+from dataclasses import dataclass
+
+import torch
+
+from stablediff_edu.datasets.captions import short_caption
+from stablediff_edu.datasets.scene_brush import COLOURS
+from stablediff_edu.datasets.scene_set import CaptionedScenes, to_pictures
+from stablediff_edu.datasets.scene_weather import SKIES
+from stablediff_edu.datasets.scenes import KINDS
+from stablediff_edu.datasets.tokenizer import WordTokenizer
+from stablediff_edu.errors import CourseError
+from stablediff_edu.models.clip import CLIP
+
+GROUP = 64  # pictures that a sentence has to choose among
+WANTED = dict(retrieval=0.90, thing=0.95, colour=0.95, sky=0.95)
+
+
+@dataclass(frozen=True)
+class CLIPQuality:
+    """What was measured; `str` gives it as lines of text, `line` as one.
+
+    Attributes:
+        count: how many scenes.
+        groups: how many groups of `GROUP` of them, no two told alike, the retrieval was measured on.
+        retrieval: in how many of the cases a full caption's best match among a group is its own picture.
+        thing, colour, sky: how often the best of all prompts ("a red duck"; "the sea at night") names the right one.
+    """
+
+    count: int
+    groups: int
+    retrieval: float
+    thing: float
+    colour: float
+    sky: float
+
+    def line(self) -> str:
+        """Return all of it in one line."""
+        return (
+            f"finds {self.retrieval:.1%} of the pictures among {GROUP} by their captions; zero-shot thing "
+            f"{self.thing:.1%}, colour {self.colour:.1%}, sky {self.sky:.1%}; on {self.count:,} scenes never seen"
+        )
+
+    def __str__(self) -> str:
+        wanted = {name: f"(wanted: at least {share:.0%})" for name, share in WANTED.items()}
+        return "\n".join(
+            [
+                f"caption to picture among {GROUP}: {self.retrieval:.1%} right in {self.groups} groups "
+                + wanted["retrieval"],
+                f"zero-shot thing:  {self.thing:.1%} of {self.count:,} {wanted['thing']}",
+                f"zero-shot colour: {self.colour:.1%} {wanted['colour']}",
+                f"zero-shot sky:    {self.sky:.1%} {wanted['sky']}",
+            ]
+        )
+
+
+def evaluate_clip(model: CLIP, tokenizer: WordTokenizer, scenes: CaptionedScenes) -> CLIPQuality:
+    """Measure a CLIP on scenes that it has not learned from.
+
+    Raises:
+        CourseError: there are not enough scenes that are told differently to make up a group.
+    """
+    groups = group_apart(scenes.captions)
+    found = [
+        (similarities(model, tokenizer, scenes.pixels[group], [scenes.captions[i] for i in group]).argmax(dim=0))
+        for group in groups
+    ]
+    right = torch.stack([best == torch.arange(GROUP) for best in found])  # (groups, 64)
+    pairs = [(thing, colour) for thing in KINDS for colour in COLOURS]
+    named = choose(model, tokenizer, scenes.pixels, [short_caption(*pair) for pair in pairs])
+    skies = choose(model, tokenizer, scenes.pixels, [short_caption(sky=sky) for sky in SKIES])
+    things, colours = zip(*(pairs[i] for i in named), strict=True)
+    return CLIPQuality(
+        count=len(scenes),
+        groups=len(groups),
+        retrieval=right.float().mean().item(),
+        thing=_share(things, [scene.thing for scene in scenes.scenes]),
+        colour=_share(colours, [scene.colour for scene in scenes.scenes]),
+        sky=_share([list(SKIES)[i] for i in skies], [scene.sky for scene in scenes.scenes]),
+    )
+
+
+def choose(model: CLIP, tokenizer: WordTokenizer, pixels: torch.Tensor, prompts: list[str]) -> list[int]:
+    """Return the number of the prompt that fits each picture best: zero-shot classification."""
+    return similarities(model, tokenizer, pixels, prompts).argmax(dim=1).tolist()
+
+
+@torch.no_grad()
+def similarities(
+    model: CLIP, tokenizer: WordTokenizer, pixels: torch.Tensor, sentences: list[str], batch_size: int = 250
+) -> torch.Tensor:
+    """Return the cosine of every picture with every sentence: (N, 3, S, S) bytes, M sentences -> (N, M)."""
+    device = next(model.parameters()).device
+    words = model.embed_text(tokenizer(sentences).to(device))
+    pictures = [model.embed_pictures(to_pictures(part.to(device))) for part in pixels.split(batch_size)]
+    return (torch.cat(pictures) @ words.T).cpu()
+
+
+def group_apart(captions: list[str]) -> list[list[int]]:
+    """Return groups of 64 numbers of captions, none of which occurs twice; what is left over is left out.
+
+    Raises:
+        CourseError: there are fewer than 64 different captions.
+    """
+    first = {caption: number for number, caption in reversed(list(enumerate(captions)))}
+    numbers = sorted(first.values())
+    if len(numbers) < GROUP:
+        raise CourseError(f"{len(numbers)} different captions make no group of {GROUP}; draw more scenes.")
+    return [numbers[start : start + GROUP] for start in range(0, len(numbers) - GROUP + 1, GROUP)]
+
+
+def _share(found, true) -> float:
+    return sum(a == b for a, b in zip(found, true, strict=True)) / len(true)

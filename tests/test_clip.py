@@ -1,0 +1,162 @@
+"""CLIP: the text encoder is the original's, later words change nothing earlier, and pairs learn to find each other."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stablediff_edu.errors import CourseError
+from stablediff_edu.models.clip import (
+    CLIP,
+    ImageConfig,
+    ImageEncoder,
+    TextConfig,
+    TextEncoder,
+    contrastive_loss,
+    pooled,
+)
+from stablediff_edu.vision import import_torchvision
+
+TINY_TEXT = TextConfig(vocabulary=11, positions=7, width=16, layers=2, heads=4)
+TINY_IMAGE = ImageConfig(size=16, patch=2, channels=(8, 16), heads=2)
+
+
+@pytest.fixture
+def clip() -> CLIP:
+    torch.manual_seed(0)
+    return CLIP(TINY_TEXT, TINY_IMAGE, features=12).eval()
+
+
+# --- the text encoder -------------------------------------------------------------------------------------------------
+
+
+def test_with_the_sizes_of_stable_diffusion_it_has_its_number_of_parameters():
+    with torch.device("meta"):
+        assert sum(weight.numel() for weight in TextEncoder(TextConfig()).parameters()) == 123_060_480
+
+
+# our name -> that of transformers, part by part
+THEIRS = [
+    ("words", "embeddings.token_embedding"),
+    ("positions", "embeddings.position_embedding"),
+    ("blocks", "encoder.layers"),
+    ("attention.query", "self_attn.q_proj"),
+    ("attention.key", "self_attn.k_proj"),
+    ("attention.value", "self_attn.v_proj"),
+    ("attention.out", "self_attn.out_proj"),
+    ("norm1", "layer_norm1"),
+    ("norm2", "layer_norm2"),
+    ("mlp.first", "mlp.fc1"),
+    ("mlp.second", "mlp.fc2"),
+]
+
+
+def their_name(name: str) -> str:
+    for ours, theirs in THEIRS:
+        name = name.replace(ours, theirs)
+    return name.replace("norm.", "final_layer_norm.") if name.startswith("norm.") else name
+
+
+@pytest.mark.parametrize("length", [1, 5, 7])
+def test_it_computes_what_transformers_does(length: int):
+    import_torchvision()  # transformers imports it, and a plain import fails where it does not fit torch
+    transformers = pytest.importorskip("transformers")
+    config = transformers.CLIPTextConfig(
+        vocab_size=11, hidden_size=16, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=7, hidden_act="quick_gelu", bos_token_id=9, eos_token_id=10,
+    )  # fmt: skip
+    torch.manual_seed(1)
+    ours, theirs = TextEncoder(TINY_TEXT).double().eval(), transformers.CLIPTextModel(config).double().eval()
+    weights = {their_name(name): torch.randn_like(value) for name, value in ours.state_dict().items()}
+    own = {name.removeprefix("text_model."): name for name in theirs.state_dict() if "position_ids" not in name}
+    assert weights.keys() == own.keys()
+    theirs.load_state_dict({own[name]: value for name, value in weights.items()}, strict=False)
+    ours.load_state_dict({name: weights[their_name(name)] for name in ours.state_dict()})
+    tokens = torch.randint(9, (3, length))
+    tokens[:, -1] = 10
+    answer = theirs(input_ids=tokens)
+    assert (ours(tokens) - answer.last_hidden_state).abs().max() < 1e-12
+    assert (pooled(ours(tokens), tokens) - answer.pooler_output).abs().max() < 1e-12
+
+
+def test_later_words_do_not_change_earlier_ones():
+    torch.manual_seed(0)
+    encoder = TextEncoder(TINY_TEXT).double().eval()
+    one, other = torch.tensor([[9, 1, 2, 3, 10, 10, 10]]), torch.tensor([[9, 1, 2, 8, 4, 10, 10]])
+    difference = (encoder(one) - encoder(other)).abs().amax(dim=2)[0]
+    assert difference[:3].max() == 0 and difference[3:].min() > 1e-6
+
+
+def test_the_order_of_the_words_matters():
+    torch.manual_seed(0)
+    encoder = TextEncoder(TINY_TEXT).eval()
+    x = encoder(torch.tensor([[9, 1, 2, 10], [9, 2, 1, 10]]))
+    assert not torch.allclose(x[0, -1], x[1, -1], atol=1e-4)
+
+
+def test_too_many_tokens_are_refused():
+    with pytest.raises(CourseError, match=r"^8 tokens do not fit into 7 places; use fewer words\.$"):
+        TextEncoder(TINY_TEXT)(torch.zeros(1, 8, dtype=torch.int64))
+
+
+def test_a_sentence_is_read_at_its_first_end_and_padding_changes_nothing(clip: CLIP):
+    tokens = torch.tensor([[9, 1, 2, 10, 10, 10], [9, 1, 10, 10, 10, 10]])
+    hidden = torch.arange(12.0).view(2, 6, 1)
+    assert pooled(hidden, tokens).tolist() == [[3.0], [8.0]]
+    assert torch.allclose(clip.embed_text(tokens), clip.embed_text(tokens[:, :4]), atol=1e-6)
+
+
+# --- the image encoder ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "patch", "channels"), [(16, 2, (8, 16)), (32, 4, (8, 12, 16)), (8, 1, (8,))])
+def test_a_picture_becomes_one_vector(size: int, patch: int, channels: tuple):
+    encoder = ImageEncoder(ImageConfig(size, patch, channels, heads=2))
+    assert encoder(torch.randn(3, 3, size, size)).shape == (3, channels[-1])
+
+
+def test_the_place_of_a_thing_in_the_picture_matters(clip: CLIP):
+    x = torch.zeros(2, 3, 16, 16)
+    x[0, :, 4:8, 0:4], x[1, :, 4:8, 8:12] = 1, 1
+    left, right = clip.embed_pictures(x)
+    assert (left - right).abs().max() > 1e-3
+
+
+def test_a_size_that_cannot_be_halved_so_often_is_refused():
+    with pytest.raises(CourseError, match=r"^Pictures of 20 pixels cannot be halved so often; use a multiple of 16\.$"):
+        ImageConfig(size=20)
+
+
+# --- both together ----------------------------------------------------------------------------------------------------
+
+
+def test_embeddings_have_length_one_and_similarities_are_their_cosines(clip: CLIP):
+    x, tokens = torch.randn(5, 3, 16, 16), torch.randint(11, (4, 7))
+    pictures, sentences = clip.embed_pictures(x), clip.embed_text(tokens)
+    assert torch.allclose(pictures.norm(dim=1), torch.ones(5)) and torch.allclose(sentences.norm(dim=1), torch.ones(4))
+    assert torch.allclose(clip(x, tokens), F.cosine_similarity(pictures[:, None], sentences[None], dim=2), atol=1e-6)
+
+
+def test_the_loss_is_the_cross_entropy_written_out_both_ways():
+    torch.manual_seed(0)
+    similarities = torch.randn(4, 4, dtype=torch.float64)
+    chances = (3 * similarities).exp()
+    rows, columns = chances / chances.sum(dim=1, keepdim=True), chances / chances.sum(dim=0, keepdim=True)
+    want = -sum(math.log(rows[i, i]) + math.log(columns[i, i]) for i in range(4)) / 8
+    assert contrastive_loss(similarities, 3).item() == pytest.approx(want, rel=1e-12)
+
+
+def test_the_loss_is_that_of_guessing_for_equal_similarities_and_least_for_a_diagonal():
+    assert contrastive_loss(torch.zeros(8, 8), 5).item() == pytest.approx(math.log(8))
+    assert contrastive_loss(torch.eye(8), 100).item() < 1e-6
+    assert contrastive_loss(torch.eye(8).roll(1, dims=1), 100).item() > 50
+
+
+def test_the_temperature_begins_as_in_the_paper_is_learned_and_clamped(clip: CLIP):
+    assert clip.sharpness.item() == pytest.approx(1 / 0.07, rel=1e-5)
+    contrastive_loss(clip(torch.randn(3, 3, 16, 16), torch.randint(11, (3, 7))), clip.sharpness).backward()
+    assert clip.log_sharpness.grad.abs() > 0
+    with torch.no_grad():
+        clip.log_sharpness.fill_(9)
+    assert clip.sharpness.item() == 100
