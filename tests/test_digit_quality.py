@@ -112,7 +112,7 @@ def test_one_sample_cannot_be_compared():
 def test_digits_are_drawn_as_latents_without_bounds_and_decoded(small: tuple[UNet, AutoencoderKL]):
     model, vae = small
     digits = draw_digits_from(model, CARD, vae, count=4, seed=2, steps=2)
-    z = draw(model, CARD, 4, 2, clip=False, steps=2)
+    z = draw(model, CARD, 4, 2, **digit_quality.BEST | dict(steps=2))
     assert z.shape == (4, 4, 4, 4) and z.abs().max() > 1
     assert torch.equal(digits, decode_digits(vae, z))
     assert digits.shape == (4, 1, 28, 28) and digits.abs().max() <= 1
