@@ -19,7 +19,7 @@ torch.nn.init.normal_(reader.words.weight);""",
 
 @pytest.fixture(scope="module")
 def page(lab):
-    page = lab.run("03_denoising_one_image.ipynb", sources=CELLS)
+    page = lab.run("07_attention.ipynb", sources=CELLS)
     page.wait_for_selector("img.sd-matrices", timeout=30_000)
     yield page
     page.close()
