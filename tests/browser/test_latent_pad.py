@@ -43,6 +43,7 @@ PIXELS = """() => {
     const { data } = canvas.getContext("2d").getImageData(0, 0, 28, 28);
     return Array.from({ length: 784 }, (_, n) => data[4 * n]);
 }"""
+OWN_PIXELS = "canvas => Array.from(canvas.getContext('2d').getImageData(0, 0, 28, 28).data)"
 # From the moment at which the browser got the mouse's move to the frame in which the digit is another one.
 NOTE_TIMES = """() => {
     window.times = [];
@@ -193,7 +194,10 @@ def test_the_quality_of_jpeg_changes_the_bytes_by_keyboard(page):
     quality = number(page, "quality number")
     quality.fill("3")
     change(page, "JPEG", lambda: quality.press("Enter"))
-    assert note.inner_text() != before and "bytes instead of 196,608" in note.inner_text()
+    page.wait_for_function(
+        "([note, old]) => note.innerText != old", arg=[note.element_handle(), before], timeout=15_000
+    )
+    assert "bytes instead of 196,608" in note.inner_text()
 
 
 # -- in a page without Python ------------------------------------------------------------------------------------------
@@ -285,16 +289,21 @@ def test_the_map_lives_in_a_notebook_saved_as_a_web_page(lab, learned, tmp_path,
     page.goto((tmp_path / "map.html").as_uri(), wait_until="load")
     page.locator("summary").click()
     frame = page.frame_locator("iframe")
+    numbers, shown = frame.locator(".sd-numbers", has_text="number 1"), frame.locator(".sd-decoded")
+    numbers.wait_for(timeout=15_000)
+    place, before = numbers.inner_text(), shown.evaluate(OWN_PIXELS)
     frame.locator(".sd-hand").scroll_into_view_if_needed()
     box = frame.locator(".sd-hand").bounding_box()
-    shown = frame.locator(".sd-decoded")
-    before = shown.screenshot()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + 60, y - 80, steps=8)
     page.mouse.up()
-    page.wait_for_timeout(300)
-    assert frame.locator(".sd-numbers").inner_text() != ""
-    assert shown.screenshot() != before
+    handle = numbers.element_handle()
+    for _ in range(100):
+        if handle.inner_text() != place:
+            break
+        page.wait_for_timeout(100)
+    assert handle.inner_text() != place
+    assert shown.evaluate(OWN_PIXELS) != before
     page.close()
