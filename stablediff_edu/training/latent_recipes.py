@@ -65,7 +65,7 @@ LATENT_DIGITS = DiffusionRecipe(
     flip=False,
     middle=True,
 )
-LATENT_DIGITS_QUICK = replace(LATENT_DIGITS, channels=(64, 128), time=64, steps=400)
+LATENT_DIGITS_QUICK = replace(LATENT_DIGITS, channels=(64, 128), time=64, steps=300)
 LATENT_BUDGETS = {"quick": LATENT_DIGITS_QUICK, "full": LATENT_DIGITS}
 PIXEL_DIGITS = replace(LATENT_DIGITS, channels=(32, 64, 128), time=64, attention=1, batch_size=32)
 
