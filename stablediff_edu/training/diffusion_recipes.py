@@ -49,10 +49,12 @@ class DiffusionRecipe:
     middle: bool = False
     seed: int = 0
 
-    def model(self, in_channels: int = 3) -> UNet:
+    def model(self, in_channels: int = 3, out_channels: int = 3) -> UNet:
         """Return the untrained network; the seed decides its first weights."""
         torch.manual_seed(self.seed)
-        return UNet(in_channels, in_channels, self.channels, time=self.time, patch=self.patch, attention=self.attention)
+        return UNet(
+            in_channels, out_channels, self.channels, time=self.time, patch=self.patch, attention=self.attention
+        )
 
     @property
     def shrink(self) -> int:
@@ -107,7 +109,7 @@ def train_diffusion(
     place of the recipe's own network; `only_step` shows it no other step of the schedule.
     """
     device = pick_device()
-    model = (model or recipe.model(pictures.shape[1])).to(device, memory_format=torch.channels_last)
+    model = (model or recipe.model(pictures.shape[1], pictures.shape[1])).to(device, memory_format=torch.channels_last)
     training = train(
         model,
         denoising.batches(pictures, recipe.batch_size, device, recipe.flip),
