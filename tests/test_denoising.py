@@ -316,5 +316,5 @@ def test_only_step_asks_for_no_other_step(pictures):
 
 def test_a_network_may_be_told_more_channels_than_it_answers_with():
     """Notebook 03 puts the step beside the colours, as a fourth channel."""
-    network = diffusion_recipes.ONE_FISH.model(in_channels=4)
+    network = DiffusionRecipe(channels=(8, 16)).model(in_channels=4)
     assert (network.config["in_channels"], network.config["out_channels"]) == (4, 3)
