@@ -77,9 +77,9 @@ def test_the_shipped_sizes_fit_one_another(digits: Digits):
     z = encode_digits(vae, digits.pictures[:2])
     assert z.shape == (2, 4, 4, 4) and decode_digits(vae, z).shape == (2, 1, 28, 28)
     for recipe in (LATENT_DIGITS, LATENT_DIGITS_QUICK):
-        assert recipe.model(4)(z, torch.zeros(2)).shape == z.shape
+        assert recipe.model(4, 4)(z, torch.zeros(2)).shape == z.shape
     x = digits.pictures[:1]
-    assert PIXEL_DIGITS.model(1)(x, torch.zeros(1)).shape == x.shape
+    assert PIXEL_DIGITS.model(1, 1)(x, torch.zeros(1)).shape == x.shape
     assert not LATENT_DIGITS.flip and not PIXEL_DIGITS.flip  # a mirrored digit is none
 
 
@@ -174,7 +174,7 @@ def save(path, model):
 
 
 def test_weights_of_something_else_are_refused_in_one_sentence(tmp_path):
-    file = save(tmp_path / "unet.safetensors", TINY_LATENTS.model(4))
+    file = save(tmp_path / "unet.safetensors", TINY_LATENTS.model(4, 4))
     with pytest.raises(CourseError, match=r"unet\.safetensors holds no weights of an autoencoder with latents; name"):
         load_vae(file)
     file = save(tmp_path / "vae.safetensors", AutoencoderKL(CONFIG))
