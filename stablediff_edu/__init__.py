@@ -108,7 +108,7 @@ _ROOMS = {
     "squared_error": "training.autoencoding",
     "LATENT_BUDGETS": "training.latent_recipes",
     "PIXEL_DIGITS": "training.latent_recipes",
-    "load_vae": "training.latent_recipes",
+    "load_vae": "training.vae_training",
     "encode_digits": "training.latent_recipes",
     "decode_digits": "training.latent_recipes",
     "judge": "training.digit_quality",

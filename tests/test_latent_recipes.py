@@ -17,19 +17,16 @@ from stablediff_edu.training.latent_recipes import (
     LATENT_DIGITS,
     LATENT_DIGITS_QUICK,
     PIXEL_DIGITS,
-    VAERecipe,
     add_frame,
     decode_digits,
     encode_digits,
-    load_vae,
     make_latent_digits,
     make_vae,
     remove_frame,
     score_vae,
-    train_vae,
-    vae_loss,
 )
 from stablediff_edu.training.loop import Training
+from stablediff_edu.training.vae_training import VAERecipe, load_vae, train_vae, vae_loss
 from stablediff_edu.weights import checkpoints
 
 CONFIG = VAEConfig(in_channels=1, widths=(4, 8), blocks=1, latent=4, groups=4, scaling=1.0)

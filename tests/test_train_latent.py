@@ -11,11 +11,11 @@ from stablediff_edu.__main__ import main
 from stablediff_edu.datasets import mnist
 from stablediff_edu.datasets.drawn_digits import draw_digit_bytes
 from stablediff_edu.models.vae import VAEConfig
-from stablediff_edu.training import denoising, digit_quality, latent_recipes
+from stablediff_edu.training import denoising, digit_quality, latent_recipes, vae_training
 from stablediff_edu.training.autoencoding import AUTOENCODER_BUDGETS, AutoencoderRecipe
 from stablediff_edu.training.diffusion_recipes import DiffusionRecipe, load_diffusion
 from stablediff_edu.training.digit_classifier import DigitClassifier
-from stablediff_edu.training.latent_recipes import VAERecipe, load_vae
+from stablediff_edu.training.vae_training import VAERecipe, load_vae
 from stablediff_edu.weights import checkpoints
 
 CONFIG = VAEConfig(in_channels=1, widths=(4, 4), blocks=1, latent=4, groups=4, scaling=1.0)
@@ -137,7 +137,7 @@ def test_latents_are_not_decoded_by_an_autoencoder_they_do_not_come_from(capsys)
 
 
 @pytest.mark.parametrize(
-    ("name", "room", "function"), [("digit-vae", latent_recipes, "vae_loss"), ("latent-digits", denoising, "loss")]
+    ("name", "room", "function"), [("digit-vae", vae_training, "vae_loss"), ("latent-digits", denoising, "loss")]
 )
 def test_ctrl_c_and_resume_give_the_same_weights_as_no_ctrl_c(name, room, function, tmp_path, monkeypatch, capsys):
     assert train("digit-vae") == 0
@@ -172,7 +172,7 @@ def test_a_stopped_training_does_not_replace_finished_shipped_weights(monkeypatc
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(latent_recipes, "vae_loss", stop)
+    monkeypatch.setattr(vae_training, "vae_loss", stop)
     assert train("digit-vae") == 0
     assert checkpoints.path_of("digit-vae").read_bytes() == before
     assert checkpoints.path_of("digit-vae_unfinished").exists()

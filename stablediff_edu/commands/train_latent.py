@@ -24,9 +24,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run_vae(arguments: argparse.Namespace) -> int:
     from stablediff_edu.training import latent_recipes
+    from stablediff_edu.training.vae_training import load_vae
 
     if arguments.evaluate:
-        model, card = latent_recipes.load_vae(arguments.out or VAE)
+        model, card = load_vae(arguments.out or VAE)
         print_card(card)
         print(latent_recipes.score_vae(model, _digits(arguments.source or _source_of(card))[1]))
         return 0
@@ -67,7 +68,7 @@ def _evaluate_latent_digits(arguments: argparse.Namespace) -> int:
 
 
 def _load_vae(arguments: argparse.Namespace):
-    from stablediff_edu.training.latent_recipes import load_vae
+    from stablediff_edu.training.vae_training import load_vae
     from stablediff_edu.weights import checkpoints
 
     if not checkpoints.path_of(arguments.vae).exists():

@@ -5,54 +5,27 @@ the same pictures, with the very training of chapters 3 and 4 (Rombach et al., 2
 with latent diffusion models", section 3).
 """
 
-import math
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
 from stablediff_edu.datasets.digits import Digits
-from stablediff_edu.device import pick_device, seed_everything
-from stablediff_edu.errors import CourseError
-from stablediff_edu.models.vae import AutoencoderKL, VAEConfig, kl_divergence
-from stablediff_edu.training.autoencoding import batches, squared_error
+from stablediff_edu.device import seed_everything
+from stablediff_edu.models.vae import AutoencoderKL, VAEConfig
+from stablediff_edu.training.autoencoding import squared_error
 from stablediff_edu.training.diffusion_recipes import DiffusionRecipe, train_diffusion
-from stablediff_edu.training.keeping import keep, rebuild
-from stablediff_edu.training.loop import Observer, Training, train
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.training.keeping import keep
+from stablediff_edu.training.loop import Training
+from stablediff_edu.training.vae_training import VAERecipe, in_parts, train_vae
 
 DIGIT_LATENTS = VAEConfig(in_channels=1, widths=(8, 16, 32, 32), blocks=1, latent=4, groups=8, scaling=1.0)
 DIGITS, UNSEEN = 20_000, 1_000  # that the shipped weights learned from, and that they are scored on
 FRAME = 2  # black pixels put around a digit, so that 28 becomes 32, which can be halved three times
 
 
-@dataclass(frozen=True)
-class VAERecipe:
-    """How an autoencoder of Stable Diffusion's kind learns.
-
-    Attributes:
-        config: its sizes; the scaling is measured after the training.
-        divergence: the weight of the pull towards the standard normal distribution: so small that it only keeps the
-            latents from running away.
-        steps, batch_size, learning_rate: of the training.
-    """
-
-    config: VAEConfig = DIGIT_LATENTS
-    divergence: float = 1e-5
-    steps: int = 1500
-    batch_size: int = 64
-    learning_rate: float = 6e-3
-    seed: int = 0
-
-    def model(self) -> AutoencoderKL:
-        """Return the untrained network; the seed decides its first weights."""
-        torch.manual_seed(self.seed)
-        return AutoencoderKL(self.config)
-
-
-DIGIT_VAE = VAERecipe()
+DIGIT_VAE = VAERecipe(DIGIT_LATENTS)
 # The same kind of U-Net for both, a level less where the picture is already small.
 LATENT_DIGITS = DiffusionRecipe(
     channels=(96, 192),
@@ -80,49 +53,6 @@ def remove_frame(pictures: torch.Tensor) -> torch.Tensor:
     return pictures[..., FRAME:-FRAME, FRAME:-FRAME]
 
 
-@torch.no_grad()
-def in_parts(function, rows: torch.Tensor, batch_size: int = 250) -> torch.Tensor:
-    """Return what a network says of many pictures or latents, a batch at a time: (N, …) -> (N, …), on the CPU."""
-    device = pick_device()
-    return torch.cat([function(part.to(device)).cpu() for part in rows.split(batch_size)])
-
-
-def vae_loss(model: AutoencoderKL, x: torch.Tensor, divergence: float) -> torch.Tensor:
-    """Return how badly pictures (B, C, H, W) come back through a sampled latent, plus `divergence` · KL."""
-    found, mean, logvar = model(x)
-    return squared_error(found, x) + divergence * kl_divergence(mean, logvar)
-
-
-def train_vae(
-    recipe: VAERecipe,
-    pictures: torch.Tensor,
-    observer: Observer | None = None,
-    snapshot=None,
-    checkpoint: Path | None = None,
-    about: str = "",
-) -> tuple[AutoencoderKL, Training]:
-    """Train on pictures (N, C, H, W); return the network in evaluation mode, its scaling measured, and the record."""
-    device = pick_device()
-    model = recipe.model().to(device)
-    training = train(
-        model,
-        batches(pictures, recipe.batch_size, device),
-        partial(vae_loss, divergence=recipe.divergence),
-        steps=recipe.steps,
-        learning_rate=recipe.learning_rate,
-        beta2=0.99,
-        ema=0.99,
-        snapshot=snapshot,
-        observer=observer,
-        checkpoint=checkpoint,
-        about=about,
-    )
-    model.config = replace(model.config, scaling=1.0)
-    deviation = in_parts(model.encode, pictures[:1000]).std().item()
-    model.config = replace(model.config, scaling=1 / deviation)  # so that latents have the size of the noise
-    return model, training
-
-
 def make_vae(
     recipe: VAERecipe, out: Path, command: str, digits: Digits, unseen: Digits, checkpoint: Path | None = None
 ) -> tuple[AutoencoderKL, Training, str, Path]:
@@ -139,18 +69,6 @@ def score_vae(model: AutoencoderKL, unseen: Digits) -> str:
     x = add_frame(unseen.pictures)
     error = squared_error(in_parts(lambda part: model.decode(model.encode(part)), x), x).item()
     return f"squared error per pixel {error:.5f} on {len(unseen):,} unseen {unseen.source}"
-
-
-def load_vae(name: str | Path = "digit-vae") -> tuple[AutoencoderKL, dict[str, str]]:
-    """Return a trained autoencoder, built with the sizes on its card, and the card.
-
-    Raises:
-        CourseError: the file is missing, cut off, or holds anything else than such an autoencoder with its card.
-    """
-    model, card = rebuild(lambda **sizes: AutoencoderKL(VAEConfig(**sizes)), name, "an autoencoder with latents")
-    if not (isinstance(model.config.scaling, int | float) and 0 < model.config.scaling < math.inf):
-        raise CourseError(f"The card of {checkpoints.path_of(name).name} gives no scaling above 0; train it again.")
-    return model.to(pick_device()), card
 
 
 def encode_digits(vae: AutoencoderKL, digits: torch.Tensor) -> torch.Tensor:

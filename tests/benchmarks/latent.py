@@ -26,10 +26,10 @@ from stablediff_edu.training.latent_recipes import (
     UNSEEN,
     decode_digits,
     encode_digits,
-    load_vae,
 )
 from stablediff_edu.training.loop import Training
 from stablediff_edu.training.sample_quality import draw
+from stablediff_edu.training.vae_training import load_vae
 
 LATENTS = (2, 5, 10, 32)
 SAMPLES = 500

@@ -1,0 +1,132 @@
+"""Training autoencoders of Stable Diffusion's kind: pictures through latents and back (chapters 5 and 8)."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from stablediff_edu.datasets.scene_set import to_pictures
+from stablediff_edu.device import pick_device
+from stablediff_edu.errors import CourseError
+from stablediff_edu.models.vae import AutoencoderKL, VAEConfig, kl_divergence
+from stablediff_edu.training.autoencoding import squared_error
+from stablediff_edu.training.keeping import rebuild
+from stablediff_edu.training.loop import Observer, Training, train
+from stablediff_edu.weights import checkpoints
+
+
+def edge_error(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Return how far pixels, and the steps between neighbouring pixels, are from the true ones: (B, C, H, W) twice.
+
+    Where a squared error likes a blurred edge best, for being nowhere far off, this one wants the edge.
+    """
+    steps = sum(F.l1_loss(found.diff(dim=dim), true.diff(dim=dim)) for dim in (2, 3))
+    return F.l1_loss(found, true) + steps
+
+
+ERRORS = {"squared": squared_error, "edges": edge_error}
+
+
+@dataclass(frozen=True)
+class VAERecipe:
+    """How an autoencoder of Stable Diffusion's kind learns.
+
+    Attributes:
+        config: its sizes; the scaling is measured after the training.
+        error: what counts as a bad picture: "squared", or "edges" for sharp ones.
+        divergence: the weight of the pull towards the standard normal distribution: so small that it only keeps the
+            latents from running away.
+        steps, batch_size, learning_rate, ema: of the training.
+        flip: whether a mirrored picture is as good as the picture.
+    """
+
+    config: VAEConfig
+    error: str = "squared"
+    divergence: float = 1e-5
+    steps: int = 1500
+    batch_size: int = 64
+    learning_rate: float = 6e-3
+    ema: float = 0.99
+    flip: bool = False
+    seed: int = 0
+
+    def model(self) -> AutoencoderKL:
+        """Return the untrained network; the seed decides its first weights."""
+        torch.manual_seed(self.seed)
+        return AutoencoderKL(self.config)
+
+
+def batches(
+    pictures: torch.Tensor, batch_size: int, device: torch.device | str = "cpu", flip: bool = False
+) -> Iterator[torch.Tensor]:
+    """Give batches (B, C, H, W) for ever, drawn by lot from pictures in [-1, 1] or from bytes (N, C, H, W)."""
+    while True:
+        chosen = pictures[torch.randint(len(pictures), (batch_size,))].to(device)
+        if flip:
+            mirrored = (torch.rand(batch_size, 1, 1, 1) < 0.5).to(device)
+            chosen = torch.where(mirrored, chosen.flip(3), chosen)
+        yield as_pictures(chosen)
+
+
+def as_pictures(rows: torch.Tensor) -> torch.Tensor:
+    """Return pictures in [-1, 1], which may have been stored as bytes."""
+    return to_pictures(rows) if rows.dtype == torch.uint8 else rows
+
+
+def vae_loss(model: AutoencoderKL, x: torch.Tensor, divergence: float, error: Callable = squared_error) -> torch.Tensor:
+    """Return how badly pictures (B, C, H, W) come back through a sampled latent, plus `divergence` · KL."""
+    found, mean, logvar = model(x)
+    return error(found, x) + divergence * kl_divergence(mean, logvar)
+
+
+def train_vae(
+    recipe: VAERecipe,
+    pictures: torch.Tensor,
+    observer: Observer | None = None,
+    snapshot=None,
+    checkpoint: Path | None = None,
+    about: str = "",
+) -> tuple[AutoencoderKL, Training]:
+    """Train on pictures (N, C, H, W); return the network in evaluation mode, its scaling measured, and the record."""
+    device = pick_device()
+    model = recipe.model().to(device)
+    training = train(
+        model,
+        batches(pictures, recipe.batch_size, device, recipe.flip),
+        partial(vae_loss, divergence=recipe.divergence, error=ERRORS[recipe.error]),
+        steps=recipe.steps,
+        learning_rate=recipe.learning_rate,
+        beta2=0.99,
+        ema=recipe.ema,
+        snapshot=snapshot,
+        observer=observer,
+        checkpoint=checkpoint,
+        about=about,
+    )
+    model.config = replace(model.config, scaling=1.0)
+    deviation = in_parts(lambda part: model.encode(as_pictures(part)), pictures[:1000]).std().item()
+    model.config = replace(model.config, scaling=1 / deviation)  # so that latents have the size of the noise
+    return model, training
+
+
+@torch.no_grad()
+def in_parts(function: Callable, rows: torch.Tensor, batch_size: int = 250) -> torch.Tensor:
+    """Return what a network says of many pictures or latents, a batch at a time: (N, …) -> (N, …), on the CPU."""
+    device = pick_device()
+    return torch.cat([function(part.to(device)).cpu() for part in rows.split(batch_size)])
+
+
+def load_vae(name: str | Path = "digit-vae") -> tuple[AutoencoderKL, dict[str, str]]:
+    """Return a trained autoencoder, built with the sizes on its card, and the card.
+
+    Raises:
+        CourseError: the file is missing, cut off, or holds anything else than such an autoencoder with its card.
+    """
+    model, card = rebuild(lambda **sizes: AutoencoderKL(VAEConfig(**sizes)), name, "an autoencoder with latents")
+    if not (isinstance(model.config.scaling, int | float) and 0 < model.config.scaling < math.inf):
+        raise CourseError(f"The card of {checkpoints.path_of(name).name} gives no scaling above 0; train it again.")
+    return model.to(pick_device()), card
