@@ -1,0 +1,88 @@
+"""The autoencoder of the tiny Stable Diffusion: what it learns from, its loss, its card, its command."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from stablediff_edu.__main__ import main
+from stablediff_edu.datasets.scene_set import load_scenes
+from stablediff_edu.models.vae import VAEConfig
+from stablediff_edu.training import scene_vae
+from stablediff_edu.training.autoencoding import squared_error
+from stablediff_edu.training.scene_vae import SCENE_VAE, score_scene_vae, through
+from stablediff_edu.training.vae_training import as_pictures, batches, edge_error, load_vae, train_vae
+from stablediff_edu.weights import checkpoints
+
+SMALL = replace(
+    SCENE_VAE, config=VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4, scaling=1.0), steps=3, batch_size=2
+)
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """A tiny recipe, few scenes, and shipped weights in the test's own folder."""
+    monkeypatch.setattr(scene_vae, "SCENE_VAE", SMALL)
+    monkeypatch.setattr(scene_vae, "SCENES", 12)
+    monkeypatch.setattr(scene_vae, "UNSEEN", 4)
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+
+
+def test_the_latents_hold_48_times_fewer_numbers_than_the_pictures():
+    model = SCENE_VAE.model()
+    z = model.encode(torch.zeros(1, 3, 64, 64))
+    assert z.shape == (1, 4, 8, 8) and 48 * z.numel() == 3 * 64 * 64
+
+
+def test_the_edge_error_minds_a_blurred_edge_more_than_the_squared_error_does():
+    true = torch.ones(1, 1, 8, 16)
+    true[..., 8:] = -1
+    misplaced, blurred = true.clone(), true.clone()
+    misplaced[..., 8] = 1
+    blurred[..., 6:10] = torch.tensor([0.6, 0.2, -0.2, -0.6])
+    assert edge_error(true, true) == 0
+    by_edges = edge_error(blurred, true) / edge_error(misplaced, true)
+    assert by_edges > squared_error(blurred, true) / squared_error(misplaced, true)
+    assert edge_error(blurred, true) == pytest.approx(edge_error(blurred.mT, true.mT))  # both directions count
+
+
+def test_bytes_and_pictures_give_the_same_batches_half_of_them_mirrored():
+    scenes = load_scenes(6, 16)
+    torch.manual_seed(3)
+    of_bytes = next(batches(scenes.pixels, 40, flip=True))
+    torch.manual_seed(3)
+    of_pictures = next(batches(scenes.pictures, 40, flip=True))
+    assert torch.equal(of_bytes, of_pictures)
+    straight = sum(any(torch.equal(picture, known) for known in scenes.pictures) for picture in of_bytes)
+    mirrored = sum(any(torch.equal(picture, known.flip(2)) for known in scenes.pictures) for picture in of_bytes)
+    assert straight + mirrored == 40 and 8 < straight < 32
+
+
+def test_the_scaling_makes_latents_of_bytes_the_size_of_the_noise():
+    scenes = load_scenes(20, 64)
+    model, _ = train_vae(SMALL, scenes.pixels)
+    with torch.no_grad():
+        assert model.encode(as_pictures(scenes.pixels)).std().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_the_command_trains_and_says_how_well_unseen_scenes_come_back(small, capsys):
+    assert main(["train", "scene-vae", "--seed", "1"]) == 0
+    assert not checkpoints.path_of("scene-vae").exists(), "another seed is not the shipped recipe"
+    assert main(["train", "scene-vae"]) == 0
+    out = capsys.readouterr().out
+    assert "drawing 12 scenes" in out and " dB on 1,000 scenes of combinations never seen" not in out
+    model, card = load_vae("scene-vae")
+    assert card["command"] == "python -m stablediff_edu train scene-vae" and " dB on " in card["result"]
+    assert through(model, load_scenes(3, 64).pictures).shape == (3, 3, 64, 64)
+    assert main(["train", "scene-vae", "--evaluate"]) == 0
+    assert " dB on 4 scenes" in capsys.readouterr().out
+
+
+def test_the_score_is_worse_for_a_network_that_gives_back_less(small):
+    torch.manual_seed(0)
+    model = SMALL.model().eval()
+    before = float(score_scene_vae(model, 4).split()[0])
+    with torch.no_grad():
+        model.decoder.last.weight.zero_()
+        model.decoder.last.bias.fill_(5.0)
+    assert float(score_scene_vae(model, 4).split()[0]) < before
