@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from stablediff_edu.errors import CourseError
+from stablediff_edu.training import distributed
 from stablediff_edu.training.loop import Training
 from stablediff_edu.weights import checkpoints
 
@@ -31,6 +32,8 @@ def keep(out: Path, model: nn.Module, training: Training, progress: Path | None 
         device=str(next(model.parameters()).device),
         date=time.strftime("%Y-%m-%d"),
     )
+    if not distributed.is_first():
+        return out
     checkpoints.save(out, model, card | record)
     if progress and not training.interrupted:
         progress.unlink(missing_ok=True)

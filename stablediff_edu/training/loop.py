@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from stablediff_edu.errors import CourseError
+from stablediff_edu.training import distributed
 from stablediff_edu.weights.checkpoints import replacing
 
 
@@ -78,7 +79,8 @@ def train(
     average of its weights (EMA), which is steadier than the last step's.
 
     A training that was stopped and resumed ends with the same weights as one that was not, if `batches` and `loss`
-    take all their chance from torch's own generator and `snapshot` takes none of it.
+    take all their chance from torch's own generator and `snapshot` takes none of it. Where `torchrun` has started
+    several processes, each passes its share of the batch (`distributed.own_share`), and one of them writes the files.
 
     Args:
         model: any network; it stays on its device.
@@ -99,7 +101,7 @@ def train(
     Raises:
         CourseError: the loss is no longer a number, or the checkpoint belongs to another training.
     """
-    observer = observer or TerminalBar()
+    observer = observer or (TerminalBar() if distributed.is_first() else Nobody())
     snapshot_at = snapshot_at or spread_out(steps)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=learning_rate, betas=(0.9, beta2), weight_decay=weight_decay, fused=True
@@ -140,23 +142,24 @@ def train(
                 )
             optimizer.zero_grad(set_to_none=True)
             value.backward()
+            distributed.average_gradients(model)
             nn.utils.clip_grad_norm_(model.parameters(), clip)
             with _whole():  # up to here a step can be dropped, from here on it counts
                 optimizer.step()
                 if ema is not None:
                     _average(average, model, min(ema, (1 + training.steps) / (10 + training.steps)))
                 training.steps += 1
-                training.losses.append(value.item())
+                training.losses.append(distributed.average(value).item())
                 training.seconds = time.monotonic() - started
                 chance = torch.get_rng_state()
             observer.step(training.steps, training.losses[-1])
             take_snapshot()
-            if path and time.monotonic() - saved > checkpoint_seconds:
+            if path and distributed.is_first() and time.monotonic() - saved > checkpoint_seconds:
                 _save(path, training, plan, model, average, optimizer, chance)
                 saved = time.monotonic()
     except KeyboardInterrupt:
         training.interrupted = True
-    if path:
+    if path and distributed.is_first():
         _save(path, training, plan, model, average, optimizer, chance)
     if average is not model:
         model.load_state_dict(average.state_dict())
@@ -236,6 +239,15 @@ def _resume(path: Path, training: Training, plan: dict, model, average, optimize
         training.steps, training.seconds = state["steps"], state["seconds"]
     except Exception as error:
         raise CourseError(broken) from error
+
+
+class Nobody:
+    """Watches nothing: for all processes but the first."""
+
+    def begin(self, steps: int, first: int) -> None: ...
+    def step(self, step: int, loss: float) -> None: ...
+    def snapshot(self, step: int, picture: torch.Tensor) -> None: ...
+    def end(self, training: Training) -> None: ...
 
 
 class TerminalBar:
