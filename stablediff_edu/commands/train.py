@@ -19,6 +19,7 @@ NAMES = {
     "latent-digits": ("train_latent", "a diffusion model that draws latents of digits (notebook 05)"),
     "clip-scenes": ("train_clip", "a small CLIP: sentences and pictures of scenes that agree (notebook 07)"),
     "scene-vae": ("train_tiny_sd", "the autoencoder of the tiny Stable Diffusion, on captioned scenes (notebook 08)"),
+    "scene-judge": ("train_tiny_sd", "the judge that reads what scenes show (notebook 08)"),
     "words": ("train_words", "word vectors, from the drawn corpus or your own text (notebook 06)"),
 }
 

@@ -1,4 +1,4 @@
-"""`train scene-vae`: the autoencoder of the tiny Stable Diffusion, on the captioned scenes (notebook 08)."""
+"""`train scene-vae` and `train scene-judge`: a part of the tiny Stable Diffusion, and the judge of what it draws."""
 
 import argparse
 from dataclasses import replace
@@ -11,24 +11,38 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from stablediff_edu.datasets.scene_set import load_scenes
-    from stablediff_edu.training import scene_vae
+    from stablediff_edu.training import scene_judge, scene_vae
     from stablediff_edu.training.vae_training import load_vae
     from stablediff_edu.weights import checkpoints
 
+    name, recipe, load, score, make = {
+        "scene-vae": (
+            "scene-vae",
+            scene_vae.SCENE_VAE,
+            load_vae,
+            scene_vae.score_scene_vae,
+            scene_vae.make_scene_vae,
+        ),
+        "scene-judge": (
+            "scene_judge",
+            scene_judge.SCENE_JUDGE,
+            scene_judge.load_judge,
+            scene_judge.score_judge,
+            scene_judge.make_judge,
+        ),
+    }[arguments.name]
     if arguments.evaluate:
-        model, card = load_vae(arguments.out or arguments.name)
+        model, card = load(arguments.out or name)
         print_card(card)
-        print(scene_vae.score_scene_vae(model))
+        print(score(model))
         return 0
-    shipped = scene_vae.SCENE_VAE
+    shipped = recipe
     wanted = {key: getattr(arguments, key) for key in ("steps", "seed")}
     recipe = replace(shipped, **{key: value for key, value in wanted.items() if value is not None})
-    name = arguments.name if recipe == shipped else f"{arguments.name}_own.safetensors"
-    out, progress = places(arguments, checkpoints.path_of(name))
-    print(f"drawing {scene_vae.SCENES:,} scenes to learn from; weights go to {out}", flush=True)
-    scenes = load_scenes(scene_vae.SCENES, scene_vae.SIZE)
-    _, training, score, out = scene_vae.make_scene_vae(recipe, out, command_line(arguments), scenes, progress)
+    own = name if recipe == shipped else f"{arguments.name}_own.safetensors"
+    out, progress = places(arguments, checkpoints.path_of(own))
+    print(f"drawing scenes to learn from; weights go to {out}", flush=True)
+    _, training, line, out = make(recipe, out, command_line(arguments), progress)
     print_end(training, out)
-    print(score)
+    print(line)
     return 0

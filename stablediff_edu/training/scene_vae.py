@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from stablediff_edu.datasets.scene_set import CaptionedScenes, load_scenes
+from stablediff_edu.datasets.scene_set import load_scenes
 from stablediff_edu.device import seed_everything
 from stablediff_edu.models.vae import AutoencoderKL, VAEConfig
 from stablediff_edu.training.denoising import edge_strength, psnr
@@ -29,10 +29,11 @@ SCENE_VAE = VAERecipe(
 
 
 def make_scene_vae(
-    recipe: VAERecipe, out: Path, command: str, scenes: CaptionedScenes, checkpoint: Path | None = None
+    recipe: VAERecipe, out: Path, command: str, checkpoint: Path | None = None
 ) -> tuple[AutoencoderKL, Training, str, Path]:
     """Train, score on scenes never seen and save with a card: the network, the record, the score, the file."""
     seed_everything(recipe.seed)
+    scenes = load_scenes(SCENES, SIZE)
     model, training = train_vae(recipe, scenes.pixels, checkpoint=checkpoint, about=command)
     score = score_scene_vae(model)
     card = dict(
