@@ -191,6 +191,12 @@ _ROOMS = {
     "best_sentences": "display.clip_figures",
     "word_maps": "display.clip_figures",
     "similarity_panel": "display.panels.similarity",
+    "UNetConfig": "models.conditional_unet",
+    "ConditionalUNet": "models.conditional_unet",
+    "StableDiffusion": "stable_diffusion",
+    "StableDiffusionConfig": "stable_diffusion",
+    "V1": "stable_diffusion",
+    "TINY": "stable_diffusion",
 }
 _MODULES = ("layers", "models", "diffusion", "datasets", "training", "weights", "display")
 

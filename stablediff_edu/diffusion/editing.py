@@ -1,0 +1,53 @@
+"""Begin with a picture, not with noise alone: change all of it a little, or a part of it entirely.
+
+Image-to-image makes the picture as noisy as it would be after some steps, and goes on from there (Meng et al., 2021,
+"SDEdit"). Inpainting puts what is to stay back after every step, as noisy as the rest is then, so that what is new fits
+to it (Lugmayr et al., 2022, "RePaint", equation 8).
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from stablediff_edu.diffusion.samplers import Level
+from stablediff_edu.diffusion.wishes import one_for_each
+
+
+class Original:
+    """The picture that a drawing begins with, and where it stays, for every picture of a batch.
+
+    Args:
+        image: (3, H, W) in [-1, 1], or one for each prompt.
+        mask: (H, W), 1 where the image is drawn anew and 0 where it stays, or one for each prompt; None: all is new.
+        batch, count: how many pictures are drawn, and how many of them of each prompt.
+        encode: pictures (B, 3, H, W) to latents (B, 4, h, w).
+
+    Attributes:
+        z0: the latents, (batch, 4, h, w).
+        new: where they are new, (batch, 1, h, w): in every place that has a pixel to be drawn anew.
+    """
+
+    def __init__(
+        self, image: torch.Tensor, mask: torch.Tensor | None, batch: int, count: int, encode: Callable
+    ) -> None:
+        images = image.reshape(-1, 3, *image.shape[-2:])
+        self.z0 = one_for_each(encode(images), batch, count)
+        self.image, self.mask = one_for_each(images, batch, count).to(self.z0), None
+        if mask is not None:
+            masks = mask.reshape(-1, 1, *mask.shape[-2:]).to(self.z0)
+            self.mask = one_for_each(masks, batch, count) > 0
+            self.new = one_for_each(F.adaptive_max_pool2d(masks, self.z0.shape[2:]), batch, count) > 0
+
+    def noisy(self, level: Level, eps: torch.Tensor) -> torch.Tensor:
+        """Return the latent with as much noise as there is at this level; at the end none is left."""
+        return self.z0 if level.t is None else level.signal * self.z0 + level.noise * eps
+
+    def put_back(self, z: torch.Tensor, level: Level, eps: torch.Tensor) -> None:
+        """Write the original's latent into z, where it stays."""
+        if self.mask is not None:
+            z.copy_(torch.where(self.new, z, self.noisy(level, eps)))
+
+    def paste(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return the drawn pictures with the original's own pixels where it stays: decoding blurs a little."""
+        return pictures if self.mask is None else torch.where(self.mask, pictures, self.image)

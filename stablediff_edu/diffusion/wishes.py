@@ -1,0 +1,83 @@
+"""What may be wished of a drawing: each function returns what is meant, or says in one sentence what does not go."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from stablediff_edu.errors import CourseError
+
+Size = int | tuple[int, int]  # pixels: a square's side, or height and width
+
+
+def checked_size(size: Size, shrink: int, image: torch.Tensor | None = None) -> tuple[int, int]:
+    """Return height and width in pixels: multiples of `shrink`, and those of the image if there is one."""
+    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 and side % shrink == 0 for side in sides):
+        pixels = "×".join(map(str, sides))
+        raise CourseError(f"Pictures of {pixels} pixels cannot be drawn: both sides must be multiples of {shrink}.")
+    if image is not None and image.shape[-2:] != sides:
+        theirs = "×".join(map(str, image.shape[-2:]))
+        raise CourseError(f"The image has {theirs} pixels, not {sides[0]}×{sides[1]}: resize it, or leave size away.")
+    return sides
+
+
+def check_numbers(count: int, guidance: float, seed: int | torch.Generator) -> None:
+    """See that there is at least one picture to draw, that guidance is a number, and that there is a seed."""
+    if not isinstance(count, int) or count < 1:
+        raise CourseError(f"{count!r} pictures cannot be drawn; count must be a whole number from 1 up.")
+    if not isinstance(guidance, int | float) or not math.isfinite(guidance):
+        raise CourseError(f"guidance must be a number, such as 7.5, and {guidance!r} is none.")
+    if not isinstance(seed, torch.Generator) and not (isinstance(seed, int) and 0 <= seed < 2**32):
+        raise CourseError(f"seed must be a whole number from 0 to {2**32 - 1}, and {seed!r} is none.")
+
+
+def check_image(image: torch.Tensor | None, strength: float | None, mask: torch.Tensor | None) -> None:
+    """See that the image is a picture, and that the mask fits to it."""
+    if image is None:
+        if strength is not None or mask is not None:
+            raise CourseError("strength and mask are about an image; give image=, the picture to begin with, too.")
+        return
+    if not _has_channels(image, 3) or not image.is_floating_point() or not image.abs().max() <= 1.01:
+        raise CourseError("image must be a tensor (3, H, W), or several (B, 3, H, W), with numbers from -1 to 1.")
+    if mask is None:
+        return
+    if not _has_channels(mask, 1) or mask.shape[-2:] != image.shape[-2:] or not ((mask == 0) | (mask == 1)).all():
+        raise CourseError("mask must be a tensor (H, W) as large as the image: 1 where it is drawn anew, 0 elsewhere.")
+
+
+def steps_left_out(steps: int, strength: float | None, mask: torch.Tensor | None) -> int:
+    """Return how many first steps are left out: strength is the share of the steps to go, 1 all of them."""
+    if strength is None:
+        strength = 0.8 if mask is None else 1.0
+    if not isinstance(strength, int | float) or not 0 < strength <= 1:
+        raise CourseError(f"strength must be more than 0 and at most 1, and it is {strength!r}.")
+    return steps - max(1, int(steps * strength))
+
+
+def one_for_each(pictures: torch.Tensor, batch: int, count: int) -> torch.Tensor:
+    """Spread one picture, or one for each prompt, over a batch with `count` of each, (batch, …)."""
+    if len(pictures) not in (1, batch // count):
+        raise CourseError(f"{len(pictures)} images or masks for {batch // count} prompts: give one, or one for each.")
+    return pictures.repeat_interleave(batch // len(pictures), 0)
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Say in one sentence that the memory does not suffice; torch has several ways to say it."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise CourseError(
+            "There is not enough memory; draw fewer or smaller pictures at once, or load the weights with half=True."
+        ) from error
+
+
+def _has_channels(x: torch.Tensor, channels: int) -> bool:
+    """Tell whether x is (channels, H, W) or (B, channels, H, W); with one channel it may also be (H, W)."""
+    if not isinstance(x, torch.Tensor) or not x.numel():
+        return False
+    return (x.ndim in (3, 4) and x.shape[-3] == channels) or (x.ndim == 2 and channels == 1)

@@ -1,0 +1,298 @@
+"""Stable Diffusion: a sentence in, a picture out.
+
+    pipe = StableDiffusion.from_pretrained("stable-diffusion-v1-5/stable-diffusion-v1-5")
+    picture = pipe("a blue sofa in a white room", steps=20, guidance=7.5, seed=1)  # (1, 3, 512, 512) in [-1, 1]
+
+Three networks: one reads the sentence, one finds the noise in a latent, one turns latents into pictures (Rombach et
+al., 2021, "High-resolution image synthesis with latent diffusion models"). With `V1` they are Stable Diffusion v1, with
+`TINY` the course's own: the same code.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stablediff_edu.datasets.byte_pair import BytePairTokenizer, checked_text
+from stablediff_edu.diffusion import wishes
+from stablediff_edu.diffusion.editing import Original
+from stablediff_edu.diffusion.samplers import SAMPLERS, Level, Step, _noise_source, levels, sample
+from stablediff_edu.diffusion.schedule import Schedule
+from stablediff_edu.errors import CourseError
+from stablediff_edu.layers.attention import watch_attention
+from stablediff_edu.models.clip import TextConfig, TextEncoder
+from stablediff_edu.models.conditional_unet import ConditionalUNet, UNetConfig
+from stablediff_edu.models.vae import AutoencoderKL, VAEConfig
+from stablediff_edu.weights.pretrained import read_parts
+from stablediff_edu.weights.saving import write_file, write_folder
+
+Text = str | Sequence[str] | torch.Tensor  # one prompt, several, or what `read` has made of them
+
+
+@dataclass(frozen=True)
+class StableDiffusionConfig:
+    """The sizes of the three networks, and how the U-Net was trained; by default Stable Diffusion v1's."""
+
+    text: TextConfig = field(default_factory=TextConfig)
+    unet: UNetConfig = field(default_factory=UNetConfig)
+    vae: VAEConfig = field(default_factory=VAEConfig)
+    prediction: str = "noise"  # what the U-Net answers
+    size: int = 512  # side of the pictures that it was trained on, in pixels
+    schedule: str = "scaled_linear"  # which schedule of `Schedule`
+
+    def __post_init__(self) -> None:
+        for name, kind in dict(text=TextConfig, unet=UNetConfig, vae=VAEConfig).items():
+            if isinstance(sizes := getattr(self, name), dict):  # the card of a checkpoint gives a dictionary
+                object.__setattr__(self, name, kind(**sizes))
+
+
+V1 = StableDiffusionConfig()
+TINY = StableDiffusionConfig(
+    TextConfig(vocabulary=81, positions=28, width=128, layers=4, heads=4),
+    UNetConfig(widths=(64, 128), blocks=1, attention=(True, True), heads=4, context=128),
+    VAEConfig(widths=(16, 32, 64, 64), blocks=1, groups=8),
+    prediction="velocity",
+    size=64,
+    schedule="cosine",
+)
+
+# Where samplers stop: as in diffusers with Stable Diffusion's settings. Those that are not here go from end to end.
+LEADING = {"spacing": "leading", "offset": 1}
+STOPS = {"ddpm": LEADING, "ddim": LEADING | {"to_clean": False}, "pndm": LEADING | {"to_clean": False}}
+LARGE = 32 * 32  # places of a latent from which on a CPU is faster with one picture after another
+
+
+@dataclass(frozen=True)
+class DrawnStep:
+    """One step of a drawing.
+
+    Attributes:
+        number, of: 1, 2, … of so many.
+        t: the step of the schedule where it began.
+        latent: (B, 4, h, w), what the next step goes on with.
+        x0: (B, 4, h, w), the clean latent that the U-Net already sees in the noise.
+        seconds: how long it took.
+    """
+
+    number: int
+    of: int
+    t: float
+    latent: torch.Tensor
+    x0: torch.Tensor
+    seconds: float
+    decode: Callable[[torch.Tensor], torch.Tensor]
+
+    def preview(self) -> torch.Tensor:
+        """Decode what the U-Net already sees, blurred at first: (B, 3, H, W). It costs about as much as a step."""
+        return self.decode(self.x0)
+
+    def picture(self) -> torch.Tensor:
+        """Decode the latent with the noise that is left in it, (B, 3, H, W): after the last step, the result."""
+        return self.decode(self.latent)
+
+
+class StableDiffusion(nn.Module):
+    """Text encoder, U-Net, autoencoder; `pipe("a red ship")` draws.
+
+    Args:
+        config: `V1`, `TINY`, or other sizes.
+        tokenizer: turns a list of sentences into tokens (B, N) int64.
+    """
+
+    def __init__(self, config: StableDiffusionConfig = V1, tokenizer: Callable | None = None) -> None:
+        super().__init__()
+        self.config, self.tokenizer = config, tokenizer
+        with torch.device("cpu"):  # also where the networks are made on "meta", without memory for their weights
+            self.schedule: Schedule = getattr(Schedule, config.schedule)()
+        self.text_encoder = TextEncoder(config.text)
+        self.unet = ConditionalUNet(config.unet)
+        self.vae = AutoencoderKL(config.vae)
+
+    # --- the six steps of the video's checklist -----------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode(self, pictures: torch.Tensor) -> torch.Tensor:
+        """1. The autoencoder turns pictures into latents: (B, 3, H, W) in [-1, 1] -> (B, 4, h, w)."""
+        return self.vae.encode(pictures.to(self._like)).to(self._dtype)
+
+    def denoise(self, xt, context, nothing, guidance, steps, sampler, seed=0, skip=0) -> Iterator[Step]:
+        """2. The U-Net takes the noise away in many small steps, each time told how much is left (as a position).
+
+        `xt` is noise (B, 4, h, w), or a mixture as at the step after the first `skip`; `context` and `nothing`,
+        (B, N, width), are the prompt as it was read and what it is compared with.
+        """
+
+        def model(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            return self.guided(xt, t, context, nothing, guidance)
+
+        how = dict(steps=steps, sampler=sampler, prediction=self.config.prediction, **self.stops(sampler))
+        return sample(model, self.schedule, seed=seed, start=xt, skip=skip, **how)
+
+    @torch.no_grad()
+    def read(self, prompts: Text) -> torch.Tensor:
+        """3. The text encoder turns prompts into vectors, one a token, that know the tokens before: (B, N, width)."""
+        if isinstance(prompts, torch.Tensor):
+            return prompts.to(self._like)
+        sentences = [checked_text(text) for text in (prompts if isinstance(prompts, list | tuple) else [prompts])]
+        if not sentences or not self.tokenizer:
+            missing = "tokenizer; give it one: StableDiffusion(config, tokenizer)" if sentences else "prompt; give one"
+            raise CourseError(f"There is no {missing}.")
+        return self.text_encoder(self.tokenizer(sentences).to(self._like.device))
+
+    @torch.no_grad()
+    def find_noise(self, xt: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """4. The U-Net's convolutions take features from the latent, down to small sizes and up again: what is noise?
+
+        (B, 4, h, w), (B,), (B, N, width) -> (B, 4, h, w)
+        """
+        return self.unet(xt.to(self._like), t, context).to(xt)
+
+    def look_at_words(self, xt: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> dict[str, torch.Tensor]:
+        """5. The U-Net's cross-attention joins words and places: the name of each -> (B, heads, h', w', N)."""
+        parts = {name: part for name, part in self.unet.named_modules() if name.endswith(".cross")}
+        with ExitStack() as stack:
+            seen = {name: stack.enter_context(watch_attention(part)) for name, part in parts.items()}
+            self.find_noise(xt, t, context)
+        maps = {}
+        for name, weights in seen.items():
+            height, width = xt.shape[2:]
+            while height * width > weights[""].shape[2]:  # it looks from a level further down
+                height, width = (height + 1) // 2, (width + 1) // 2
+            maps[name] = weights[""].unflatten(2, (height, width))  # (B, heads, h'·w', N) -> (B, heads, h', w', N)
+        return maps
+
+    @torch.no_grad()
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """6. The autoencoder turns latents back into pictures: (B, 4, h, w) -> (B, 3, H, W) in [-1, 1]."""
+        pictures = [self.vae.decode(some.to(self._like)) for some in z.split(1 if self._is_large(z) else len(z))]
+        return torch.cat(pictures).to(self._dtype).clamp(-1, 1)
+
+    # --- all in one call ----------------------------------------------------------------------------------------------
+
+    def forward(self, prompt: Text, negative: Text = "", **more) -> torch.Tensor:
+        """Return pictures (B, 3, H, W) in [-1, 1]; `draw` has the same arguments and gives every step too."""
+        return deque(self.draw(prompt, negative, **more), maxlen=1)[0].picture()
+
+    def draw(
+        self, prompt: Text, negative: Text = "", *, steps: int = 20, guidance: float = 7.5,
+        seed: int | torch.Generator = 0, sampler: str = "dpm++", size: wishes.Size | None = None, count: int = 1,
+        image: torch.Tensor | None = None, strength: float | None = None, mask: torch.Tensor | None = None,
+    ) -> Iterator[DrawnStep]:  # fmt: skip
+        """Draw, and give every step on the way.
+
+        Args:
+            prompt: what to draw; a list is drawn in one batch. Or what `read` gave, changed as you like.
+            negative: what to stay away from: one for all prompts, or one for each.
+            guidance: how much more the prompt counts than it would by itself; 1: no more, 0: not at all.
+            seed: of all noise; picture i of a seed is the same in every batch.
+            sampler: one of SAMPLERS.
+            size: of the pictures in pixels; by default the image's, or what the model was trained on.
+            count: pictures of each prompt; they stand side by side in the batch.
+            image: begin with this, (3, H, W) in [-1, 1] or one for each prompt.
+            strength: the share of the steps to go, more than 0 up to 1, where nothing is left of the image; by default
+                0.8, with a mask 1.
+            mask: (H, W), or (B, 1, H, W) with one for each prompt: 1 where the image is drawn anew, 0 where it stays.
+
+        Raises:
+            CourseError: something of this does not go, or needs more memory than there is; the sentence says why.
+        """
+        wishes.check_numbers(count, guidance, seed)
+        wishes.check_image(image, strength, mask)
+        stops = levels(self.schedule, steps, sampler, **self.stops(sampler))
+        default, shrink = (self.config.size if image is None else image.shape[-2:]), self.config.vae.shrink
+        height, width = wishes.checked_size(default if size is None else size, shrink, image)
+        skip = 0 if image is None else wishes.steps_left_out(steps, strength, mask)
+        with wishes.enough_memory():
+            context, nothing = self._contexts(prompt, negative, count)
+            latents = torch.empty(len(context), self.config.vae.latent, height // shrink, width // shrink)
+            eps = _noise_source(seed, latents.to(self._like.device, self._dtype))()
+            original = None if image is None else Original(image, mask, len(context), count, self.encode)
+        if skip:
+            xt = original.noisy(stops[skip], eps)
+        else:  # for samplers that count in σ, noise alone is σ · eps
+            xt = stops[0].noise * eps if SAMPLERS[sampler][1] == "between" else eps
+        fresh = seed if isinstance(seed, torch.Generator) else -1 - seed  # the steps' noise must not be eps once more
+        way = self.denoise(xt, context, nothing, guidance, steps, sampler, fresh, skip)
+        return self._drawn(way, stops[skip:], original, eps)
+
+    def _drawn(self, way: Iterator[Step], stops: list[Level], original: Original | None, eps) -> Iterator[DrawnStep]:
+        """Go the way, putting back after each step what is to stay of the original."""
+
+        def decode(z: torch.Tensor) -> torch.Tensor:
+            with wishes.enough_memory():
+                return original.paste(self.decode(z)) if original else self.decode(z)
+
+        with wishes.enough_memory():
+            began = time.perf_counter()
+            for step in way:
+                if original:
+                    original.put_back(step.next, stops[step.number], eps)  # the sampler goes on from this very tensor
+                seconds = time.perf_counter() - began
+                yield DrawnStep(step.number, len(stops) - 1, step.t, step.next, step.x0, seconds, decode)
+                began = time.perf_counter()
+
+    def guided(self, xt, t, context, nothing, guidance: float) -> torch.Tensor:
+        """Find the noise with the prompt and without it, and go from this towards that and beyond, where guidance > 1.
+
+        nothing + guidance · (prompt - nothing) (Ho and Salimans, 2022, "Classifier-free diffusion guidance").
+        """
+        if guidance in (0, 1):
+            return self.find_noise(xt, t, context if guidance else nothing)
+        if self._is_large(xt):
+            without, there = self.find_noise(xt, t, nothing), self.find_noise(xt, t, context)
+        else:
+            both = self.find_noise(torch.cat([xt, xt]), torch.cat([t, t]), torch.cat([nothing, context]))
+            without, there = both.chunk(2)
+        return without + guidance * (there - without)
+
+    def stops(self, sampler: str) -> dict[str, object]:
+        """Return where a sampler stops, as arguments of `levels`: diffusers' way with Stable Diffusion's schedule."""
+        return STOPS.get(sampler, {"spacing": "linspace"}) if self.config.schedule == "scaled_linear" else {}
+
+    # --- weights ------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, half: bool = False) -> "StableDiffusion":
+        """Return the model of a folder, a file, or a name on the Hub (see `read_parts`), in half precision if wished.
+
+        Raises:
+            CourseError: they are missing, broken or another model's, or the memory does not suffice.
+        """
+        parts = read_parts(source, half)
+        words, length = parts.tokenizer_files, parts.config["text"].positions
+        with torch.device("meta"):  # sizes alone, so that no weight is in memory twice
+            model = cls(StableDiffusionConfig(**parts.config), BytePairTokenizer(*words, length) if words else None)
+        for name, part in model.named_children():
+            part.load_state_dict(parts.weights(name), assign=True)
+        return model.eval()
+
+    def save_pretrained(self, path: str | Path, half: bool = False) -> Path:
+        """Write the weights as diffusers does, into a folder, or into a single .safetensors file as CompVis did."""
+        return (write_file if Path(path).suffix else write_folder)(path, self, half)
+
+    # --- what the caller means ----------------------------------------------------------------------------------------
+
+    @property
+    def _like(self) -> torch.Tensor:
+        """A tensor of the weights' precision, where they are."""
+        return self.unet.last.weight
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """What is computed between the networks: at least single precision, also where their weights are half."""
+        return torch.promote_types(self._like.dtype, torch.float32)
+
+    def _is_large(self, z: torch.Tensor) -> bool:
+        return z.device.type == "cpu" and z.shape[2] * z.shape[3] >= LARGE
+
+    def _contexts(self, prompt: Text, negative: Text, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return for every picture what was read of its prompt and of what to stay away from: twice (B, N, width)."""
+        context, nothing = self.read(prompt), self.read(negative)
+        if len(nothing) not in (1, len(context)):
+            raise CourseError(f"{len(nothing)} negative prompts for {len(context)} prompts: give one, or one for each.")
+        return context.repeat_interleave(count, 0), nothing.expand_as(context).repeat_interleave(count, 0)

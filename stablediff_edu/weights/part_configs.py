@@ -1,0 +1,277 @@
+"""The sizes of the three networks as others write them down: config.json of a diffusers folder, or not at all.
+
+In a single file nothing but the shapes of the tensors tells how large a network is.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from stablediff_edu.errors import CourseError
+from stablediff_edu.models.clip import TextConfig
+from stablediff_edu.models.conditional_unet import UNetConfig
+from stablediff_edu.models.vae import VAEConfig
+
+V1_NAME = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+PREDICTIONS = {"noise": "epsilon", "clean": "sample", "velocity": "v_prediction"}  # ours -> diffusers'
+SCHEDULES = {  # ours -> diffusers'
+    "scaled_linear": {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+    "linear": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
+    "cosine": {"beta_schedule": "squaredcos_cap_v2"},
+}
+Json = dict[str, Any]
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def not_v1(source: object, version: str, why: str) -> CourseError:
+    """Return the error about weights of another model."""
+    return CourseError(
+        f"These are {version} weights: {source} {why}, and this course builds Stable Diffusion 1; take its weights, "
+        f"such as {V1_NAME}."
+    )
+
+
+# --- to diffusers' words ----------------------------------------------------------------------------------------------
+
+
+def text_json(config: TextConfig) -> Json:
+    """Return the text encoder's config.json."""
+    return {
+        "architectures": ["CLIPTextModel"],
+        "dtype": "float32",  # to compute in, however the weights are stored: as diffusers does for the other two
+        "model_type": "clip_text_model",
+        "vocab_size": config.vocabulary,
+        "max_position_embeddings": config.positions,
+        "hidden_size": config.width,
+        "intermediate_size": 4 * config.width,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5,
+        "bos_token_id": config.vocabulary - 2,
+        "eos_token_id": config.vocabulary - 1,
+        "pad_token_id": config.vocabulary - 1,
+    }
+
+
+def unet_json(config: UNetConfig, size: int) -> Json:
+    """Return the U-Net's config.json; `size` is the side of the latents it was trained on."""
+    down = ["CrossAttnDownBlock2D" if looks else "DownBlock2D" for looks in config.attention]
+    up = ["CrossAttnUpBlock2D" if looks else "UpBlock2D" for looks in reversed(config.attention)]
+    return {
+        "_class_name": "UNet2DConditionModel",
+        "sample_size": size,
+        "in_channels": config.in_channels,
+        "out_channels": config.out_channels,
+        "block_out_channels": list(config.widths),
+        "layers_per_block": config.blocks,
+        "down_block_types": down,
+        "up_block_types": up,
+        "attention_head_dim": config.heads,  # which is diffusers' word for the number of heads
+        "cross_attention_dim": config.context,
+        "norm_num_groups": config.groups,
+        "norm_eps": 1e-5,
+        "act_fn": "silu",
+        "center_input_sample": False,
+        "flip_sin_to_cos": True,
+        "freq_shift": 0,
+        "downsample_padding": 1,
+        "mid_block_scale_factor": 1,
+    }
+
+
+def vae_json(config: VAEConfig, size: int) -> Json:
+    """Return the autoencoder's config.json; `size` is the side of the pictures it was trained on."""
+    levels = len(config.widths)
+    return {
+        "_class_name": "AutoencoderKL",
+        "sample_size": size,
+        "in_channels": config.in_channels,
+        "out_channels": config.in_channels,
+        "block_out_channels": list(config.widths),
+        "layers_per_block": config.blocks,
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "latent_channels": config.latent,
+        "norm_num_groups": config.groups,
+        "scaling_factor": config.scaling,
+        "act_fn": "silu",
+    }
+
+
+def scheduler_json(schedule: str, prediction: str) -> Json:
+    """Return scheduler_config.json, with the sampler that Stable Diffusion was published with."""
+    return {
+        "_class_name": "PNDMScheduler",
+        **SCHEDULES[schedule],
+        "num_train_timesteps": 1000,
+        "prediction_type": PREDICTIONS[prediction],
+        "set_alpha_to_one": False,
+        "skip_prk_steps": True,
+        "steps_offset": 1,
+        "clip_sample": False,
+    }
+
+
+# --- from diffusers' words --------------------------------------------------------------------------------------------
+
+# what a config.json may say as it likes: it changes no number
+FREE = {
+    "architectures",
+    "dtype",
+    "model_type",
+    "_class_name",
+    "sample_size",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+}
+
+
+def from_json(source: object, text: Json, unet: Json, vae: Json, scheduler: Json) -> Json:
+    """Return the arguments of `StableDiffusionConfig`, from the four files of a folder.
+
+    Raises:
+        CourseError: they speak of another model, or of an option that this course does not build.
+    """
+    context = unet.get("cross_attention_dim")
+    if unet.get("use_linear_projection") or isinstance(unet.get("attention_head_dim"), list):
+        version = "Stable Diffusion XL" if context == 2048 else "Stable Diffusion 2"
+        raise not_v1(source, version, f"reads words of {context} numbers")
+    try:
+        config = {
+            "text": read_text(text),
+            "unet": read_unet(unet),
+            "vae": read_vae(vae),
+            **read_scheduler(source, scheduler),
+        }
+        config["size"] = unet.get("sample_size", 64) * config["vae"].shrink
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CourseError(
+            f"A config.json of {source} is not one of Stable Diffusion ({error}); get the folder again."
+        ) from error
+    agree(f"{source}/text_encoder", text, text_json(config["text"]))
+    agree(f"{source}/unet", unet, unet_json(config["unet"], 0))
+    agree(f"{source}/vae", vae, vae_json(config["vae"], 0))
+    return checked(source, config)
+
+
+def read_text(json: Json) -> TextConfig:
+    """Read the text encoder's sizes; what is left out is as transformers has it."""
+    names = {"vocab_size": 49_408, "max_position_embeddings": 77, "hidden_size": 512, "num_hidden_layers": 12}
+    return TextConfig(*(json.get(name, value) for name, value in names.items()), json.get("num_attention_heads", 8))
+
+
+def read_unet(json: Json) -> UNetConfig:
+    """Read the U-Net's sizes."""
+    return UNetConfig(
+        in_channels=json["in_channels"],
+        out_channels=json["out_channels"],
+        widths=json["block_out_channels"],
+        blocks=json["layers_per_block"],
+        attention=[kind.startswith("CrossAttn") for kind in json["down_block_types"]],
+        heads=json.get("num_attention_heads") or json["attention_head_dim"],
+        context=json["cross_attention_dim"],
+        groups=json.get("norm_num_groups", 32),
+    )
+
+
+def read_vae(json: Json) -> VAEConfig:
+    """Read the autoencoder's sizes; old files do not tell the scaling, which is then the first model's."""
+    return VAEConfig(
+        in_channels=json["in_channels"],
+        widths=json["block_out_channels"],
+        blocks=json["layers_per_block"],
+        latent=json["latent_channels"],
+        groups=json.get("norm_num_groups", 32),
+        scaling=json.get("scaling_factor", 0.18215),
+    )
+
+
+def read_scheduler(source: object, json: Json) -> Json:
+    """Read what the U-Net was trained to answer, and on which schedule."""
+    json = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "prediction_type": "epsilon"} | json
+    for schedule in SCHEDULES:
+        for prediction in PREDICTIONS:
+            wanted = SCHEDULES[schedule] | {"prediction_type": PREDICTIONS[prediction]}
+            if json | wanted == json and not json.get("rescale_betas_zero_snr"):
+                return {"schedule": schedule, "prediction": prediction}
+    raise CourseError(
+        f"{source}/scheduler says {json['beta_schedule']} and {json['prediction_type']}, a schedule that this course "
+        f"does not build; take weights of Stable Diffusion 1, such as {V1_NAME}."
+    )
+
+
+def agree(place: str, theirs: Json, ours: Json) -> None:
+    """Raise CourseError where a config.json asks for what our network, of the same sizes, does not do."""
+    for name in theirs.keys() & ours.keys() - FREE:
+        if theirs[name] != ours[name]:
+            raise CourseError(
+                f"{place}/config.json says {name}: {theirs[name]}, and this course builds only {ours[name]}; take "
+                f"weights of Stable Diffusion 1, such as {V1_NAME}."
+            )
+
+
+def checked(source: object, config: Json) -> Json:
+    """Return the sizes if the networks belong together as in Stable Diffusion 1."""
+    unet, vae, text = config["unet"], config["vae"], config["text"]
+    if unet.context != text.width:
+        raise not_v1(source, "another model's", f"has a U-Net for words of {unet.context} numbers, not {text.width}")
+    if unet.in_channels != vae.latent:
+        more = f"has a U-Net that takes {unet.in_channels} channels, not the {vae.latent} of a latent"
+        raise not_v1(source, "an inpainting or otherwise changed model's", more)
+    return config
+
+
+# --- from shapes ------------------------------------------------------------------------------------------------------
+
+
+def from_shapes(shapes: Shapes) -> Json:
+    """Return the arguments of `StableDiffusionConfig` for a single file, from the shapes of its tensors.
+
+    They do not tell the number of heads, the groups of the normalisations and the scaling: those are version 1's.
+
+    Raises:
+        KeyError: a tensor that tells a size is not there.
+    """
+
+    def width(name: str) -> int:
+        return shapes[name][0]
+
+    def count(pattern: str) -> int:
+        return len({found[0] for name in shapes if (found := re.match(pattern, name))})
+
+    text, unet, vae = "cond_stage_model.transformer.text_model.", "model.diffusion_model.", "first_stage_model."
+    vocabulary, text_width = shapes[f"{text}embeddings.token_embedding.weight"]
+    layers = count(rf"{re.escape(text)}encoder\.layers\.\d+\.")
+    downs = sorted(
+        int(found[1]) for name in shapes if (found := re.match(rf"{unet}input_blocks\.(\d+)\.0\.op\.weight", name))
+    )
+    step = downs[0] if downs else count(rf"{unet}input_blocks\.\d+\.")  # entries a level: its blocks and what follows
+    first = [step * level + 1 for level in range(len(downs) + 1)]
+    looks = [f"{unet}input_blocks.{n}.1.transformer_blocks.0.attn2.to_k.weight" for n in first]
+    attention = f"{unet}middle_block.1.transformer_blocks.0.attn2.to_k.weight"
+    levels = count(rf"{vae}encoder\.down\.\d+\.")
+    return {
+        "text": TextConfig(
+            vocabulary,
+            width(f"{text}embeddings.position_embedding.weight"),
+            text_width,
+            layers,
+            max(1, text_width // 64),
+        ),
+        "unet": UNetConfig(
+            in_channels=shapes[f"{unet}input_blocks.0.0.weight"][1],
+            out_channels=width(f"{unet}out.2.weight"),
+            widths=[width(f"{unet}input_blocks.{n}.0.in_layers.2.weight") for n in first],
+            blocks=step - 1,
+            attention=[name in shapes for name in looks],
+            context=shapes[attention][1],
+        ),
+        "vae": VAEConfig(
+            in_channels=shapes[f"{vae}encoder.conv_in.weight"][1],
+            widths=[width(f"{vae}encoder.down.{level}.block.0.conv1.weight") for level in range(levels)],
+            blocks=count(rf"{vae}encoder\.down\.0\.block\.\d+\."),
+            latent=width(f"{vae}post_quant_conv.weight"),
+        ),
+    }

@@ -1,0 +1,152 @@
+"""CLIP's byte-pair encoding: token by token what transformers' CLIPTokenizer gives, whatever is typed."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from vocabulary import TEXT, write_vocabulary
+
+from stablediff_edu.datasets.byte_pair import END, START, BytePairTokenizer, checked_text
+from stablediff_edu.errors import CourseError
+from stablediff_edu.vision import import_torchvision
+
+import_torchvision()  # transformers imports it, and a plain import fails where it does not fit torch
+from transformers import CLIPTokenizer  # noqa: E402
+
+LENGTH = 77
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> tuple[Path, Path]:
+    return write_vocabulary(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="module")
+def ours(files) -> BytePairTokenizer:
+    return BytePairTokenizer(*files)
+
+
+@pytest.fixture(scope="module")
+def theirs(files) -> CLIPTokenizer:
+    return CLIPTokenizer(*map(str, files))
+
+
+def as_theirs(theirs: CLIPTokenizer, texts: list[str]) -> list[list[int]]:
+    return theirs(texts, padding="max_length", max_length=LENGTH, truncation=True).input_ids
+
+
+LISTED = [
+    "", " ", "\n\t \r", "a", "A RED SHIP", "a  red \n ship", TEXT, TEXT * 3, "x" * 500, "!" * 500, "1 2 3" * 40,
+    "it's, we'll, they'd, I'm, you've, we're, don't, 'S 'T '", "''s", "1234567890", "½ ² Ⅷ ٣ 一二三", "café café",
+    "ﬁ ß ẞ İ ı", "😀", "👍🏽", "👨\u200d👩\u200d👧 family", "🇩🇪", "Москва", "東京タワー", "مرحبا", "שָׁלוֹם", "हिन्दी", "ก็",
+    "\u0301", "e\u0301\u0302\u0303" * 30, "\u200b\u200d\ufeff\u00a0\u2003\u3000", "\x00\x01\x1f\x7f\x85", "\U0010ffff\ufffe",
+    "</w>", "the</w>", "Ġ", START, END, f"a {END} b{START}c", END.upper(), "<|endoftext", "a\\nb", "%s {}",
+    "<b>&amp;</b>", "’“”…", "\u2028\u2029",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LISTED, ids=lambda text: ascii(text)[:30])
+def test_it_gives_what_transformers_gives(ours, theirs, text: str):
+    assert ours(text).tolist() == as_theirs(theirs, [text])
+
+
+PIECES = st.sampled_from(
+    [*"aeinst '.,!?0129\n", "'s", "'ll", "the", "é", "e\u0301", "\u200d", "😀", "中", END, START, "</w>"]
+)
+ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)  # all but halves of characters
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(ANY | st.lists(PIECES, max_size=150).map("".join), min_size=1, max_size=8))
+def test_it_gives_what_transformers_gives_for_any_texts_in_a_batch(ours, theirs, texts: list[str]):
+    assert ours(texts).tolist() == as_theirs(theirs, texts)
+
+
+def test_pieces_that_end_a_word_are_others_than_those_that_do_not(ours):
+    assert ours.pieces("the red xthe") == ["the</w>", "red</w>", "x", "the</w>"]
+    assert ours.pieces("thex") == ["the", "x</w>"]
+    assert ours("to")[0, 1] != ours("o")[0, 1] == ours("t o")[0, 2]
+
+
+def test_a_row_is_start_pieces_end_and_the_end_as_padding(ours, files):
+    numbers = json.loads(files[0].read_text())
+    assert len(ours) == len(numbers) == ours.end + 1 and (ours.start, ours.end) == (numbers[START], numbers[END])
+    row = ours("a b")
+    assert row.dtype == torch.int64 and row.shape == (1, LENGTH)
+    assert row[0].tolist() == [ours.start, numbers["a</w>"], numbers["b</w>"], *[ours.end] * 74]
+    assert ours("").tolist() == [[ours.start, *[ours.end] * 76]]
+    assert ours([]).shape == (0, LENGTH)
+
+
+@pytest.mark.parametrize(("words", "lost"), [(74, ""), (75, ""), (76, "w75"), (200, "w75 …")])
+def test_too_long_a_text_is_cut_behind_75_pieces_and_keeps_its_end(ours, words: int, lost: str):
+    text = " ".join("a" for _ in range(words))
+    row = ours(text)[0]
+    assert row[0] == ours.start and row[76] == ours.end and (row[1:76] == ours("a")[0, 1]).sum() == min(words, 75)
+    assert ours.left_out(text) == " ".join("a" for _ in range(words - 75))
+    assert bool(ours.left_out(text)) == bool(lost)
+
+
+def test_what_is_left_out_is_told_in_the_writers_own_letters(ours):
+    assert ours.left_out("é " * 80 + "The  End 😀") == ("é " * 80 + "The  End 😀")[2 * len(fitting(ours)) :].strip()
+    assert ours.left_out("") == "" == ours.left_out("short")
+
+
+def fitting(ours) -> list[str]:
+    """The first so many words é that fit."""
+    each = len(ours.pieces("é"))
+    return ["é"] * (75 // each)
+
+
+def test_other_lengths(files):
+    row = BytePairTokenizer(*files, length=5)("a b c d e f")[0]
+    assert len(row) == 5 and row[-1] == row.max() and row[1:4].unique().numel() == 3
+
+
+def test_half_a_character_becomes_a_question_mark_instead_of_an_exception(ours):
+    assert ours("a \ud83d b").tolist() == ours("a ? b").tolist()
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prompt", [5, None, 1.5, b"a ship", ["a ship"], {"a": 1}, torch.zeros(2)])
+def test_a_prompt_that_is_no_text_gets_one_sentence(ours, prompt: object):
+    for ask in (lambda: ours([prompt]), lambda: checked_text(prompt)):
+        with pytest.raises(CourseError, match=r"^A prompt is a text; .* put it in quotes\.$"):
+            ask()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"<html>not here</html>", b"\xff\xfe\x00", b"[1, 2]", b'{"a": "b"}', b"a b c d\n"]
+)
+def test_a_missing_or_broken_file_gets_one_sentence(files, tmp_path, number: int, content: bytes | None):
+    broken = [tmp_path / file.name for file in files]
+    for file, copy in zip(files, broken, strict=True):
+        copy.write_bytes(file.read_bytes())
+    broken[number].unlink() if content is None else broken[number].write_bytes(content)
+    if number == 1 and content == b"":  # no pair is ever joined: letters alone are a vocabulary too
+        assert len(BytePairTokenizer(*broken).pieces("the")) == 3
+        return
+    with pytest.raises(CourseError, match=rf"{broken[0].parent}.*get the folder of the weights again\.$"):
+        BytePairTokenizer(*broken)
+
+
+def test_a_vocabulary_without_start_and_end_is_not_clips(files, tmp_path):
+    numbers = json.loads(files[0].read_text())
+    del numbers[START]
+    (tmp_path / "vocab.json").write_text(json.dumps(numbers))
+    with pytest.raises(CourseError, match=re.escape(f"has no {START} and {END}; it is not the vocabulary of a CLIP.")):
+        BytePairTokenizer(tmp_path / "vocab.json", files[1])
+
+
+def test_merges_cut_off_in_the_middle_of_a_line_get_one_sentence(files, tmp_path):
+    text = files[1].read_text(encoding="utf-8").rstrip().rsplit(" ", 1)[0]
+    (tmp_path / "merges.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(CourseError, match=r"are no vocabulary with its merges"):
+        BytePairTokenizer(files[0], tmp_path / "merges.txt")

@@ -1,0 +1,270 @@
+"""The U-Net of Stable Diffusion: number by number what diffusers computes, and what each part is there for."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from parity import randomised, their_unet
+from torch import nn
+
+from stablediff_edu.errors import CourseError
+from stablediff_edu.layers import position
+from stablediff_edu.layers.attention import Attention
+from stablediff_edu.layers.residual import ResidualBlock
+from stablediff_edu.layers.transformer import GEGLU, PictureTransformer, TransformerBlock
+from stablediff_edu.models import conditional_unet
+from stablediff_edu.models.conditional_unet import V1, ConditionalUNet, UNetConfig
+from stablediff_edu.models.unet import count_parameters
+
+TOLERANCE = 1e-12  # measured: 0, bit for bit, where gradients are on; 4e-15 where not
+TINY = UNetConfig(widths=(8, 16), blocks=1, attention=(True, False), heads=2, context=6, groups=4)
+CONFIGS = {
+    "as in v1, narrow": UNetConfig(widths=(8, 16, 32, 32), heads=4, context=6, groups=4),
+    "tiny": TINY,
+    "attention everywhere": replace(TINY, attention=(True, True), blocks=2),
+    "attention below": replace(TINY, attention=(False, True)),
+    "attention in the middle only": replace(TINY, attention=(False, False)),
+    "one level": UNetConfig(widths=(12,), blocks=3, attention=(True,), heads=3, context=5, groups=3),
+    "three levels, narrower below": UNetConfig(
+        in_channels=9, out_channels=2, widths=(16, 8, 24), blocks=1, attention=(False, True, True), heads=4, context=7,
+        groups=8,
+    ),
+}  # fmt: skip
+
+# what diffusers calls a part -> what it is called here
+RULES = [
+    (r"(down|up)_blocks\.", r"\1."),
+    (r"resnets", "blocks"),
+    (r"((down|up)\.\d+)\.attentions", r"\1.looks"),
+    (r"downsamplers\.0\.conv", "resize"),
+    (r"upsamplers\.0\.conv", "resize.1"),
+    (r"mid_block\.blocks\.0", "middle.0"),
+    (r"mid_block\.blocks\.1", "middle.2"),
+    (r"mid_block\.attentions\.0", "middle.1"),
+    (r"time_embedding\.linear_1", "time.0"),
+    (r"time_embedding\.linear_2", "time.2"),
+    (r"(transformer_blocks\.\d+)\.norm3", r"\1.NORM2"),
+    (r"(transformer_blocks\.\d+)\.norm2", r"\1.norm_cross"),
+    (r"(transformer_blocks\.\d+)\.norm1", r"\1.NORM1"),
+    (r"transformer_blocks", "blocks"),
+    (r"attn1", "attention"),
+    (r"attn2", "cross"),
+    (r"to_q", "query"),
+    (r"to_k", "key"),
+    (r"to_v", "value"),
+    (r"to_out\.0", "out"),
+    (r"ff\.net\.0\.proj", "mlp.first"),
+    (r"ff\.net\.2", "mlp.second"),
+    (r"proj_in", "enter"),
+    (r"proj_out", "leave"),
+    (r"conv_norm_out", "norm"),
+    (r"conv_in", "first"),
+    (r"conv_out", "last"),
+    (r"norm1", "first_norm"),
+    (r"conv1", "first"),
+    (r"time_emb_proj", "time"),
+    (r"norm2", "second_norm"),
+    (r"conv2", "second"),
+    (r"conv_shortcut", "shortcut"),
+    (r"NORM", "norm"),
+]
+
+
+def renamed(name: str) -> str:
+    for theirs, ours in RULES:
+        name = re.sub(theirs, ours, name)
+    return name
+
+
+def pair(config: UNetConfig) -> tuple[ConditionalUNet, nn.Module]:
+    """Ours and that of diffusers, with the same random weights."""
+    theirs = randomised(their_unet(config))
+    ours = ConditionalUNet(config).double().eval().requires_grad_(False)
+    ours.load_state_dict({renamed(name): value for name, value in theirs.state_dict().items()})
+    return ours, theirs
+
+
+def question(config: UNetConfig, batch: int = 2, height: int = 8, width: int = 16, words: int = 5) -> tuple:
+    """Random latents, steps and sentences."""
+    random = torch.Generator().manual_seed(1)
+    x = torch.randn(batch, config.in_channels, height, width, generator=random, dtype=torch.float64)
+    t = torch.randint(1000, (batch,), generator=random)
+    return x, t, torch.randn(batch, words, config.context, generator=random, dtype=torch.float64)
+
+
+def difference(ours: ConditionalUNet, theirs: nn.Module, **sizes: int) -> float:
+    """The largest difference between the answers to one question."""
+    x, t, context = question(ours.config, **sizes)
+    answer, want = ours(x, t, context), theirs(x, t, context).sample
+    return (answer - want).abs().max().item() if answer.shape == want.shape else torch.inf
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_it_computes_what_diffusers_computes(config: UNetConfig):
+    assert difference(*pair(config)) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        dict(height=16, width=8, batch=1),
+        dict(height=7, width=13),  # odd at the first level
+        dict(height=10, width=9),  # odd further down
+        dict(height=1, width=3, batch=3),
+        dict(words=1),
+        dict(words=77, batch=1),
+    ],
+    ids=str,
+)
+def test_it_does_so_for_other_sizes_and_sentences(sizes: dict[str, int]):
+    assert difference(*pair(CONFIGS["as in v1, narrow"]), **sizes) < TOLERANCE
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_without_gradients_it_computes_the_same(config: UNetConfig):
+    with torch.no_grad():
+        assert max(difference(*pair(config)), difference(*pair(config), height=7, width=13)) < TOLERANCE
+
+
+def parts(model: nn.Module, kind: type) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, kind)]
+
+
+def for_all(kind: type, change: Callable[[nn.Module], None]) -> Callable[[ConditionalUNet], None]:
+    """A mistake made in every part of a kind."""
+
+    def mistake(model: ConditionalUNet) -> None:
+        for part in parts(model, kind):
+            change(part)
+
+    return mistake
+
+
+def setting(path: str, value: object) -> Callable[[nn.Module], None]:
+    """Set an attribute of an attribute."""
+    *parents, name = path.split(".")
+    return lambda part: setattr(part.get_submodule(".".join(parents)), name, value)
+
+
+def swap_gate_and_value(mlp: GEGLU) -> None:
+    for parameter in mlp.first.parameters():
+        parameter.data = parameter.roll(len(parameter) // 2, 0)
+
+
+def pad_right_and_bottom(model: ConditionalUNet) -> None:
+    for level in model.down[:-1]:
+        level.resize.padding = (0, 0)
+        level.resize.register_forward_pre_hook(lambda _, given: (F.pad(given[0], (0, 1, 0, 1)),))
+
+
+def copies_before_what_comes(model: ConditionalUNet) -> None:
+    for level in model.up:
+        for block in level.blocks:
+            for parameter in (block.first.weight, block.shortcut.weight):
+                parameter.data = parameter.roll(block.first.out_channels, 1)
+
+
+def enlarge_smoothly(model: ConditionalUNet) -> None:
+    for level in model.up[:-1]:
+        level.resize[0].mode = "bilinear"
+
+
+def forget_the_words(attention: Attention) -> None:
+    attention.register_forward_pre_hook(lambda _, given: (given[0], torch.zeros_like(given[1])) if given[1:] else given)
+
+
+def without(name: str) -> Callable[[nn.Module], None]:
+    def change(attention: nn.Module) -> None:
+        getattr(attention, name).bias.data.zero_()
+
+    return change
+
+
+def with_bias(name: str) -> Callable[[Attention], None]:
+    def change(attention: Attention) -> None:
+        linear = getattr(attention, name)
+        linear.bias = nn.Parameter(torch.linspace(-1, 1, linear.out_features, dtype=torch.float64))
+
+    return change
+
+
+def heads_for_size(attention: Attention) -> None:
+    attention.heads = attention.query.out_features // attention.heads
+
+
+def swap_norms(block: TransformerBlock) -> None:
+    block.norm1, block.norm_cross = block.norm_cross, block.norm1
+
+
+MISTAKES = (
+    {
+        "tanh in the GELU": for_all(GEGLU, setting("activation", lambda x: F.gelu(x, approximate="tanh"))),
+        "SiLU in the place of GELU": for_all(GEGLU, setting("activation", F.silu)),
+        "gate first, value second": for_all(GEGLU, swap_gate_and_value),
+        "heads mistaken for the size of a head": for_all(Attention, heads_for_size),
+        "words ignored": for_all(Attention, forget_the_words),
+        "norms of the attentions swapped": for_all(TransformerBlock, swap_norms),
+        "eps of the transformers' first norm": for_all(PictureTransformer, setting("norm.eps", 1e-5)),
+        "padding at right and bottom": pad_right_and_bottom,
+        "copies before what comes": copies_before_what_comes,
+        "smooth enlarging": enlarge_smoothly,
+        "no look in the middle": lambda model: model.middle[1].register_forward_hook(lambda _, given, found: given[0]),
+        "no SiLU in the time": setting("time.1", nn.Identity()),
+        "half the groups": for_all(nn.GroupNorm, setting("num_groups", 2)),
+    }
+    | {f"a bias of the {name}": for_all(Attention, with_bias(name)) for name in ("query", "value")}
+    | {
+        "no bias of the out": for_all(Attention, without("out")),
+    }
+)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+def test_the_comparison_finds(mistake: Callable[[ConditionalUNet], None]):
+    ours, theirs = pair(TINY)
+    mistake(ours)
+    assert difference(ours, theirs) > 1e5 * TOLERANCE
+
+
+TIMES = {
+    "sines first": dict(cosine_first=False),
+    "frequency shift": dict(shift=1),
+    "slower waves": dict(longest=20_000),
+}
+
+
+@pytest.mark.parametrize("settings", TIMES.values(), ids=TIMES)
+def test_the_comparison_finds_a_time_told_otherwise(monkeypatch: pytest.MonkeyPatch, settings: dict):
+    right = position.sinusoidal_encoding
+    monkeypatch.setattr(conditional_unet, "sinusoidal_encoding", lambda t, n, **given: right(t, n, **given | settings))
+    assert difference(*pair(TINY)) > 1e5 * TOLERANCE
+
+
+def test_the_comparison_finds_a_time_in_another_precision(monkeypatch: pytest.MonkeyPatch):
+    right = position.sinusoidal_encoding
+    monkeypatch.setattr(conditional_unet, "sinusoidal_encoding", lambda t, n, **given: right(t.double(), n, **given))
+    assert difference(*pair(TINY)) > 1000 * TOLERANCE
+
+
+def test_the_comparison_finds_a_missing_silu_before_a_blocks_time():
+    ours, theirs = pair(TINY)
+    told = []
+    ours.time.register_forward_hook(lambda _, given, found: told.append(found))
+    for block in parts(ours, ResidualBlock):
+        block.time.register_forward_pre_hook(lambda _, given: (told[-1],))
+    assert difference(ours, theirs) > 1e5 * TOLERANCE
+
+
+def test_the_comparison_finds_the_eps_of_every_single_norm():
+    ours, theirs = pair(TINY)
+    norms = parts(ours, (nn.GroupNorm, nn.LayerNorm))
+    assert len(norms) == len([name for name in theirs.state_dict() if re.search(r"norm\w*\.weight", name)])
+    for norm in norms:
+        right = norm.eps
+        norm.eps = 1e-6 if right == 1e-5 else 1e-5
+        assert difference(ours, theirs) > 1000 * TOLERANCE, norm
+        norm.eps = right
+    assert difference(ours, theirs) < TOLERANCE

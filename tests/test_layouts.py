@@ -1,0 +1,171 @@
+"""The map of names: one to one, the published lists for v1, and what diffusers' own converter makes of ours."""
+
+import re
+
+import pytest
+import torch
+from parity import their_unet
+from torch import nn
+
+from stablediff_edu.models import vae as vae_model
+from stablediff_edu.models.clip import TextConfig
+from stablediff_edu.models.conditional_unet import V1 as UNET_V1
+from stablediff_edu.models.conditional_unet import UNetConfig
+from stablediff_edu.models.vae import VAEConfig
+from stablediff_edu.weights import layouts
+from stablediff_edu.weights.layouts import MODELS, PREFIXES, names, shapes
+from stablediff_edu.weights.part_configs import text_json, unet_json, vae_json
+
+import diffusers  # isort: skip
+import transformers  # isort: skip
+from diffusers.loaders import single_file_utils  # isort: skip
+
+V1 = {"text_encoder": TextConfig(), "unet": UNET_V1, "vae": vae_model.V1}
+TEXT = TextConfig(vocabulary=11, positions=7, width=16, layers=2, heads=4)
+TINY = {
+    "text": ("text_encoder", TEXT),
+    "unet": ("unet", UNetConfig(widths=(8, 16), blocks=1, attention=(True, True), heads=2, context=16, groups=4)),
+    "unet, v1 narrow": ("unet", UNetConfig(widths=(8, 16, 24, 24), heads=2, context=16, groups=4)),
+    "unet, other levels look": (
+        "unet",
+        UNetConfig(widths=(8, 8, 16), blocks=3, attention=(False, True, False), heads=2, context=5, groups=4),
+    ),
+    "unet, one level": ("unet", UNetConfig(widths=(8,), blocks=1, attention=(True,), heads=2, context=5, groups=4)),
+    "vae": ("vae", VAEConfig(widths=(8, 16), blocks=1, groups=4)),
+    "vae, v1 narrow": ("vae", VAEConfig(widths=(8, 16, 32, 32), groups=8)),
+    "vae, one level": ("vae", VAEConfig(widths=(8,), blocks=3, groups=4, latent=3)),
+}
+ALL = {f"v1 {part}": (part, config) for part, config in V1.items()} | TINY
+MANY = 686, 248, 196  # tensors of v1's U-Net, VAE and text encoder
+
+
+def theirs(part: str, config) -> nn.Module:
+    """The same network as diffusers and transformers have it, without weights."""
+    with torch.device("meta"):
+        if part == "unet":
+            return their_unet(config)
+        if part == "vae":
+            settings = {name: value for name, value in vae_json(config, 8).items() if name != "_class_name"}
+            return diffusers.AutoencoderKL(**settings)
+        return transformers.CLIPTextModel(transformers.CLIPTextConfig(**text_json(config)))
+
+
+def published(part: str, config) -> dict[str, torch.Size]:
+    """Names and shapes of their network's tensors as they are published."""
+    found = {name: tensor.shape for name, tensor in theirs(part, config).state_dict().items()}
+    if part != "text_encoder":
+        return found
+    # transformers 5 no longer says text_model, the published files do; position_ids are no weights
+    return {
+        "text_model." + name.removeprefix("text_model."): shape for name, shape in found.items() if "_ids" not in name
+    }
+
+
+@pytest.mark.parametrize(("part", "config"), ALL.values(), ids=ALL)
+def test_in_a_folder_every_name_and_shape_is_that_of_diffusers(part, config):
+    own = shapes(part, config)
+    assert {theirs: own[ours] for ours, theirs in names("diffusers", part, config).items()} == published(part, config)
+
+
+@pytest.mark.parametrize("layout", ["diffusers", "compvis"])
+@pytest.mark.parametrize(("part", "config"), ALL.values(), ids=ALL)
+def test_no_two_tensors_get_one_name(part, config, layout):
+    table = names(layout, part, config)
+    assert list(table) == list(shapes(part, config)) and len(set(table.values())) == len(table)
+
+
+@pytest.mark.parametrize("layout", ["diffusers", "compvis"])
+def test_v1_has_as_many_tensors_as_are_published(layout):
+    assert tuple(len(names(layout, part, V1[part])) for part in ("unet", "vae", "text_encoder")) == MANY
+
+
+def compvis_tensors(part: str, config, seed: int = 0) -> tuple[dict, dict]:
+    """Our random tensors, and the same under the names and with the shapes of CompVis."""
+    random = torch.Generator().manual_seed(seed)
+    own = {name: torch.randn(shape, generator=random) for name, shape in shapes(part, config).items()}
+    convolved = {
+        name: tensor[..., None, None] if part == "vae" and ".attention." in name and tensor.ndim == 2 else tensor
+        for name, tensor in own.items()
+    }
+    return own, {theirs: convolved[ours] for ours, theirs in names("compvis", part, config).items()}
+
+
+def converted(part: str, tensors: dict, config) -> dict[str, torch.Tensor]:
+    """What diffusers makes of a part of a single file."""
+    if part == "unet":
+        return single_file_utils.convert_ldm_unet_checkpoint(dict(tensors), unet_json(config, 8))
+    if part == "vae":
+        return single_file_utils.convert_ldm_vae_checkpoint(dict(tensors), vae_json(config, 8))
+    return single_file_utils.convert_ldm_clip_checkpoint(dict(tensors))
+
+
+@pytest.mark.parametrize(("part", "config"), TINY.values(), ids=TINY)
+def test_diffusers_converter_makes_the_same_tensors_of_our_single_file(part, config):
+    own, tensors = compvis_tensors(part, config)
+    found = converted(part, tensors, config)
+    wanted = names("diffusers", part, config)
+    assert found.keys() == set(wanted.values())
+    for ours, theirs in wanted.items():
+        assert torch.equal(found[theirs], own[ours]), theirs
+
+
+@pytest.mark.parametrize("part", V1)
+def test_diffusers_converter_reads_every_name_of_v1(part):
+    class Named:
+        """Stands for a tensor, of which the converter of the autoencoder wants to know the shape."""
+
+        def __init__(self, name: str, shape: torch.Size) -> None:
+            self.name, self.shape, self.ndim = name, shape, len(shape)
+
+    own = shapes(part, V1[part])
+    tensors = {theirs: Named(ours, own[ours]) for ours, theirs in names("compvis", part, V1[part]).items()}
+    found = converted(part, tensors, V1[part])
+    assert {tensor.name: theirs for theirs, tensor in found.items()} == names("diffusers", part, V1[part])
+
+
+# known from v1-5-pruned-emaonly.safetensors: one of each kind, and the places that are easily got wrong
+KNOWN = {
+    "time.2.bias": "model.diffusion_model.time_embed.2.bias",
+    "first.weight": "model.diffusion_model.input_blocks.0.0.weight",
+    "down.0.blocks.0.time.weight": "model.diffusion_model.input_blocks.1.0.emb_layers.1.weight",
+    "down.0.resize.weight": "model.diffusion_model.input_blocks.3.0.op.weight",
+    "down.2.looks.1.blocks.0.mlp.first.weight": (
+        "model.diffusion_model.input_blocks.8.1.transformer_blocks.0.ff.net.0.proj.weight"
+    ),
+    "down.3.blocks.1.second.weight": "model.diffusion_model.input_blocks.11.0.out_layers.3.weight",
+    "middle.1.enter.weight": "model.diffusion_model.middle_block.1.proj_in.weight",
+    "up.0.resize.1.weight": "model.diffusion_model.output_blocks.2.1.conv.weight",
+    "up.1.resize.1.weight": "model.diffusion_model.output_blocks.5.2.conv.weight",
+    "up.2.blocks.0.shortcut.weight": "model.diffusion_model.output_blocks.6.0.skip_connection.weight",
+    "up.3.looks.2.blocks.0.norm_cross.bias": "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm2.bias",
+    "norm.weight": "model.diffusion_model.out.0.weight",
+    "last.bias": "model.diffusion_model.out.2.bias",
+    "encoder.middle.1.attention.query.weight": "first_stage_model.encoder.mid.attn_1.q.weight",
+    "encoder.down.0.resize.1.weight": "first_stage_model.encoder.down.0.downsample.conv.weight",
+    "decoder.up.0.resize.1.weight": "first_stage_model.decoder.up.3.upsample.conv.weight",
+    "decoder.up.3.blocks.0.shortcut.weight": "first_stage_model.decoder.up.0.block.0.nin_shortcut.weight",
+    "quant.weight": "first_stage_model.quant_conv.weight",
+    "words.weight": "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",
+    "blocks.11.attention.out.bias": "cond_stage_model.transformer.text_model.encoder.layers.11.self_attn.out_proj.bias",
+}
+
+
+def test_v1s_names_in_the_single_file_are_those_known():
+    table = {ours: theirs for part in MODELS for ours, theirs in names("compvis", part, V1[part]).items()}
+    for part in ("vae", "unet"):  # first, last and norm are in more than one part
+        table |= names("compvis", part, V1[part])
+    assert {ours: table[ours] for ours in KNOWN} == KNOWN
+    assert all(any(name.startswith(prefix) for prefix in PREFIXES.values()) for name in table.values())
+
+
+def test_what_no_rule_fits_is_an_error():
+    with pytest.raises(KeyError):
+        layouts.renamed("down.0.blocks.0.third.weight", "unet", UNET_V1, 0)
+
+
+def test_capitals_in_a_table_stand_for_the_lines_behind_them():
+    table = layouts.rules("a.BLOCK x.BLOCK y.BLOCK\nb z\nBLOCK=first one two\nBLOCK=last end")
+    assert table == [("a.first", "x.one", "y.two"), ("a.last", "x.end", "y.end"), ("b", "z", "z")]
+    assert not [
+        name for rules in layouts.RULES.values() for rule in rules for name in rule if re.search(r"[A-Z=]", name)
+    ]
