@@ -183,6 +183,36 @@ def test_a_preset_moves_the_sliders(preset: str):
     assert panel.matrices["value"].flatten().tolist() == shown
 
 
+def test_a_drag_moves_matrix_sliders_and_picture():
+    panel = matrix_panel()
+    panel.controls["matrix"].value = "key"
+    assert changed(panel, lambda: setattr(panel.pad, "matrix", [0.5, -1.0, 1.5, 2.0]))
+    torch.testing.assert_close(panel.matrices["key"], torch.tensor([[0.5, -1.0], [1.5, 2.0]]))
+    assert [panel.controls[entry].value for entry in ENTRIES] == [0.5, -1.0, 1.5, 2.0]
+    assert torch.equal(panel.matrices["query"], torch.eye(2))
+
+
+def test_the_pad_shows_the_chosen_matrix_whatever_moves_it():
+    panel = matrix_panel()
+    panel.controls["row 2, column 1"].value = -0.35
+    assert panel.pad.matrix == [1, 0, -0.35, 1]
+    panel.controls["matrix"].value = "value"
+    assert (panel.pad.name, panel.pad.colour) == ("value", MATRICES["value"])
+    assert panel.pad.matrix == [1, 0, 0, 1]
+    panel.controls["preset"].value = "shear"
+    assert panel.pad.matrix == [1, 1, 0, 1]
+    panel.controls["back"].click()
+    assert panel.pad.matrix == [1, 0, 0, 1]
+
+
+def test_a_drag_draws_once_and_ends_where_the_sliders_can_go():
+    panel, drawn = matrix_panel(), []
+    panel.images["matrices"].observe(lambda change: drawn.append(change), "value")
+    panel.pad.matrix = [0.333, 7, -7, 0.01]
+    assert panel.pad.matrix == [0.35, 2, -2, 0] == [panel.controls[entry].value for entry in ENTRIES]
+    assert len(drawn) == 1
+
+
 def test_one_word_alone_looks_at_itself():
     panel = matrix_panel({"good": (1, 0.5)})
     assert panel.weights().tolist() == [[1.0]]

@@ -54,6 +54,7 @@ FRAMES = (
     Frame("i think that the T was M"),
     Frame("we all said it was M"),
     Frame("the T was X and M"),
+    Frame("the T was X and it was M"),
     Frame("the T was not X and it was M"),
     Frame("the T was very X and it was M"),
     Frame("the T which was not X was M"),

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 from stablediff_edu.display.figures import MAGNITUDE_MAP, PAGE_WIDTH, SIGNED_MAP, draw_numbers, new_figure
 
@@ -121,6 +122,8 @@ def draw_plane(axis: Axes, title: str = "", reach: float = 3.0) -> None:
     axis.axhline(0, color="#bbbbbb", linewidth=0.8)
     axis.axvline(0, color="#bbbbbb", linewidth=0.8)
     axis.set(title=title, xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    for ticks in (axis.xaxis, axis.yaxis):
+        ticks.set_major_locator(MultipleLocator(1))
 
 
 def draw_arrows(axis: Axes, vectors: torch.Tensor, words: Sequence[str], colour: str) -> None:

@@ -233,7 +233,7 @@ def draw_numbers(axis: Axes, values: Picture, *, size: float = 13) -> None:
     for (row, column), value in np.ndenumerate(plane):
         red, green, blue, _ = image.cmap(image.norm(value))
         dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
-        text = f"{value:g}".replace("-", "−")
+        text = f"{value + 0:g}".replace("-", "−")  # + 0: no "−0"
         axis.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if dark else "black")
 
 

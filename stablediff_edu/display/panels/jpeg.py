@@ -62,8 +62,10 @@ class _JpegPanel:
 
     def _lay_out(self) -> widgets.VBox:
         titles = {"original": f"original, {self.photo.numel():,} bytes"}
-        pictures = parts.in_line(*(parts.under_title(titles.get(name, name), one) for name, one in self.images.items()))
-        pictures.layout.align_items = "flex-start"
+        shown = [parts.under_title(titles.get(name, name), one) for name, one in self.images.items()]
+        pictures = widgets.VBox([parts.in_line(*shown[:2]), parts.in_line(*shown[2:])])  # the closer looks below
+        for row in pictures.children:
+            row.layout.align_items = "flex-start"
         panel = widgets.VBox([parts.in_line(self.quality, self.number), self.note, pictures])
         panel.controls = {"quality": self.quality, "quality number": self.number}
         panel.images, panel.note = self.images, self.note

@@ -9,6 +9,7 @@ from stablediff_edu.display.attention_figures import draw_arrows, draw_cells, dr
 from stablediff_edu.display.figures import draw_numbers
 from stablediff_edu.display.panels import parts
 from stablediff_edu.display.panels.fine_slider import FineSlider, NumberRange
+from stablediff_edu.display.panels.matrix_pad import MatrixPad
 from stablediff_edu.display.panels.plot import StillPlot
 from stablediff_edu.layers.attention import attention_weights
 
@@ -39,9 +40,9 @@ LAYOUT = dict(left=0.06, right=0.985, bottom=0.12, top=0.95, wspace=0.22, hspace
 def matrix_panel(vectors: Mapping[str, Sequence[float]] = VECTORS) -> widgets.VBox:
     """Return the panel.
 
-    `.controls`: matrix (query, key or value), the four numbers of that matrix by their row and column, preset, back.
-    `.images`: matrices. `.note`: a line of text on one pair of words, both ways. `.matrices`: name -> (2, 2).
-    `.weights`: () -> (N, N), who takes how much from whom.
+    `.controls`: matrix (query, key or value), its four numbers by their row and column, preset, back.
+    `.pad`: the plane with the chosen matrix' columns as arrows to drag. `.images`: matrices. `.note`: a line of text on
+    one pair of words, both ways. `.matrices`: name -> (2, 2). `.weights`: () -> (N, N), who takes how much from whom.
 
     Args:
         vectors: word -> its two numbers.
@@ -57,67 +58,70 @@ class _MatrixPanel:
         self.still = False
         self.plot = StillPlot(3, 2, WIDTH, HEIGHT, self._draw_what_stays, gridspec_kw=LAYOUT)
         self.matrix = widgets.ToggleButtons(options=list(MATRICES), style={"button_width": "90px"})
-        self.entries = [FineSlider(name, RANGE, width=400) for name in ENTRIES]
-        self.preset = widgets.Dropdown(options=["…", *PRESETS], description="preset", layout={"width": "260px"})
-        self.back = widgets.Button(description="leave all three as they are", layout={"width": "220px"})
+        self.pad = MatrixPad(RANGE)
+        self.entries = [FineSlider(name, RANGE, width=500) for name in ENTRIES]
+        self.preset = widgets.Dropdown(options=["…", *PRESETS], description="preset", layout={"width": "270px"})
+        self.back = widgets.Button(description="leave all three as they are", layout={"width": "210px"})
         self.image = parts.picture_place("matrices", WIDTH, HEIGHT)
         self.note = widgets.HTML()
         self.note.add_class("sd-matrix-note")
 
-        self.matrix.observe(self._choose_matrix, "value")
+        self.matrix.observe(self._show_chosen, "value")
+        self.pad.observe(self._drag, "matrix")
         for entry in self.entries:
-            entry.observe(self._move, "value")
+            entry.observe(self._slide, "value")
         self.preset.observe(self._take_preset, "value")
         self.back.on_click(self._reset)
         self.panel = self._lay_out()
-        self._choose_matrix()
+        self._show_chosen()
         self._draw()
 
     def _lay_out(self) -> widgets.VBox:
-        panel = widgets.VBox(
-            [
-                parts.in_line(self.matrix, self.preset, self.back),
-                parts.in_line(*self.entries[:2]),
-                parts.in_line(*self.entries[2:]),
-                self.note,
-                self.image,
-            ]
-        )
+        beside = widgets.VBox(
+            [self.matrix, parts.in_line(self.preset, self.back), *self.entries, self.note], layout={"width": "530px"}
+        )  # narrow enough to stand beside the pad
+        panel = widgets.VBox([parts.in_line(self.pad, beside), self.image])
         panel.controls = dict(matrix=self.matrix, preset=self.preset, back=self.back)
         panel.controls |= dict(zip(ENTRIES, self.entries, strict=True))
-        panel.images, panel.note = {"matrices": self.image}, self.note
+        panel.pad, panel.images, panel.note = self.pad, {"matrices": self.image}, self.note
         panel.matrices, panel.weights = self.matrices, self.weights
         return panel
 
     # -- what a change does ------------------------------------------------------------------------------------------
 
-    def _choose_matrix(self, _change=None) -> None:
-        self._set(self.matrices[self.matrix.value])
+    def _drag(self, _change=None) -> None:
+        self._change(self.pad.matrix)
+
+    def _slide(self, _change=None) -> None:
+        self._change([entry.value for entry in self.entries])
 
     def _take_preset(self, _change=None) -> None:
         if self.preset.value in PRESETS:
-            self.matrices[self.matrix.value] = torch.tensor(PRESETS[self.preset.value], dtype=torch.float32)
-            self._set(self.matrices[self.matrix.value])
-            self._draw()
+            self._change([number for row in PRESETS[self.preset.value] for number in row])
             self.preset.value = "…"  # so that the same one can be chosen again
 
     def _reset(self, _button=None) -> None:
         for name in MATRICES:
             self.matrices[name] = torch.eye(2)
-        self._choose_matrix()
         self._draw()
+        self._show_chosen()
 
-    def _set(self, matrix: torch.Tensor) -> None:
-        """Move the four sliders to a matrix without drawing."""
+    def _change(self, numbers: Sequence[float]) -> None:
+        """Give the chosen matrix other numbers, row by row."""
+        if not self.still:
+            self.matrices[self.matrix.value] = torch.tensor(numbers, dtype=torch.float32).view(2, 2)
+            self._draw()  # first the picture, for which the learner waits, then pad and sliders that follow
+            self._show_chosen()
+
+    def _show_chosen(self, _change=None) -> None:
+        """Move pad and sliders to the chosen matrix, without their moving it in turn."""
         self.still = True
-        for entry, number in zip(self.entries, matrix.flatten().tolist(), strict=True):
+        numbers = self.matrices[self.matrix.value].flatten().tolist()
+        with self.pad.hold_sync():
+            self.pad.name, self.pad.colour, self.pad.matrix = self.matrix.value, MATRICES[self.matrix.value], numbers
+        for entry, number in zip(self.entries, numbers, strict=True):
             entry.value = number
         self.still = False
-
-    def _move(self, _change=None) -> None:
-        if not self.still:
-            self.matrices[self.matrix.value] = torch.tensor([entry.value for entry in self.entries]).view(2, 2)
-            self._draw()
 
     # -- drawing -----------------------------------------------------------------------------------------------------
 
@@ -136,8 +140,8 @@ class _MatrixPanel:
         a, b = self.words[first], self.words[second]
         alike = "the same both ways" if torch.allclose(scores, scores.T, atol=1e-4) else "not the same both ways"
         self.note.value = (
-            f"query · key: {a} → {b} {scores[first, second]:.2f}, {b} → {a} {scores[second, first]:.2f}; "
-            f"all scores are <b>{alike}</b>"
+            f"query · key: {a} → {b} {scores[first, second]:.2f}, {b} → {a} {scores[second, first]:.2f}"
+            f"<br>the scores of all pairs are <b>{alike}</b>"
         ).replace("-", "−")
 
         def draw(axes) -> None:
@@ -158,4 +162,4 @@ class _MatrixPanel:
         nothing = torch.zeros(len(self.words), len(self.words))
         draw_weights(axes[1, 0], nothing, self.words, self.words, title="query · key")
         draw_weights(axes[1, 1], nothing, self.words, self.words, title="weights: softmax of each row")
-        draw_plane(axes[1, 2], "what each word gets")
+        draw_plane(axes[1, 2], "what each word gets", reach=2.0)  # means are shorter
