@@ -116,7 +116,7 @@ def balloon(brush: Brush, colour: Colour, carries: Colour, random: np.random.Gen
     brush.box(-0.26, -1.45, 0.26, -1.12, COLOURS["brown"])
     angles = np.linspace(-0.28 * np.pi, 1.28 * np.pi, 23)
     x, y = np.cos(angles), 0.12 + 0.92 * np.sin(angles)
-    for wide, painted in ((1.0, colour), (0.66, carries), (0.30, colour)):
+    for wide, painted in ((1.0, colour), (0.64, carries), (0.42, colour)):
         foot = [(-0.24 * wide, -1.0), (0.24 * wide, -1.0)]
         brush.polygon([*zip((x * wide).tolist(), y.tolist(), strict=True), *foot], painted)
     side = np.flatnonzero(x < -0.2)

@@ -33,9 +33,9 @@ class CLIPRecipe:
 
     text: TextConfig = SMALL_TEXT
     image: ImageConfig = field(default_factory=ImageConfig)
-    scenes: int = 20_000
+    scenes: int = 30_000
     wordings: int = 8
-    steps: int = 3000
+    steps: int = 8000
     batch_size: int = 64
     learning_rate: float = 5e-4
     seed: int = 0
