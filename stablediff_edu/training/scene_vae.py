@@ -20,7 +20,7 @@ SCENE_VAE = VAERecipe(
     VAEConfig(widths=(16, 32, 64, 128), blocks=1, latent=4, groups=8, scaling=1.0),
     error="edges",
     divergence=2e-6,
-    steps=22_000,
+    steps=11_000,
     batch_size=16,
     learning_rate=2e-3,
     ema=0.999,
