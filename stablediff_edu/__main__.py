@@ -10,6 +10,7 @@ from stablediff_edu.errors import CourseError
 COMMANDS = {
     "doctor": "say whether this machine can run the course, and what would mend it",
     "fetch": "download a real data set into data/",
+    "generate": "draw a picture of a sentence, with Stable Diffusion or the course's own tiny model",
     "run": "run the notebooks in order without a screen",
     "train": "train a shipped checkpoint, or the same network on your own pictures",
 }

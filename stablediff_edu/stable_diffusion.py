@@ -21,7 +21,7 @@ from torch import nn
 from stablediff_edu.datasets.byte_pair import BytePairTokenizer, checked_text
 from stablediff_edu.diffusion import wishes
 from stablediff_edu.diffusion.editing import Original
-from stablediff_edu.diffusion.samplers import SAMPLERS, Level, Step, _noise_source, levels, sample
+from stablediff_edu.diffusion.samplers import SAMPLERS, Level, Step, noise_source, levels, sample
 from stablediff_edu.diffusion.schedule import Schedule
 from stablediff_edu.errors import CourseError
 from stablediff_edu.layers.attention import watch_attention
@@ -55,7 +55,7 @@ V1 = StableDiffusionConfig()
 TINY = StableDiffusionConfig(
     TextConfig(vocabulary=81, positions=28, width=128, layers=4, heads=4),
     UNetConfig(widths=(64, 128), blocks=1, attention=(True, True), heads=4, context=128),
-    VAEConfig(widths=(16, 32, 64, 64), blocks=1, groups=8),
+    VAEConfig(widths=(16, 32, 64, 128), blocks=1, groups=8),
     prediction="velocity",
     size=64,
     schedule="cosine",
@@ -64,7 +64,7 @@ TINY = StableDiffusionConfig(
 # Where samplers stop: as in diffusers with Stable Diffusion's settings. Those that are not here go from end to end.
 LEADING = {"spacing": "leading", "offset": 1}
 STOPS = {"ddpm": LEADING, "ddim": LEADING | {"to_clean": False}, "pndm": LEADING | {"to_clean": False}}
-LARGE = 32 * 32  # places of a latent from which on a CPU is faster with one picture after another
+LARGE = 48 * 48  # places of a latent from which a CPU is faster with one picture after another
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class DrawnStep:
         latent: (B, 4, h, w), what the next step goes on with.
         x0: (B, 4, h, w), the clean latent that the U-Net already sees in the noise.
         seconds: how long it took.
+        decode: latents to pictures, for `preview` and `picture`.
     """
 
     number: int
@@ -210,7 +211,7 @@ class StableDiffusion(nn.Module):
         with wishes.enough_memory():
             context, nothing = self._contexts(prompt, negative, count)
             latents = torch.empty(len(context), self.config.vae.latent, height // shrink, width // shrink)
-            eps = _noise_source(seed, latents.to(self._like.device, self._dtype))()
+            eps = noise_source(seed, latents.to(self._like.device, self._dtype))()
             original = None if image is None else Original(image, mask, len(context), count, self.encode)
         if skip:
             xt = original.noisy(stops[skip], eps)

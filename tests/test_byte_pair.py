@@ -43,9 +43,9 @@ LISTED = [
     "", " ", "\n\t \r", "a", "A RED SHIP", "a  red \n ship", TEXT, TEXT * 3, "x" * 500, "!" * 500, "1 2 3" * 40,
     "it's, we'll, they'd, I'm, you've, we're, don't, 'S 'T '", "''s", "1234567890", "½ ² Ⅷ ٣ 一二三", "café café",
     "ﬁ ß ẞ İ ı", "😀", "👍🏽", "👨\u200d👩\u200d👧 family", "🇩🇪", "Москва", "東京タワー", "مرحبا", "שָׁלוֹם", "हिन्दी", "ก็",
-    "\u0301", "e\u0301\u0302\u0303" * 30, "\u200b\u200d\ufeff\u00a0\u2003\u3000", "\x00\x01\x1f\x7f\x85", "\U0010ffff\ufffe",
-    "</w>", "the</w>", "Ġ", START, END, f"a {END} b{START}c", END.upper(), "<|endoftext", "a\\nb", "%s {}",
-    "<b>&amp;</b>", "’“”…", "\u2028\u2029",
+    "\u0301", "e\u0301\u0302\u0303" * 30, "\u200b\u200d\ufeff\u00a0\u2003\u3000", "\x00\x01\x1f\x7f\x85",
+    "\U0010ffff\ufffe", "</w>", "the</w>", "Ġ", START, END, f"a {END} b{START}c", END.upper(), "<|endoftext", "a\\nb",
+    "%s {}", "<b>&amp;</b>", "’“”…", "\u2028\u2029",
 ]  # fmt: skip
 
 

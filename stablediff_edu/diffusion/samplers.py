@@ -199,7 +199,7 @@ def sample(
     if prediction == "noise" and schedule.at(stops[skip].t) == 0:
         raise CourseError("In noise alone a noise prediction shows no picture; use 'velocity', or another schedule.")
     step, where = SAMPLERS[sampler]
-    draw = _noise_source(seed, torch.empty(*shape, device=device) if start is None else start)
+    draw = noise_source(seed, torch.empty(*shape, device=device) if start is None else start)
 
     def ask(xt: torch.Tensor, level: Level) -> tuple[torch.Tensor, torch.Tensor]:
         kind = torch.promote_types(xt.dtype, torch.float32) if where == "between" else torch.int64
@@ -223,7 +223,7 @@ def generate(*arguments, **named) -> torch.Tensor:
     return deque(sample(*arguments, **named), maxlen=1)[0].next
 
 
-def _noise_source(seed: int | torch.Generator, like: torch.Tensor) -> Callable[[], torch.Tensor]:
+def noise_source(seed: int | torch.Generator, like: torch.Tensor) -> Callable[[], torch.Tensor]:
     """Return what draws noise shaped like `like`, on the CPU, so that every device gets the same."""
     if isinstance(seed, torch.Generator):
         return lambda: torch.randn(like.shape, generator=seed, dtype=like.dtype).to(like)

@@ -1,0 +1,145 @@
+"""`generate "a red ship"`: draw a picture of a sentence, with Stable Diffusion or with the course's own tiny model."""
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from stablediff_edu.commands.training_options import seed, whole_number
+from stablediff_edu.datasets.captions import VOCABULARY
+from stablediff_edu.datasets.folder import open_picture
+from stablediff_edu.datasets.tokenizer import WordTokenizer
+from stablediff_edu.device import pick_device, use_threads
+from stablediff_edu.errors import CourseError
+from stablediff_edu.stable_diffusion import V1, StableDiffusion, StableDiffusionConfig
+from stablediff_edu.training.keeping import rebuild
+from stablediff_edu.weights import checkpoints
+from stablediff_edu.weights.part_configs import V1_NAME
+
+SHIPPED = "tiny-sd"  # the course's own weights
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what may stand behind ``generate``."""
+    parser.add_argument("prompt", help='what to draw, in quotes: "a red ship"')
+    parser.add_argument(
+        "--weights",
+        metavar="PATH_OR_NAME",
+        help=f"a folder, a .safetensors or .ckpt file, or a name on the Hub such as {V1_NAME}, which is downloaded",
+    )
+    parser.add_argument("--negative", default="", metavar="TEXT", help="what to stay away from")
+    parser.add_argument("--steps", type=whole_number, default=20, help="more are slower and better (default: 20)")
+    parser.add_argument("--guidance", type=float, default=7.5, help="how much the prompt counts (default: 7.5)")
+    parser.add_argument("--sampler", default="dpm++", help="how to step from noise to picture (default: dpm++)")
+    parser.add_argument("--seed", type=seed, default=0, help="another seed is another picture (default: 0)")
+    parser.add_argument("--size", type=pixels, help="side in pixels, or HEIGHTxWIDTH (default: the model's own)")
+    parser.add_argument("--count", type=whole_number, default=1, help="so many pictures, on one sheet (default: 1)")
+    parser.add_argument("--image", type=Path, metavar="FILE", help="begin with this picture instead of noise alone")
+    parser.add_argument("--strength", type=float, help="how much to change it, up to 1 (default: 0.8, with --mask 1)")
+    parser.add_argument("--mask", type=Path, metavar="FILE", help="draw the picture anew only where this is white")
+    parser.add_argument("--half", action="store_true", help="half precision: half the memory, and faster on a GPU")
+    parser.add_argument("--previews", type=Path, metavar="DIR", help="save what is seen after every step here")
+    parser.add_argument("--out", type=Path, default=Path("picture.png"), metavar="FILE", help="default: picture.png")
+
+
+def pixels(text: str) -> tuple[int, int]:
+    """Read 512 or 512x768 as height and width."""
+    sides = text.lower().replace("×", "x").split("x")
+    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
+        raise argparse.ArgumentTypeError(f"{text} is no size such as 512 or 512x768")
+    return int(sides[0]), int(sides[-1])
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Draw, and save the picture, or all of them on one sheet."""
+    if arguments.out.suffix.lower() not in ENDINGS:
+        raise CourseError(f"{arguments.out.name} is no name of a picture; let it end in one of {', '.join(ENDINGS)}.")
+    checkpoints.check_writable(arguments.out)
+    use_threads()
+    pipe = StableDiffusion.from_pretrained(arguments.weights, arguments.half) if arguments.weights else own_model()
+    pipe = pipe.to(pick_device(), torch.float16 if arguments.half else torch.float32)
+    for text in (arguments.prompt, arguments.negative):
+        say_what_is_left_out(pipe, text)
+    names = ("negative", "steps", "guidance", "seed", "sampler", "count", "strength")
+    wishes = {name: getattr(arguments, name) for name in names} | beginning(arguments, pipe)
+    began = time.perf_counter()
+    with tqdm(desc="drawing", total=arguments.steps, unit="step") as bar:
+        for step in pipe.draw(arguments.prompt, **wishes):
+            if arguments.previews:
+                save(sheet(step.preview()), arguments.previews / f"step_{step.number:03}.png")
+            bar.total = step.of  # with an image fewer than are asked for
+            bar.update()
+    save(sheet(step.picture()), arguments.out)
+    print(f"drawn in {time.perf_counter() - began:.1f} s: {arguments.out}")
+    return 0
+
+
+def own_model() -> StableDiffusion:
+    """Return the course's tiny model, if it is shipped, else say how to get Stable Diffusion's weights."""
+    with torch.device("meta"):  # the sizes of Stable Diffusion v1, without its weights
+        numbers = sum(weight.numel() for weight in StableDiffusion(V1).parameters())
+    how = (
+        f"--weights {V1_NAME} downloads Stable Diffusion v1's from the Hub ({4 * numbers / 1e9:.1f} GB; "
+        f"{2 * numbers / 1e9:.1f} GB with --half), and --weights PATH reads a folder or a file"
+    )
+    if not checkpoints.path_of(SHIPPED).exists():
+        raise CourseError(f"There are no weights to draw with; {how}.")
+    print(f"drawing with the course's tiny model; {how}")
+    model, card = rebuild(lambda **sizes: StableDiffusion(StableDiffusionConfig(**sizes)), SHIPPED, "a tiny model")
+    words = card.get("words", "").split() or VOCABULARY
+    model.tokenizer = WordTokenizer(words, model.config.text.positions)
+    return model
+
+
+def say_what_is_left_out(pipe: StableDiffusion, text: str) -> None:
+    """CLIP cuts what is too long without a word; here the learner is told."""
+    lost = pipe.tokenizer.left_out(text) if hasattr(pipe.tokenizer, "left_out") else ""
+    if lost:
+        most = pipe.config.text.positions - 2
+        print(f"the text is cut behind {most} pieces, since the network reads no more; left out: {lost}")
+
+
+def beginning(arguments: argparse.Namespace, pipe: StableDiffusion) -> dict[str, object]:
+    """Return size, image and mask as `draw` wants them; the middle of the picture is cut out in the wanted size."""
+    size = arguments.size or (pipe.config.size, pipe.config.size)
+    if not arguments.image:
+        if arguments.mask:
+            raise CourseError("--mask says what of a picture is drawn anew; give the picture too: --image FILE.")
+        return {"size": size}
+    image = open_picture(arguments.image).convert("RGB")
+    wishes = {"size": size, "image": tensor(image, size) / 127.5 - 1}
+    if arguments.mask:
+        mask = open_picture(arguments.mask).convert("L")
+        if mask.size != image.size:
+            raise CourseError(f"{arguments.mask.name} and {arguments.image.name} differ in size; they must be alike.")
+        wishes["mask"] = (tensor(mask, size) > 127).float()
+    return wishes
+
+
+def tensor(picture: Image.Image, size: tuple[int, int]) -> torch.Tensor:
+    """Cut the middle of a picture out in this height and width: (channels, H, W), 0 to 255."""
+    fitted = ImageOps.fit(picture, size[::-1], Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.atleast_3d(np.asarray(fitted, dtype=np.float32))).permute(2, 0, 1)
+
+
+def sheet(pictures: torch.Tensor) -> torch.Tensor:
+    """Lay pictures out in rows, as square as can be, on white: (B, 3, H, W) -> (3, rows · H, columns · W)."""
+    columns = math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    filled = pictures.new_ones(rows * columns, *pictures.shape[1:])
+    filled[: len(pictures)] = pictures
+    return filled.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+
+
+def save(picture: torch.Tensor, out: Path) -> None:
+    """Write a picture (3, H, W) in [-1, 1] to a file, which is either whole or not there."""
+    pixels = ((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    kind = {".jpg": "jpeg"}.get(out.suffix.lower(), out.suffix[1:].lower())
+    with checkpoints.replacing(out) as temporary:
+        Image.fromarray(pixels).save(temporary, format=kind)

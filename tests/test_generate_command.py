@@ -1,0 +1,228 @@
+"""`generate` on the command line: what it draws, saves and says, and every kind of bad input."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_stable_diffusion import SMALLER, make
+from vocabulary import write_vocabulary
+
+from stablediff_edu.__main__ import main
+from stablediff_edu.commands import generate
+from stablediff_edu.datasets.byte_pair import BytePairTokenizer
+from stablediff_edu.datasets.captions import VOCABULARY
+from stablediff_edu.stable_diffusion import StableDiffusion
+from stablediff_edu.weights import checkpoints
+
+CARD = dict.fromkeys(checkpoints.CARD_NEEDS, "a test") | {"words": " ".join(VOCABULARY)}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch) -> Path:
+    """A folder of the test's own, on the CPU, without shipped weights."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STABLEDIFF_DEVICE", "cpu")
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "shipped")
+    return tmp_path
+
+
+@pytest.fixture
+def shipped(here) -> StableDiffusion:
+    """A tiny model of random weights among the shipped ones."""
+    model = make()
+    checkpoints.save("tiny-sd", model, CARD, half=False)
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A model with CLIP's kind of tokenizer, as diffusers would have it on disk."""
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = BytePairTokenizer(*write_vocabulary(folder / "words"), length=16)
+    torch.manual_seed(0)
+    text = type(SMALLER.text)(len(tokenizer), positions=16, width=16, layers=1, heads=2)
+    return StableDiffusion(type(SMALLER)(text, SMALLER.unet, SMALLER.vae, size=32), tokenizer).save_pretrained(
+        folder / "sd"
+    )
+
+
+def pixels(path: Path | str) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def as_bytes(picture: torch.Tensor) -> np.ndarray:
+    return ((picture + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+
+
+def draw(*words: str) -> int:
+    return main(["generate", "a red ship", "--steps", "2", *words])
+
+
+# --- what it draws ----------------------------------------------------------------------------------------------------
+
+
+def test_without_weights_it_says_in_one_sentence_how_to_get_them_and_what_they_weigh(capsys):
+    assert main(["generate", "a red ship"]) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(
+        r"stablediff_edu: There are no weights to draw with; --weights stable-diffusion-v1-5/stable-diffusion-v1-5 "
+        r"downloads .* \(4\.3 GB; 2\.1 GB with --half\), and --weights PATH reads a folder or a file\.\n",
+        said,
+    )
+    assert not Path("picture.png").exists()
+
+
+def test_it_draws_with_the_shipped_model_and_says_so(shipped, capsys):
+    assert draw("--seed", "3", "--guidance", "4", "--sampler", "ddim", "--negative", "a fish", "--out", "ship.png") == 0
+    expected = shipped("a red ship", "a fish", steps=2, seed=3, guidance=4, sampler="ddim")
+    assert np.array_equal(pixels("ship.png"), as_bytes(expected[0]))
+    captured = capsys.readouterr()
+    assert "the course's tiny model" in captured.out and "4.3 GB" in captured.out and "ship.png" in captured.out
+    assert "2/2" in captured.err  # the bar
+
+
+def test_it_draws_with_weights_from_a_folder_or_a_file(folder, here):
+    pipe = StableDiffusion.from_pretrained(folder)
+    assert draw("--weights", str(folder)) == 0
+    assert np.array_equal(pixels("picture.png"), as_bytes(pipe("a red ship", steps=2)[0]))
+    pipe.save_pretrained(here / "one.safetensors")
+    for file in pipe.tokenizer.files:
+        (here / file.name).write_bytes(file.read_bytes())
+    assert draw("--weights", "one.safetensors", "--out", "again.png") == 0
+    assert np.array_equal(pixels("again.png"), pixels("picture.png"))
+    assert draw("--weights", str(folder), "--half", "--out", "half.png") == 0
+    assert np.abs(pixels("half.png").astype(int) - pixels("picture.png")).mean() < 3
+
+
+def test_several_pictures_go_on_one_sheet(shipped):
+    assert draw("--count", "3", "--size", "16x24") == 0
+    sheet, drawn = pixels("picture.png"), shipped("a red ship", steps=2, count=3, size=(16, 24))
+    assert sheet.shape == (32, 48, 3)
+    for number, (row, column) in enumerate([(0, 0), (0, 24), (16, 0)]):
+        expected = as_bytes(drawn[number]).astype(int)
+        assert np.abs(sheet[row : row + 16, column : column + 24] - expected).max() <= 1
+    assert (sheet[16:, 24:] == 255).all()
+
+
+def test_previews_show_every_step(shipped):
+    assert draw("--previews", "steps") == 0
+    assert sorted(file.name for file in Path("steps").iterdir()) == ["step_001.png", "step_002.png"]
+    first, last = (step.preview() for step in shipped.draw("a red ship", steps=2))
+    assert np.array_equal(pixels("steps/step_001.png"), as_bytes(first[0]))
+    assert np.array_equal(pixels("steps/step_002.png"), as_bytes(last[0]))
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "a.webp", "new/folder/a.png"])
+def test_other_kinds_of_files_and_new_folders(shipped, name: str):
+    assert draw("--out", name) == 0
+    assert pixels(name).shape == (32, 32, 3)
+
+
+def test_an_image_is_cut_to_the_middle_and_stays_where_the_mask_is_black(shipped, here):
+    random = np.random.default_rng(0)
+    Image.fromarray(random.integers(0, 256, (32, 40, 3), dtype=np.uint8)).save("image.png")
+    mask = np.zeros((32, 40), np.uint8)
+    mask[:, 20:] = 255
+    Image.fromarray(mask).save("mask.png")
+    assert draw("--image", "image.png", "--mask", "mask.png") == 0
+    drawn, middle = pixels("picture.png"), pixels("image.png")[:, 4:36]
+    assert np.array_equal(drawn[:, :16], middle[:, :16])
+    assert (drawn[:, 16:] != middle[:, 16:]).any(axis=2).mean() > 0.9
+    assert draw("--image", "image.png", "--strength", "0.5", "--out", "half.png") == 0
+    assert not np.array_equal(pixels("half.png"), pixels("picture.png"))
+
+
+def test_a_text_that_is_too_long_is_cut_and_the_command_says_where(folder, capsys):
+    words = ["main", "generate", "! " * 14 + "? and THE  end", "--weights", str(folder), "--steps", "1"]
+    assert main(words[1:]) == 0
+    assert "cut behind 14 pieces, since the network reads no more; left out: ? and THE  end" in capsys.readouterr().out
+    assert draw("--weights", str(folder)) == 0
+    assert "left out" not in capsys.readouterr().out
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+REFUSED = {
+    "an unknown word": (["generate", "a quark"], "'quark' is not among the"),
+    "no such sampler": (["--sampler", "fast"], "There is no sampler 'fast'; choose one of"),
+    "a size that does not go": (["--size", "30"], "Pictures of 30×30 pixels cannot be drawn: both sides must be"),
+    "strength too large": (["--image", "image.png", "--strength", "1.5"], "strength must be more than 0 and at most 1"),
+    "strength without image": (["--strength", "0.5"], "strength and mask are about an image"),
+    "mask without image": (["--mask", "image.png"], "--mask says what of a picture is drawn anew"),
+    "no such image": (["--image", "none.png"], "none.png"),
+    "an image that is none": (["--image", "text.png"], "text.png is broken or no picture"),
+    "a mask of another size": (
+        ["--image", "image.png", "--mask", "small.png"],
+        "small.png and image.png differ",
+    ),
+    "no name of a picture": (["--out", "ship.txt"], "ship.txt is no name of a picture; let it end in one of .png"),
+    "a place that cannot be": (["--out", "image.png/ship.png"], "Cannot write image.png/ship.png"),
+    "previews that cannot be": (["--previews", "image.png"], "Cannot write image.png/step_001.png"),
+    "no such weights": (["--weights", "nowhere/at/all"], "There is nothing at nowhere/at/all"),
+    "weights that are none": (["--weights", "text.png"], "text.png"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_bad_input_gets_one_sentence(name: str, shipped, capsys):
+    Image.new("RGB", (32, 32)).save("image.png")
+    Image.new("L", (16, 16)).save("small.png")
+    Path("text.png").write_text("no picture")
+    words, sentence = REFUSED[name]
+    assert (main(words) if words[0] == "generate" else draw(*words)) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("stablediff_edu: ")]
+    assert len(said) == 1 and sentence in said[0] and said[0].endswith(".")
+    assert not Path("picture.png").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--steps 0",
+        "--steps many",
+        "--count 0",
+        "--seed -1",
+        "--seed x",
+        "--size big",
+        "--size 1x2x3",
+        "--guidance much",
+        "ship",
+    ],
+)
+def test_words_that_mean_nothing_get_one_sentence(words: str, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["generate", "a red ship", *words.split()])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.count("\n") == 1 and "--help" in said
+
+
+def test_a_full_disk_leaves_the_picture_that_was_there(shipped, capsys, monkeypatch):
+    assert draw() == 0
+    before = Path("picture.png").read_bytes()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(generate.Image.Image, "save", full)
+    assert draw("--seed", "9") == 2
+    assert "Cannot write picture.png (No space left on device)" in capsys.readouterr().err
+    assert Path("picture.png").read_bytes() == before and [p.name for p in Path().glob(".*")] == []
+
+
+def test_no_memory_is_one_sentence(shipped, capsys, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(StableDiffusion, "find_noise", fail)
+    assert draw() == 2
+    assert "There is not enough memory; draw fewer or smaller pictures" in capsys.readouterr().err
+
+
+def test_shipped_weights_of_something_else_get_one_sentence(here, capsys):
+    checkpoints.save("tiny-sd", torch.nn.Linear(2, 2), CARD)
+    assert draw() == 2
+    assert "tiny-sd.safetensors does not hold what its card says" in capsys.readouterr().err

@@ -1,0 +1,201 @@
+"""Whole drawings are those of diffusers' pipelines, step by step, from the same folder and the same noise.
+
+All is in float64, but for the sines of the step, which diffusers computes in float32; as in test_samplers_parity its
+schedulers are shown a torch and a numpy whose float32 is float64.
+"""
+
+from pathlib import Path
+
+import pytest
+import torch
+from parity import randomised, their_unet
+from test_samplers_parity import THEIRS, double_precision  # noqa: F401 (all tests here use the fixture)
+from vocabulary import write_vocabulary
+
+from stablediff_edu.diffusion.samplers import SAMPLERS
+from stablediff_edu.models.conditional_unet import UNetConfig
+from stablediff_edu.stable_diffusion import StableDiffusion
+
+import diffusers  # isort: skip
+import transformers  # isort: skip
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution  # isort: skip
+
+TOLERANCE = 1e-11  # measured: 2e-13
+STEPS = 10
+PROMPTS, NEGATIVE = ["a photograph of an astronaut", "the red sea, 2024!"], ["oil paintings", ""]
+UNET = UNetConfig(widths=(8, 16), blocks=1, attention=(True, True), heads=2, context=16, groups=4)
+LEADING = {"timestep_spacing": "leading"}
+# scheduler_config.json of Stable Diffusion v1, and what users of another scheduler get with it
+SETTINGS = {"steps_offset": 1, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+OWN = {"ddpm": LEADING} | dict.fromkeys(["ddim", "pndm"], LEADING | {"set_alpha_to_one": False})
+IN_SIGMA = ("euler", "euler-ancestral", "heun")  # diffusers' latents are 1 / √ᾱ times ours
+
+
+def scheduler(sampler: str):
+    _, name, usual = THEIRS[sampler]
+    usual = {key: value for key, value in usual.items() if key != "set_alpha_to_one"}
+    settings = SETTINGS | {"timestep_spacing": "linspace"} | usual | OWN.get(sampler, {})
+    return getattr(diffusers, name)(**settings)
+
+
+@pytest.fixture(autouse=True)
+def no_noise_at_the_end(double_precision, monkeypatch) -> None:  # noqa: F811
+    """diffusers' DDPM adds noise of variance 1e-20 after the last step too, where the paper and ours add none."""
+    ddpm = diffusers.schedulers.scheduling_ddpm.torch  # the stand-in of `double_precision`
+    monkeypatch.setattr(ddpm, "clamp", lambda x, min: x.clamp(min=0 if min == 1e-20 else min), raising=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A folder as diffusers writes it, with tiny networks of random weights."""
+    folder = tmp_path_factory.mktemp("tiny")
+    tokenizer = transformers.CLIPTokenizer(*map(str, write_vocabulary(folder / "tokenizer")), model_max_length=77)
+    text = transformers.CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    vae = diffusers.AutoencoderKL(
+        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4, norm_num_groups=4,
+        block_out_channels=[4, 4, 8, 8], layers_per_block=1, latent_channels=4,
+    )  # fmt: skip
+    parts = dict(text_encoder=transformers.CLIPTextModel(text), unet=their_unet(UNET), vae=vae)
+    parts["unet"].register_to_config(sample_size=8)  # latents of 8×8: pictures of 64×64
+    parts = {name: randomised(part, seed).float() for seed, (name, part) in enumerate(parts.items())}
+    pipe = diffusers.StableDiffusionPipeline(
+        **parts, tokenizer=tokenizer, scheduler=scheduler("pndm"), feature_extractor=None, safety_checker=None,
+        requires_safety_checker=False,
+    )  # fmt: skip
+    pipe.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ours(folder) -> StableDiffusion:
+    return StableDiffusion.from_pretrained(folder).double()
+
+
+@pytest.fixture(scope="module")
+def theirs(folder) -> diffusers.StableDiffusionPipeline:
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder).to(dtype=torch.float64)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def their_way(pipe, sampler: str, seed: int = 3, **wishes) -> list[torch.Tensor]:
+    """The latents after every step, scaled as ours are, and last the pictures."""
+    pipe.scheduler = scheduler(sampler)
+    way = []
+
+    def write_down(pipe, i: int, t: torch.Tensor, tensors: dict) -> dict:
+        behind = pipe.scheduler.step_index if sampler in IN_SIGMA else 0
+        scale = (pipe.scheduler.sigmas[behind] ** 2 + 1) ** 0.5 if sampler in IN_SIGMA else 1
+        way.append(tensors["latents"] / scale)
+        return {}
+
+    pictures = pipe(
+        PROMPTS, negative_prompt=NEGATIVE, num_inference_steps=STEPS, generator=torch.Generator().manual_seed(seed),
+        callback_on_step_end=write_down, output_type="pt", **wishes,
+    ).images  # fmt: skip
+    if sampler == "heun":  # all steps but the last ask twice
+        way = way[1::2] + way[-1:]
+    elif sampler == "pndm" and "image" not in wishes:  # so does the first of these
+        way = way[1:]
+    return [*way, 2 * pictures - 1]
+
+
+def our_way(pipe: StableDiffusion, seed: int = 3, **wishes) -> list[torch.Tensor]:
+    steps = list(pipe.draw(PROMPTS, NEGATIVE, steps=STEPS, seed=torch.Generator().manual_seed(seed), **wishes))
+    return [*(step.latent for step in steps), steps[-1].picture()]
+
+
+def difference(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
+    """The largest difference at any step or in the pictures; there are as many of both."""
+    return max((a - b).abs().max().item() for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_step_of_a_guided_drawing_is_where_diffusers_is(ours, theirs, sampler: str):
+    expected = their_way(theirs, sampler, guidance_scale=7.5, height=64, width=48)
+    assert difference(our_way(ours, sampler=sampler, size=(64, 48)), expected) <= TOLERANCE
+
+
+@pytest.mark.parametrize("guidance", [1, 7.5])
+def test_one_prompt_and_no_guidance_too(ours, theirs, guidance: float, monkeypatch):
+    monkeypatch.setattr("test_pipeline_parity.PROMPTS", ["a ship"])
+    monkeypatch.setattr("test_pipeline_parity.NEGATIVE", [""])
+    expected = their_way(theirs, "dpm++", guidance_scale=guidance, height=64, width=64)
+    assert difference(our_way(ours, sampler="dpm++", guidance=guidance), expected) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["folder", "one.safetensors"])
+def test_what_ours_writes_draws_the_same_again(ours, theirs, tmp_path, name: str):
+    """In float32, as it is stored: the random weights are float32 numbers, so nothing is lost."""
+    place = ours.save_pretrained(tmp_path / name)
+    if name == "folder":
+        again = diffusers.StableDiffusionPipeline.from_pretrained(place).to(dtype=torch.float64)
+        again.set_progress_bar_config(disable=True)
+        expected = their_way(again, "dpm++", guidance_scale=7.5, height=64, width=64)
+    else:
+        again = StableDiffusion.from_pretrained(place).double()
+        again.tokenizer = ours.tokenizer
+        expected = our_way(again, sampler="dpm++")
+    assert difference(our_way(ours, sampler="dpm++"), expected) <= TOLERANCE
+
+
+# --- beginning with a picture -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def image(monkeypatch) -> torch.Tensor:
+    """A picture; and diffusers encodes it as its mean, as ours does, not as a sample."""
+    monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
+    random = torch.Generator().manual_seed(0)
+    return torch.randint(-64, 65, (1, 3, 64, 48), generator=random) / 64  # on the way diffusers makes them float32
+
+
+def from_zero(image: torch.Tensor) -> torch.Tensor:
+    """The same picture for each prompt, from 0 to 1, as diffusers wants it."""
+    return (image.expand(len(PROMPTS), -1, -1, -1) + 1) / 2
+
+
+@pytest.mark.parametrize("strength", [0.3, 0.8])
+@pytest.mark.parametrize("sampler", [sampler for sampler in SAMPLERS if sampler != "pndm"])
+def test_image_to_image_is_that_of_diffusers(ours, theirs, image, sampler: str, strength: float):
+    """diffusers' PNDM leaves its first step's second answer out with the steps that it leaves out; ours asks again."""
+    pipe = diffusers.StableDiffusionImg2ImgPipeline(**theirs.components)
+    pipe.set_progress_bar_config(disable=True)
+    expected = their_way(pipe, sampler, guidance_scale=7.5, image=from_zero(image), strength=strength)
+    assert difference(our_way(ours, sampler=sampler, image=image, strength=strength), expected) <= TOLERANCE
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+@pytest.mark.parametrize("sampler", [sampler for sampler in SAMPLERS if sampler not in ("pndm", "heun")])
+def test_inpainting_is_that_of_diffusers(ours, theirs, image, sampler: str, strength: float):
+    """In latents; in pixels ours keeps the original where it stays. diffusers' Heun puts it back in mid-step too."""
+    pipe = diffusers.StableDiffusionInpaintPipeline(**theirs.components)
+    pipe.set_progress_bar_config(disable=True)
+    mask = torch.zeros(1, 1, 64, 48)
+    mask[..., 16:40, 8:32] = 1
+    size = dict(height=64, width=48)
+    expected = their_way(
+        pipe, sampler, guidance_scale=7.5, image=from_zero(image), mask_image=mask, strength=strength, **size
+    )
+    got = our_way(ours, sampler=sampler, image=image, mask=mask, strength=strength)
+    assert difference(got[:-1], expected[:-1]) <= TOLERANCE
+    assert ((got[-1] - expected[-1]).abs() * mask).max() <= TOLERANCE
+    assert ((got[-1] - image).abs() * (1 - mask)).max() == 0 < ((expected[-1] - image).abs() * (1 - mask)).max()
+
+
+# --- would a small fault be seen? -------------------------------------------------------------------------------------
+
+
+def test_a_guidance_wrong_by_a_millionth_is_seen(ours, theirs):
+    expected = their_way(theirs, "ddim", guidance_scale=7.5, height=64, width=48)
+    assert difference(our_way(ours, sampler="ddim", size=(64, 48), guidance=7.5 * (1 + 1e-6)), expected) > TOLERANCE
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "pndm", "euler"])
+def test_other_stops_than_stable_diffusions_are_seen(ours, theirs, sampler: str, monkeypatch):
+    expected = their_way(theirs, sampler, guidance_scale=7.5, height=64, width=48)
+    monkeypatch.setattr(ours, "stops", lambda sampler: {"spacing": "trailing"})
+    assert difference(our_way(ours, sampler=sampler, size=(64, 48)), expected) > 1e-3
