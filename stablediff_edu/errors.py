@@ -1,5 +1,8 @@
 """The one exception that a learner is meant to read."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class CourseError(Exception):
     """Something the learner can mend: one plain sentence that says what is wrong and what to do next.
@@ -10,3 +13,16 @@ class CourseError(Exception):
     def _render_traceback_(self) -> list[str]:
         """Tell IPython to show the sentence alone (it looks for this method before it prints a traceback)."""
         return [f"{type(self).__name__}: {self}"]
+
+
+@contextmanager
+def enough_memory(
+    otherwise: str = "; draw fewer or smaller pictures at once, or load the weights with half=True.",
+) -> Iterator[None]:
+    """Say in one sentence that the memory does not suffice: "There is not enough memory" and what is left to do."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch has several ways to say it
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise CourseError(f"There is not enough memory{otherwise}") from error

@@ -21,9 +21,9 @@ from torch import nn
 from stablediff_edu.datasets.byte_pair import BytePairTokenizer, checked_text
 from stablediff_edu.diffusion import wishes
 from stablediff_edu.diffusion.editing import Original
-from stablediff_edu.diffusion.samplers import SAMPLERS, Level, Step, noise_source, levels, sample
+from stablediff_edu.diffusion.samplers import SAMPLERS, Level, Step, levels, noise_source, sample
 from stablediff_edu.diffusion.schedule import Schedule
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import CourseError, enough_memory
 from stablediff_edu.layers.attention import watch_attention
 from stablediff_edu.models.clip import TextConfig, TextEncoder
 from stablediff_edu.models.conditional_unet import ConditionalUNet, UNetConfig
@@ -140,9 +140,13 @@ class StableDiffusion(nn.Module):
         if isinstance(prompts, torch.Tensor):
             return prompts.to(self._like)
         sentences = [checked_text(text) for text in (prompts if isinstance(prompts, list | tuple) else [prompts])]
-        if not sentences or not self.tokenizer:
-            missing = "tokenizer; give it one: StableDiffusion(config, tokenizer)" if sentences else "prompt; give one"
-            raise CourseError(f"There is no {missing}.")
+        if not sentences:
+            raise CourseError("There is no prompt; give one.")
+        if not self.tokenizer:
+            raise CourseError(
+                "There is no tokenizer: put vocab.json and merges.txt into a folder `tokenizer` beside the file of the "
+                "weights, or give one to StableDiffusion(config, tokenizer)."
+            )
         return self.text_encoder(self.tokenizer(sentences).to(self._like.device))
 
     @torch.no_grad()
@@ -208,7 +212,7 @@ class StableDiffusion(nn.Module):
         default, shrink = (self.config.size if image is None else image.shape[-2:]), self.config.vae.shrink
         height, width = wishes.checked_size(default if size is None else size, shrink, image)
         skip = 0 if image is None else wishes.steps_left_out(steps, strength, mask)
-        with wishes.enough_memory():
+        with enough_memory():
             context, nothing = self._contexts(prompt, negative, count)
             latents = torch.empty(len(context), self.config.vae.latent, height // shrink, width // shrink)
             eps = noise_source(seed, latents.to(self._like.device, self._dtype))()
@@ -225,10 +229,10 @@ class StableDiffusion(nn.Module):
         """Go the way, putting back after each step what is to stay of the original."""
 
         def decode(z: torch.Tensor) -> torch.Tensor:
-            with wishes.enough_memory():
+            with enough_memory():
                 return original.paste(self.decode(z)) if original else self.decode(z)
 
-        with wishes.enough_memory():
+        with enough_memory():
             began = time.perf_counter()
             for step in way:
                 if original:

@@ -36,7 +36,7 @@ class LocalServer:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 server.answer(self, server.routes.get(self.path, Answer(status=404)))
 
-            do_POST = do_GET
+            do_POST = do_HEAD = do_GET
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_port}"
@@ -55,7 +55,7 @@ class LocalServer:
             handler.send_header("Content-Range", f"bytes {start}-{len(answer.body) - 1}/{len(answer.body)}")
         cut_at = answer.cut_at if answer.cuts > 0 else None
         answer.cuts -= 1
-        body = b"" if status == 416 else answer.body[start:cut_at]
+        body = b"" if status == 416 or handler.command == "HEAD" else answer.body[start:cut_at]
         if answer.states_length:
             handler.send_header("Content-Length", str(max(0, len(answer.body) - start)))
         handler.end_headers()

@@ -1,7 +1,7 @@
 """The U-Net of Stable Diffusion: number by number what diffusers computes, and what each part is there for."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,14 +10,12 @@ import torch.nn.functional as F
 from parity import randomised, their_unet
 from torch import nn
 
-from stablediff_edu.errors import CourseError
 from stablediff_edu.layers import position
 from stablediff_edu.layers.attention import Attention
 from stablediff_edu.layers.residual import ResidualBlock
 from stablediff_edu.layers.transformer import GEGLU, PictureTransformer, TransformerBlock
 from stablediff_edu.models import conditional_unet
-from stablediff_edu.models.conditional_unet import V1, ConditionalUNet, UNetConfig
-from stablediff_edu.models.unet import count_parameters
+from stablediff_edu.models.conditional_unet import ConditionalUNet, UNetConfig
 
 TOLERANCE = 1e-12  # measured: 0, bit for bit, where gradients are on; 4e-15 where not
 TINY = UNetConfig(widths=(8, 16), blocks=1, attention=(True, False), heads=2, context=6, groups=4)

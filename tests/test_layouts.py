@@ -123,7 +123,7 @@ def test_diffusers_converter_reads_every_name_of_v1(part):
     assert {tensor.name: theirs for theirs, tensor in found.items()} == names("diffusers", part, V1[part])
 
 
-# known from v1-5-pruned-emaonly.safetensors: one of each kind, and the places that are easily got wrong
+# one of each kind, and the places that are easily got wrong, as public lists of the tensors of v1 have them
 KNOWN = {
     "time.2.bias": "model.diffusion_model.time_embed.2.bias",
     "first.weight": "model.diffusion_model.input_blocks.0.0.weight",

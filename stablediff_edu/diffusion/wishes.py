@@ -1,8 +1,6 @@
 """What may be wished of a drawing: each function returns what is meant, or says in one sentence what does not go."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
@@ -61,19 +59,6 @@ def one_for_each(pictures: torch.Tensor, batch: int, count: int) -> torch.Tensor
     if len(pictures) not in (1, batch // count):
         raise CourseError(f"{len(pictures)} images or masks for {batch // count} prompts: give one, or one for each.")
     return pictures.repeat_interleave(batch // len(pictures), 0)
-
-
-@contextmanager
-def enough_memory() -> Iterator[None]:
-    """Say in one sentence that the memory does not suffice; torch has several ways to say it."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
-            raise
-        raise CourseError(
-            "There is not enough memory; draw fewer or smaller pictures at once, or load the weights with half=True."
-        ) from error
 
 
 def _has_channels(x: torch.Tensor, channels: int) -> bool:

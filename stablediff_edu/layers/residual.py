@@ -30,8 +30,8 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 
     def forward(self, x: torch.Tensor, time: torch.Tensor | None = None) -> torch.Tensor:
-        found = self.first(F.silu(self.first_norm(x)))  # (B, in, H, W) -> (B, out, H, W)
+        found = self.first(F.silu(self.first_norm(x), inplace=True))  # (B, in, H, W) -> (B, out, H, W)
         if self.time:
             found = found + self.time(F.silu(time))[:, :, None, None]  # (B, time_features) -> (B, out, 1, 1)
-        found = self.second(F.silu(self.second_norm(found)))
+        found = self.second(F.silu(self.second_norm(found), inplace=True))
         return self.shortcut(x) + found

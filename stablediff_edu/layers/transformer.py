@@ -120,7 +120,13 @@ class PictureTransformer(nn.Module):
 
     def forward(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """Take pictures (B, C, H, W) and sentences (B, N, context_features)."""
-        places = self.enter(self.norm(x)).flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H·W, C)
+        places = self.norm(x).flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H·W, C)
+        places = _mix(self.enter, places)
         for block in self.blocks:
             places = block(places, context)
-        return x + self.leave(places.transpose(1, 2).reshape(x.shape))  # (B, H·W, C) -> (B, C, H, W)
+        return x + _mix(self.leave, places).transpose(1, 2).reshape(x.shape)  # (B, H·W, C) -> (B, C, H, W)
+
+
+def _mix(convolution: nn.Conv2d, places: torch.Tensor) -> torch.Tensor:
+    """A 1×1 convolution is a linear layer, the same at every place: (B, N, C) -> (B, N, C), nothing moved around."""
+    return F.linear(places, convolution.weight.flatten(1), convolution.bias)

@@ -16,6 +16,7 @@ from torch import nn
 
 from stablediff_edu.errors import CourseError
 from stablediff_edu.layers.blocks import PictureAttention
+from stablediff_edu.layers.larger import Larger
 from stablediff_edu.layers.residual import ResidualBlock
 
 EPS = 1e-6  # of all normalisations; PyTorch's own is 1e-5
@@ -141,7 +142,7 @@ class Decoder(nn.Module):
         widths = config.widths[::-1]
         self.first = nn.Conv2d(config.latent, widths[0], 3, padding=1)
         self.middle = middle(widths[0], config.groups)
-        self.up = levels(widths, config.blocks + 1, config.groups, larger)
+        self.up = levels(widths, config.blocks + 1, config.groups, Larger)
         self.norm = nn.GroupNorm(config.groups, widths[-1], EPS)
         self.last = nn.Conv2d(widths[-1], config.in_channels, 3, padding=1)
 
@@ -174,11 +175,6 @@ def levels(widths: Sequence[int], blocks: int, groups: int, resize: Callable[[in
 def smaller(channels: int) -> nn.Module:
     """Halve the sides: zeros at the right and at the bottom only, then a 3×3 convolution at every other place."""
     return nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(channels, channels, 3, stride=2))
-
-
-def larger(channels: int) -> nn.Module:
-    """Double the sides: every number becomes a square of four, then a 3×3 convolution."""
-    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(channels, channels, 3, padding=1))
 
 
 def middle(channels: int, groups: int) -> nn.Module:

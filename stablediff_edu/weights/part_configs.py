@@ -145,46 +145,48 @@ def from_json(source: object, text: Json, unet: Json, vae: Json, scheduler: Json
             "vae": read_vae(vae),
             **read_scheduler(source, scheduler),
         }
-        config["size"] = unet.get("sample_size", 64) * config["vae"].shrink
-    except (KeyError, TypeError, AttributeError) as error:
+        config["size"] = int(unet.get("sample_size") or 64) * config["vae"].shrink
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CourseError(
             f"A config.json of {source} is not one of Stable Diffusion ({error}); get the folder again."
         ) from error
+    checked(source, config)
     agree(f"{source}/text_encoder", text, text_json(config["text"]))
     agree(f"{source}/unet", unet, unet_json(config["unet"], 0))
     agree(f"{source}/vae", vae, vae_json(config["vae"], 0))
-    return checked(source, config)
+    return config
 
 
 def read_text(json: Json) -> TextConfig:
     """Read the text encoder's sizes; what is left out is as transformers has it."""
-    names = {"vocab_size": 49_408, "max_position_embeddings": 77, "hidden_size": 512, "num_hidden_layers": 12}
-    return TextConfig(*(json.get(name, value) for name, value in names.items()), json.get("num_attention_heads", 8))
+    usual = {"vocab_size": 49_408, "max_position_embeddings": 77, "hidden_size": 512, "num_hidden_layers": 12}
+    usual["num_attention_heads"] = 8
+    return TextConfig(*(int(json.get(name, value)) for name, value in usual.items()))
 
 
 def read_unet(json: Json) -> UNetConfig:
     """Read the U-Net's sizes."""
     return UNetConfig(
-        in_channels=json["in_channels"],
-        out_channels=json["out_channels"],
-        widths=json["block_out_channels"],
-        blocks=json["layers_per_block"],
+        in_channels=int(json["in_channels"]),
+        out_channels=int(json["out_channels"]),
+        widths=map(int, json["block_out_channels"]),
+        blocks=int(json["layers_per_block"]),
         attention=[kind.startswith("CrossAttn") for kind in json["down_block_types"]],
-        heads=json.get("num_attention_heads") or json["attention_head_dim"],
-        context=json["cross_attention_dim"],
-        groups=json.get("norm_num_groups", 32),
+        heads=int(json.get("num_attention_heads") or json["attention_head_dim"]),
+        context=int(json["cross_attention_dim"]),
+        groups=int(json.get("norm_num_groups", 32)),
     )
 
 
 def read_vae(json: Json) -> VAEConfig:
     """Read the autoencoder's sizes; old files do not tell the scaling, which is then the first model's."""
     return VAEConfig(
-        in_channels=json["in_channels"],
-        widths=json["block_out_channels"],
-        blocks=json["layers_per_block"],
-        latent=json["latent_channels"],
-        groups=json.get("norm_num_groups", 32),
-        scaling=json.get("scaling_factor", 0.18215),
+        in_channels=int(json["in_channels"]),
+        widths=map(int, json["block_out_channels"]),
+        blocks=int(json["layers_per_block"]),
+        latent=int(json["latent_channels"]),
+        groups=int(json.get("norm_num_groups", 32)),
+        scaling=float(json.get("scaling_factor", 0.18215)),
     )
 
 

@@ -1,0 +1,141 @@
+"""The Hub, huggingface.co, where published weights lie: what is wanted is downloaded once and kept.
+
+It is asked only for weights that are named and are not on this computer. `HF_ENDPOINT` points to another server that
+speaks the same language, `HF_HOME` to another place for what is kept, and `HF_HUB_OFFLINE=1` forbids the network.
+"""
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stablediff_edu.errors import CourseError
+
+
+def is_name(source: str) -> bool:
+    """Tell whether `source` may name something on the Hub: "owner/name"."""
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source) is not None
+
+
+def look_up(name: str) -> tuple[list[str], Callable[[list[str]], Path]]:
+    """Return the files of "owner/name", and a function that makes some of them be here and returns their folder.
+
+    Where the Hub does not answer, these are the files that were downloaded before.
+
+    Raises:
+        CourseError: there is no such name, it is not for everybody, or the Hub does not answer. The function, too: a
+            download was cut, or the disk is full.
+    """
+    from huggingface_hub import HfApi
+
+    with one_sentence(name):
+        try:
+            found = HfApi(endpoint=endpoint()).model_info(name, files_metadata=True).siblings or []
+        except Exception as error:
+            kept = kept_folder(name) if is_silence(error) else None
+            if kept is None:
+                raise
+            return [file.relative_to(kept).as_posix() for file in kept.rglob("*") if file.is_file()], lambda _: kept
+    sizes = {file.rfilename: file.size or 0 for file in found}
+    return list(sizes), lambda files: fetch(name, {file: sizes[file] for file in files})
+
+
+def fetch(name: str, sizes: dict[str, int]) -> Path:
+    """Download those files that are not here yet, with a progress bar for each, and return the folder they lie in."""
+    from huggingface_hub import constants, hf_hub_download
+    from tqdm import tqdm  # the library's own bars hide in notebooks
+
+    with one_sentence(name):
+        needed = sum(size for file, size in sizes.items() if kept_file(name, file) is None)
+        place = Path(constants.HF_HUB_CACHE)
+        free = shutil.disk_usage(next(folder for folder in [place, *place.parents] if folder.exists())).free
+        if needed > free:
+            raise CourseError(
+                f"The disk is too full: {name} needs {needed / 1e9:.1f} GB more in {place}, and only {free / 1e9:.1f} "
+                "GB are free; free some space, or set HF_HOME to a folder on another disk."
+            )
+        if needed > 1e6:
+            print(f"Fetching {needed / 1e6:,.0f} MB of {name} into {place}")
+        paths = [Path(hf_hub_download(name, file, endpoint=endpoint(), tqdm_class=tqdm)) for file in sizes]
+    first = next(iter(sizes))
+    return paths[0].parents[first.count("/")]
+
+
+def endpoint() -> str | None:
+    """Return the server that stands in for the Hub, if there is one."""
+    return os.environ.get("HF_ENDPOINT") or None
+
+
+def kept_file(name: str, file: str) -> Path | None:
+    """Return where a file lies that was downloaded before."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(name, file)
+    return Path(path) if isinstance(path, str) else None
+
+
+def kept_folder(name: str) -> Path | None:
+    """Return the folder of what was downloaded before."""
+    path = kept_file(name, "unet/config.json")
+    return path and path.parents[1]
+
+
+def is_silence(error: Exception) -> bool:
+    """Tell whether nobody answered, or only somebody who could not help."""
+    code = status(error)
+    return code is None or code >= 500
+
+
+def status(error: BaseException | None) -> int | None:
+    """Return what the server answered, such as 404, if it did."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+@contextmanager
+def one_sentence(name: str) -> Iterator[None]:
+    """Turn what the Hub, the network and the disk may answer into one sentence."""
+    from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+    try:
+        yield
+    except CourseError:
+        raise
+    except GatedRepoError as error:
+        raise CourseError(
+            f"{name} is only for those who accept its terms: do so on its page https://huggingface.co/{name}, then run "
+            "`hf auth login` here, and try again."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise CourseError(
+            f"There is no {name}, neither as a folder or file here nor on the Hub; check how it is spelt, or, if it is "
+            "private, run `hf auth login` first."
+        ) from error
+    except OfflineModeIsEnabled as error:
+        raise CourseError(
+            f"{name} is not on this computer, and HF_HUB_OFFLINE forbids the network; unset it and try again."
+        ) from error
+    except Exception as error:  # each release of the library has its own family of errors
+        raise CourseError(why(name, error)) from error
+
+
+def why(name: str, error: Exception) -> str:
+    """Word an error that has no class of its own."""
+    code = status(error) or status(error.__cause__)  # the library wraps what a download ran into
+    if code in (401, 403):
+        return f"The Hub refuses {name} ({code}); run `hf auth login` here as somebody who may have it, and try again."
+    if code:
+        return f"The Hub cannot send {name} just now ({code}); try again in some minutes."
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk is full, so {name} could not be kept; free some space, or set HF_HOME to another disk."
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{error.filename} may not be written to; change its permissions, or set HF_HOME to another folder."
+    if "Consistency check" in str(error):
+        return f"The download of {name} was cut off, and what had come of that file was thrown away; try again."
+    return (
+        f"{name} is neither a folder or file here, nor does the Hub answer to send it ({type(error).__name__}); check "
+        "the network and try again."
+    )

@@ -1,0 +1,50 @@
+"""Stable Diffusion without weights, very small: every tensor is there under its published name, and is zero."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from stablediff_edu.models.clip import TextConfig
+from stablediff_edu.models.conditional_unet import UNetConfig
+from stablediff_edu.models.vae import VAEConfig
+from stablediff_edu.weights.layouts import names, shapes
+from stablediff_edu.weights.part_configs import scheduler_json, text_json, unet_json, vae_json
+
+SIZES = {
+    "text_encoder": TextConfig(vocabulary=9, positions=5, width=64, layers=1, heads=1),
+    "unet": UNetConfig(widths=(32, 32), blocks=1, attention=(True, True), context=64),
+    "vae": VAEConfig(widths=(32, 32), blocks=1),
+}
+
+
+def tensors(layout: str, part: str, config: object) -> dict[str, torch.Tensor]:
+    """A part's tensors by their published names."""
+    own = shapes(part, config)
+    return {theirs: torch.zeros(own[ours]) for ours, theirs in names(layout, part, config).items()}
+
+
+def single_file(**sizes: object) -> dict[str, torch.Tensor]:
+    """The tensors of a single file in CompVis' layout."""
+    parts = [tensors("compvis", part, config) for part, config in (SIZES | sizes).items()]
+    return {name: tensor for part in parts for name, tensor in part.items()}
+
+
+def write_folder(folder: Path) -> Path:
+    """Write a folder in diffusers' layout."""
+    text, unet, vae = SIZES.values()
+    settings = {
+        "text_encoder/config": text_json(text),
+        "unet/config": unet_json(unet, 8),
+        "vae/config": vae_json(vae, 16),
+        "scheduler/scheduler_config": scheduler_json("scaled_linear", "noise"),
+    }
+    for name, content in settings.items():
+        path = folder / f"{name}.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(content))
+    for part, config in SIZES.items():
+        stem = "model" if part == "text_encoder" else "diffusion_pytorch_model"
+        save_file(tensors("diffusers", part, config), folder / part / f"{stem}.safetensors")
+    return folder
