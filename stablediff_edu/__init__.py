@@ -198,6 +198,18 @@ _ROOMS = {
     "StableDiffusionConfig": "stable_diffusion",
     "V1": "stable_diffusion",
     "TINY": "stable_diffusion",
+    "prompt_box": "display.panels.prompt_box",
+    "words_on_picture": "display.panels.words_on_picture",
+    "sketch_panel": "display.panels.sketch",
+    "SKETCHES": "display.panels.sketches",
+    "inpainting_panel": "display.panels.inpainting",
+    "evenly": "display.tiny_figures",
+    "drawing_steps": "display.tiny_figures",
+    "guidance_strip": "display.tiny_figures",
+    "prompt_sheet": "display.tiny_figures",
+    "words_and_steps": "display.tiny_figures",
+    "watch_drawing": "display.word_looks",
+    "weighted": "display.word_looks",
 }
 _MODULES = ("layers", "models", "diffusion", "datasets", "training", "weights", "display")
 

@@ -1,13 +1,17 @@
-"""What the comparisons with diffusers share: random weights in float64, and diffusers' own networks of our sizes."""
+"""What the comparisons with diffusers share: its networks in our sizes, and random weights for both."""
 
 import torch
 from torch import nn
 
-from stablediff_edu.models.conditional_unet import UNetConfig
+from stablediff_edu.models.conditional_unet import V1 as UNET_V1
+from stablediff_edu.models.conditional_unet import ConditionalUNet, UNetConfig
+from stablediff_edu.models.vae import V1 as VAE_V1
+from stablediff_edu.models.vae import AutoencoderKL, VAEConfig
 from stablediff_edu.vision import import_torchvision
+from stablediff_edu.weights.layouts import names
 
 import_torchvision()  # diffusers' models import it, and a plain import fails where it does not fit torch
-from diffusers import UNet2DConditionModel  # noqa: E402
+import diffusers  # noqa: E402
 
 
 def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
@@ -20,18 +24,47 @@ def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def their_unet(config: UNetConfig) -> UNet2DConditionModel:
+def their_unet(config: UNetConfig) -> diffusers.UNet2DConditionModel:
     """Return diffusers' U-Net of these sizes, made as it is for Stable Diffusion v1."""
-    down = ["CrossAttnDownBlock2D" if looks else "DownBlock2D" for looks in config.attention]
-    up = ["CrossAttnUpBlock2D" if looks else "UpBlock2D" for looks in reversed(config.attention)]
-    return UNet2DConditionModel(
+    return diffusers.UNet2DConditionModel(
         in_channels=config.in_channels,
         out_channels=config.out_channels,
         block_out_channels=config.widths,
-        down_block_types=down,
-        up_block_types=up,
+        down_block_types=["CrossAttnDownBlock2D" if looks else "DownBlock2D" for looks in config.attention],
+        up_block_types=["CrossAttnUpBlock2D" if looks else "UpBlock2D" for looks in reversed(config.attention)],
         layers_per_block=config.blocks,
         attention_head_dim=config.heads,  # which is diffusers' word for the number of heads
         cross_attention_dim=config.context,
         norm_num_groups=config.groups,
     )
+
+
+def their_vae(config: VAEConfig) -> diffusers.AutoencoderKL:
+    """Return diffusers' autoencoder of these sizes."""
+    return diffusers.AutoencoderKL(
+        in_channels=config.in_channels,
+        out_channels=config.in_channels,
+        block_out_channels=config.widths,
+        down_block_types=["DownEncoderBlock2D"] * len(config.widths),
+        up_block_types=["UpDecoderBlock2D"] * len(config.widths),
+        layers_per_block=config.blocks,
+        latent_channels=config.latent,
+        norm_num_groups=config.groups,
+        scaling_factor=config.scaling,
+    )
+
+
+def shared_pair(part: str, device: torch.device | str = "cpu") -> tuple[nn.Module, nn.Module]:
+    """Return ours and diffusers' "unet" or "vae" of Stable Diffusion v1 with the very same random tensors."""
+    config, make, make_theirs = {
+        "unet": (UNET_V1, ConditionalUNet, their_unet),
+        "vae": (VAE_V1, AutoencoderKL, their_vae),
+    }[part]
+    torch.manual_seed(0)
+    with torch.device(device):
+        ours = make(config)
+    with torch.device("meta"):
+        theirs = make_theirs(config)
+    called = names("diffusers", part, config)
+    theirs.load_state_dict({called[name]: value for name, value in ours.state_dict().items()}, assign=True)
+    return ours.eval().requires_grad_(False), theirs.eval().requires_grad_(False)

@@ -1,21 +1,25 @@
 """The U-Net of Stable Diffusion: number by number what diffusers computes, and what each part is there for."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
-from parity import randomised, their_unet
+from parity import randomised, shared_pair, their_unet
 from torch import nn
 
+from stablediff_edu.errors import CourseError
 from stablediff_edu.layers import position
 from stablediff_edu.layers.attention import Attention
 from stablediff_edu.layers.residual import ResidualBlock
 from stablediff_edu.layers.transformer import GEGLU, PictureTransformer, TransformerBlock
 from stablediff_edu.models import conditional_unet
-from stablediff_edu.models.conditional_unet import ConditionalUNet, UNetConfig
+from stablediff_edu.models.conditional_unet import V1, ConditionalUNet, UNetConfig
+from stablediff_edu.models.unet import count_parameters
+from stablediff_edu.weights.layouts import names
 
 TOLERANCE = 1e-12  # measured: 0, bit for bit, where gradients are on; 4e-15 where not
 TINY = UNetConfig(widths=(8, 16), blocks=1, attention=(True, False), heads=2, context=6, groups=4)
@@ -32,56 +36,13 @@ CONFIGS = {
     ),
 }  # fmt: skip
 
-# what diffusers calls a part -> what it is called here
-RULES = [
-    (r"(down|up)_blocks\.", r"\1."),
-    (r"resnets", "blocks"),
-    (r"((down|up)\.\d+)\.attentions", r"\1.looks"),
-    (r"downsamplers\.0\.conv", "resize"),
-    (r"upsamplers\.0\.conv", "resize.1"),
-    (r"mid_block\.blocks\.0", "middle.0"),
-    (r"mid_block\.blocks\.1", "middle.2"),
-    (r"mid_block\.attentions\.0", "middle.1"),
-    (r"time_embedding\.linear_1", "time.0"),
-    (r"time_embedding\.linear_2", "time.2"),
-    (r"(transformer_blocks\.\d+)\.norm3", r"\1.NORM2"),
-    (r"(transformer_blocks\.\d+)\.norm2", r"\1.norm_cross"),
-    (r"(transformer_blocks\.\d+)\.norm1", r"\1.NORM1"),
-    (r"transformer_blocks", "blocks"),
-    (r"attn1", "attention"),
-    (r"attn2", "cross"),
-    (r"to_q", "query"),
-    (r"to_k", "key"),
-    (r"to_v", "value"),
-    (r"to_out\.0", "out"),
-    (r"ff\.net\.0\.proj", "mlp.first"),
-    (r"ff\.net\.2", "mlp.second"),
-    (r"proj_in", "enter"),
-    (r"proj_out", "leave"),
-    (r"conv_norm_out", "norm"),
-    (r"conv_in", "first"),
-    (r"conv_out", "last"),
-    (r"norm1", "first_norm"),
-    (r"conv1", "first"),
-    (r"time_emb_proj", "time"),
-    (r"norm2", "second_norm"),
-    (r"conv2", "second"),
-    (r"conv_shortcut", "shortcut"),
-    (r"NORM", "norm"),
-]
-
-
-def renamed(name: str) -> str:
-    for theirs, ours in RULES:
-        name = re.sub(theirs, ours, name)
-    return name
-
 
 def pair(config: UNetConfig) -> tuple[ConditionalUNet, nn.Module]:
     """Ours and that of diffusers, with the same random weights."""
     theirs = randomised(their_unet(config))
     ours = ConditionalUNet(config).double().eval().requires_grad_(False)
-    ours.load_state_dict({renamed(name): value for name, value in theirs.state_dict().items()})
+    weights = theirs.state_dict()
+    ours.load_state_dict({name: weights[called] for name, called in names("diffusers", "unet", config).items()})
     return ours, theirs
 
 
@@ -266,3 +227,90 @@ def test_the_comparison_finds_the_eps_of_every_single_norm():
         assert difference(ours, theirs) > 1000 * TOLERANCE, norm
         norm.eps = right
     assert difference(ours, theirs) < TOLERANCE
+
+
+def test_v1_has_as_many_parameters_as_stable_diffusion():
+    with torch.device("meta"):
+        model = ConditionalUNet(V1)
+        answer = model(torch.empty(2, 4, 64, 40), torch.empty(2), torch.empty(2, 77, 768))
+    assert count_parameters(model) == 859_520_964 and len(model.state_dict()) == 686
+    assert answer.shape == (2, 4, 64, 40)
+    kinds = Counter((type(part).__name__, part.eps) for part in parts(model, (nn.GroupNorm, nn.LayerNorm)))
+    assert kinds == {("GroupNorm", 1e-5): 45, ("GroupNorm", 1e-6): 16, ("LayerNorm", 1e-5): 48}
+    assert {norm.num_groups for norm in parts(model, nn.GroupNorm)} == {32}
+    assert {attention.heads for attention in parts(model, Attention)} == {8}
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_at_full_size_it_computes_what_diffusers_computes():
+    ours, theirs = shared_pair("unet")
+    random = torch.Generator().manual_seed(1)
+    x, context = torch.randn(1, 4, 16, 24, generator=random), torch.randn(1, 77, 768, generator=random)
+    answer, want = ours(x, torch.tensor([500]), context), theirs(x, 500, context).sample
+    assert (answer - want).abs().max() < 5e-6 * want.abs().max()  # measured: 9e-7; a tanh GELU or a wrong eps: 3e-5
+
+
+def test_every_parameter_can_learn():
+    torch.manual_seed(0)
+    model = ConditionalUNet(replace(TINY, attention=(True, True))).double()
+    x, t, context = question(TINY)
+    F.mse_loss(model(x, t, context), x).backward()
+    assert [name for name, parameter in model.named_parameters() if not parameter.grad.any()] == []
+
+
+def test_the_gradient_is_that_of_diffusers():
+    ours, theirs = pair(TINY)
+    x, t, context = question(TINY)
+    for model, answer in ((ours, lambda: ours(x, t, context)), (theirs, lambda: theirs(x, t, context).sample)):
+        model.requires_grad_(True)
+        F.mse_loss(answer(), x).backward()
+    weights = dict(theirs.named_parameters())
+    for name, called in names("diffusers", "unet", TINY).items():
+        gradient = ours.get_parameter(name).grad
+        assert torch.allclose(gradient, weights[called].grad, rtol=1e-9, atol=1e-12), name
+
+
+def test_it_can_be_trained():
+    torch.manual_seed(0)
+    model = ConditionalUNet(replace(TINY, in_channels=1, out_channels=1))
+    words = torch.randn(4, 3, TINY.context)  # four sentences, and for each its own picture
+    wanted = torch.randn(4, 1, 4, 4)
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    losses = []
+    for _ in range(150):
+        loss = F.mse_loss(model(torch.zeros_like(wanted), torch.full((4,), 10), words), wanted)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_each_picture_of_a_batch_is_answered_as_if_it_were_alone():
+    ours, _ = pair(TINY)
+    x, t, context = question(TINY, batch=3)
+    alone = torch.cat([ours(x[i : i + 1], t[i : i + 1], context[i : i + 1]) for i in range(3)])
+    assert (ours(x, t, context) - alone).abs().max() < TOLERANCE
+
+
+def test_words_of_another_width_are_refused_in_one_sentence():
+    with pytest.raises(CourseError, match=r"reads words of 6 numbers, not of 8; take the text encoder"):
+        ConditionalUNet(TINY)(torch.zeros(1, 4, 8, 8), torch.zeros(1), torch.zeros(1, 5, 8))
+
+
+WRONG = {
+    r"20 channels cannot be shared out among 8 groups; choose widths": dict(widths=(16, 20), groups=8),
+    r"20 channels cannot be shared out among 8 heads; choose widths": dict(widths=(16, 20), heads=8),
+    r"2 widths and 3 entries of attention do not fit together; give one": dict(attention=(True, True, False)),
+}
+
+
+@pytest.mark.parametrize(("sentence", "sizes"), WRONG.items())
+def test_sizes_that_do_not_go_are_refused_in_one_sentence(sentence: str, sizes: dict):
+    with pytest.raises(CourseError, match=sentence):
+        replace(TINY, **sizes)
+
+
+def test_lists_as_a_checkpoints_card_gives_them_are_the_same_config():
+    assert UNetConfig(widths=[320, 640, 1280, 1280], attention=[True, True, True, False]) == V1

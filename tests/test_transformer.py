@@ -6,11 +6,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from stablediff_edu.layers.attention import causal_mask
-from stablediff_edu.layers.transformer import MLP, TransformerBlock, quick_gelu
+from stablediff_edu.layers.transformer import GEGLU, MLP, PictureTransformer, TransformerBlock, quick_gelu
 from stablediff_edu.vision import import_torchvision
 
 import_torchvision()  # diffusers' models import it, and a plain import fails where it does not fit torch
 from diffusers.models.attention import BasicTransformerBlock  # noqa: E402
+from diffusers.models.transformers.transformer_2d import Transformer2DModel  # noqa: E402
 
 TOLERANCE = 1e-12  # measured: 2e-15
 FEATURES, HEADS, CONTEXT = 12, 3, 8
@@ -65,16 +66,38 @@ def from_diffusers(name: str) -> str:
     return name
 
 
-def test_with_a_context_it_is_diffusers_block():
+@pytest.mark.parametrize("gated", [False, True])
+def test_with_a_context_it_is_diffusers_block(gated: bool):
+    activation = "geglu" if gated else "gelu"
     theirs = randomised(
-        BasicTransformerBlock(
-            FEATURES, HEADS, FEATURES // HEADS, cross_attention_dim=CONTEXT, activation_fn="gelu", attention_bias=False
-        )
+        BasicTransformerBlock(FEATURES, HEADS, FEATURES // HEADS, cross_attention_dim=CONTEXT, activation_fn=activation)
     )
-    ours = TransformerBlock(FEATURES, HEADS, CONTEXT, bias=False).double().eval()
+    ours = TransformerBlock(FEATURES, HEADS, CONTEXT, bias=False, gated=gated).double().eval()
     ours.load_state_dict({from_diffusers(name): value for name, value in theirs.state_dict().items()})
     x, context = normal(2, 5, FEATURES), normal(2, 4, CONTEXT, seed=1)
     assert (ours(x, context) - theirs(x, encoder_hidden_states=context)).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
+def test_for_pictures_it_is_diffusers_transformer(layout: torch.memory_format):
+    theirs = randomised(
+        Transformer2DModel(HEADS, FEATURES // HEADS, FEATURES, cross_attention_dim=CONTEXT, norm_num_groups=4)
+    )
+    ours = PictureTransformer(FEATURES, HEADS, CONTEXT, groups=4).double().eval()
+    called = {"transformer_blocks": "blocks", "proj_in": "enter", "proj_out": "leave"}
+    for name, value in theirs.state_dict().items():
+        head, _, rest = name.partition(".")
+        rest = from_diffusers(rest) if head == "transformer_blocks" else rest
+        ours.get_parameter(f"{called.get(head, head)}.{rest}").data.copy_(value)
+    x, context = normal(2, FEATURES, 3, 5).to(memory_format=layout), normal(2, 4, CONTEXT, seed=1)
+    assert (ours(x, context) - theirs(x, context, return_dict=False)[0]).abs().max() < TOLERANCE
+
+
+def test_geglu_passes_on_nothing_where_the_gate_is_shut():
+    mlp = randomised(GEGLU(FEATURES, 20))
+    mlp.first.weight[20:] = 0
+    mlp.first.bias[20:] = -40  # the gates: GELU(-40) = 0
+    assert torch.equal(mlp(normal(2, 5, FEATURES)), mlp.second.bias.expand(2, 5, -1))
 
 
 MISTAKES = {

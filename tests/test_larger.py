@@ -1,0 +1,60 @@
+"""Twice the size and a convolution in one: the fast way finds what the plain way does, and is taken where it should."""
+
+import pytest
+import torch
+from parity import randomised
+
+from stablediff_edu.layers import larger
+from stablediff_edu.layers.larger import Larger, enlarged
+
+TOLERANCE = 1e-13  # measured: 4e-15
+
+
+def picture(height: int = 5, width: int = 7, channels: int = 6) -> torch.Tensor:
+    random = torch.Generator().manual_seed(1)
+    return torch.randn(2, channels, height, width, generator=random, dtype=torch.float64)
+
+
+@pytest.fixture
+def fast_calls(monkeypatch: pytest.MonkeyPatch) -> list:
+    """One entry for each time that the fast way is taken."""
+    calls = []
+    monkeypatch.setattr(larger, "enlarged", lambda *given: calls.append(given) or enlarged(*given))
+    return calls
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
+@pytest.mark.parametrize("size", [(5, 7), (6, 1), (8, 8)], ids=str)
+def test_both_ways_find_the_same(size: tuple[int, int], layout: torch.memory_format, fast_calls: list):
+    model, x = randomised(Larger(6)), picture(*size).to(memory_format=layout)
+    plain = model(x)
+    assert plain.shape == (2, 6, 2 * size[0], 2 * size[1]) and not fast_calls
+    with torch.no_grad():
+        fast = model(x)
+    assert len(fast_calls) == 1 and (fast - plain).abs().max() < TOLERANCE
+    assert fast.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("size", [(9, 13), (9, 14), (10, 13)], ids=str)
+def test_an_odd_size_is_what_the_enlarged_picture_is_cut_to_before_the_convolution(size: tuple, fast_calls: list):
+    model, x = randomised(Larger(6)), picture()
+    with torch.no_grad():
+        found = model(x, size)
+        want = model[1](torch.nn.functional.interpolate(x, size))
+    assert torch.equal(found, want) and not fast_calls
+    assert torch.equal(model(x, (10, 14)), model(x))
+
+
+def test_few_places_of_many_channels_go_the_plain_way(fast_calls: list):
+    with torch.no_grad():
+        randomised(Larger(40))(picture(channels=40))
+    assert not fast_calls  # 35 places
+    with torch.no_grad():
+        randomised(Larger(30))(picture(channels=30))
+    assert fast_calls
+
+
+def test_it_can_learn():
+    model = Larger(6).double()
+    model(picture()).square().mean().backward()
+    assert all(parameter.grad.any() for parameter in model.parameters())
