@@ -1,7 +1,6 @@
 """`generate "a red ship"`: draw a picture of a sentence, with Stable Diffusion or with the course's own tiny model."""
 
 import argparse
-import math
 import time
 from pathlib import Path
 
@@ -11,13 +10,12 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from stablediff_edu.commands.training_options import seed, whole_number
-from stablediff_edu.datasets.captions import VOCABULARY
 from stablediff_edu.datasets.folder import open_picture
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.device import pick_device, use_threads
 from stablediff_edu.errors import CourseError
-from stablediff_edu.stable_diffusion import V1, StableDiffusion, StableDiffusionConfig
-from stablediff_edu.training.keeping import rebuild
+from stablediff_edu.stable_diffusion import V1, StableDiffusion
+from stablediff_edu.training.sheets import save, sheet
+from stablediff_edu.training.tiny_sd import load_tiny_sd
 from stablediff_edu.weights import checkpoints
 from stablediff_edu.weights.part_configs import V1_NAME
 
@@ -91,10 +89,7 @@ def own_model() -> StableDiffusion:
     if not checkpoints.path_of(SHIPPED).exists():
         raise CourseError(f"There are no weights to draw with; {how}.")
     print(f"drawing with the course's tiny model; {how}")
-    model, card = rebuild(lambda **sizes: StableDiffusion(StableDiffusionConfig(**sizes)), SHIPPED, "a tiny model")
-    words = card.get("words", "").split() or VOCABULARY
-    model.tokenizer = WordTokenizer(words, model.config.text.positions)
-    return model
+    return load_tiny_sd(SHIPPED)[0]
 
 
 def say_what_is_left_out(pipe: StableDiffusion, text: str) -> None:
@@ -126,20 +121,3 @@ def tensor(picture: Image.Image, size: tuple[int, int]) -> torch.Tensor:
     """Cut the middle of a picture out in this height and width: (channels, H, W), 0 to 255."""
     fitted = ImageOps.fit(picture, size[::-1], Image.Resampling.BICUBIC)
     return torch.from_numpy(np.atleast_3d(np.asarray(fitted, dtype=np.float32))).permute(2, 0, 1)
-
-
-def sheet(pictures: torch.Tensor) -> torch.Tensor:
-    """Lay pictures out in rows, as square as can be, on white: (B, 3, H, W) -> (3, rows · H, columns · W)."""
-    columns = math.ceil(math.sqrt(len(pictures)))
-    rows = math.ceil(len(pictures) / columns)
-    filled = pictures.new_ones(rows * columns, *pictures.shape[1:])
-    filled[: len(pictures)] = pictures
-    return filled.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
-
-
-def save(picture: torch.Tensor, out: Path) -> None:
-    """Write a picture (3, H, W) in [-1, 1] to a file, which is either whole or not there."""
-    pixels = ((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-    kind = {".jpg": "jpeg"}.get(out.suffix.lower(), out.suffix[1:].lower())
-    with checkpoints.replacing(out) as temporary:
-        Image.fromarray(pixels).save(temporary, format=kind)

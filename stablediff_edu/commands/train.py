@@ -20,6 +20,7 @@ NAMES = {
     "clip-scenes": ("train_clip", "a small CLIP: sentences and pictures of scenes that agree (notebook 07)"),
     "scene-vae": ("train_tiny_sd", "the autoencoder of the tiny Stable Diffusion, on captioned scenes (notebook 08)"),
     "scene-judge": ("train_tiny_sd", "the judge that reads what scenes show (notebook 08)"),
+    "tiny-sd": ("train_tiny_sd", "the course's own Stable Diffusion, with its parts that are missing (notebook 08)"),
     "words": ("train_words", "word vectors, from the drawn corpus or your own text (notebook 06)"),
 }
 

@@ -1,21 +1,54 @@
-"""`train scene-vae` and `train scene-judge`: a part of the tiny Stable Diffusion, and the judge of what it draws."""
+"""`train tiny-sd`: the course's own Stable Diffusion; `train scene-vae`: its autoencoder; `train scene-judge`: who says
+how good what it draws is."""
 
 import argparse
 from dataclasses import replace
 
 from stablediff_edu.commands.training_options import command_line, places, print_card, print_end
 
+SCENES_TO_JUDGE = 500  # of both kinds, on which --evaluate scores the judge itself
+
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
-    pass  # what all trainings share is enough
+    if name == "tiny-sd":
+        parser.add_argument(
+            "--budget",
+            choices=["quick", "full"],
+            help="quick: the notebook's training, less than a minute on two cores, of four things; "
+            "full: a U-Net of 24 million numbers for a GPU (default: 4 million, some hours on two cores)",
+        )
+        parser.add_argument("--quick", dest="budget", action="store_const", const="quick", help="--budget quick")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    return _run_tiny_sd(arguments) if arguments.name == "tiny-sd" else _run_part(arguments)
+
+
+def _run_tiny_sd(arguments: argparse.Namespace) -> int:
+    from stablediff_edu.datasets.scenes import KINDS
+    from stablediff_edu.training import distributed, scene_quality, tiny_sd
+
+    if arguments.evaluate:
+        pipe, card = tiny_sd.load_tiny_sd(arguments.out or arguments.name)
+        print_card(card)
+        prompts = scene_quality.quality_prompts(things=card.get("things", "; ".join(KINDS)).split("; "))
+        print(scene_quality.judge_prompts(pipe, prompts, scenes=SCENES_TO_JUDGE))
+        return 0
+    shipped = tiny_sd.TINY_SD
+    recipe, out, progress = _plan(arguments, tiny_sd.TINY_SD_BUDGETS.get(arguments.budget, shipped), shipped, "tiny-sd")
+    with distributed.processes():
+        _, training, line, out = tiny_sd.make_tiny_sd(recipe, out, command_line(arguments), progress)
+        if distributed.is_first():
+            print_end(training, out)
+            print(line)
+    return 0
+
+
+def _run_part(arguments: argparse.Namespace) -> int:
     from stablediff_edu.training import scene_judge, scene_vae
     from stablediff_edu.training.vae_training import load_vae
-    from stablediff_edu.weights import checkpoints
 
-    name, recipe, load, score, make = {
+    name, shipped, load, score, make = {
         "scene-vae": (
             "scene-vae",
             scene_vae.SCENE_VAE,
@@ -36,13 +69,19 @@ def run(arguments: argparse.Namespace) -> int:
         print_card(card)
         print(score(model))
         return 0
-    shipped = recipe
-    wanted = {key: getattr(arguments, key) for key in ("steps", "seed")}
-    recipe = replace(shipped, **{key: value for key, value in wanted.items() if value is not None})
-    own = name if recipe == shipped else f"{arguments.name}_own.safetensors"
-    out, progress = places(arguments, checkpoints.path_of(own))
+    recipe, out, progress = _plan(arguments, shipped, shipped, name)
     print(f"drawing scenes to learn from; weights go to {out}", flush=True)
     _, training, line, out = make(recipe, out, command_line(arguments), progress)
     print_end(training, out)
     print(line)
     return 0
+
+
+def _plan(arguments: argparse.Namespace, recipe, shipped, name: str):
+    """Return the recipe as it is wished, and where weights and progress go: to the shipped ones' place only theirs."""
+    from stablediff_edu.weights import checkpoints
+
+    wanted = {key: getattr(arguments, key) for key in ("steps", "seed")}
+    recipe = replace(recipe, **{key: value for key, value in wanted.items() if value is not None})
+    own = name if recipe == shipped else f"{arguments.name}_own.safetensors"
+    return recipe, *places(arguments, checkpoints.path_of(own))

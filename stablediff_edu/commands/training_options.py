@@ -38,7 +38,7 @@ def command_line(arguments: argparse.Namespace) -> str:
     """Return the command line that gives the same training again."""
     words = ["python -m stablediff_edu train", arguments.name]
     for name, value in vars(arguments).items():
-        if name not in NOT_REPEATED and value not in (None, False):
+        if name not in NOT_REPEATED and value is not None and value is not False:
             option = "--" + name.replace("_", "-")
             words.append(option if value is True else f"{option} {value.name if isinstance(value, Path) else value}")
     return " ".join(words)

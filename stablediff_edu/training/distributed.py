@@ -19,6 +19,8 @@ def processes() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
         return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     together.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield

@@ -14,6 +14,7 @@ from stablediff_edu.device import pick_device
 from stablediff_edu.errors import CourseError
 from stablediff_edu.models.vae import AutoencoderKL, VAEConfig, kl_divergence
 from stablediff_edu.training.autoencoding import squared_error
+from stablediff_edu.training.distributed import own_share
 from stablediff_edu.training.keeping import rebuild
 from stablediff_edu.training.loop import Observer, Training, train
 from stablediff_edu.weights import checkpoints
@@ -69,7 +70,7 @@ def batches(
         if flip:
             mirrored = (torch.rand(batch_size, 1, 1, 1) < 0.5).to(device)
             chosen = torch.where(mirrored, chosen.flip(3), chosen)
-        yield as_pictures(chosen)
+        yield as_pictures(own_share(chosen))
 
 
 def as_pictures(rows: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,152 @@
+"""Learning to draw what a sentence says: the noise predictor of Stable Diffusion, trained on captioned scenes (8.4).
+
+A training step takes the latents of some pictures and one of the sentences that tell each, mixes in noise, and asks the
+U-Net for it (Rombach et al., 2022, equation 3). For one sentence in ten it is asked without any, so that guidance
+has something to compare with (Ho and Salimans, 2022, "Classifier-free diffusion guidance", algorithm 1).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stablediff_edu.datasets.scenes import KINDS
+from stablediff_edu.device import pick_device
+from stablediff_edu.diffusion.schedule import Schedule
+from stablediff_edu.errors import CourseError
+from stablediff_edu.models.conditional_unet import ConditionalUNet, UNetConfig
+from stablediff_edu.training import distributed
+from stablediff_edu.training.loop import Observer, Training, train
+
+MIDDLE = 1.4  # how much oftener steps in the middle come: at 1.8 hardly, at 1 so much that the noisiest never do
+
+
+@dataclass(frozen=True)
+class TextToPictureRecipe:
+    """How the U-Net learns.
+
+    Attributes:
+        config: its sizes.
+        scenes: how many it learns from.
+        things: which things these show.
+        wordings: in how many ways each scene is told.
+        without_text: the share of the pictures that are trained without their sentence.
+        schedule, prediction: how noise is mixed in, and what the network answers: "noise", "clean" or "velocity".
+        steps, batch_size, learning_rate, ema: of the training; the batch is shared out if several processes train.
+    """
+
+    config: UNetConfig
+    scenes: int = 40_000
+    things: tuple[str, ...] = tuple(KINDS)
+    wordings: int = 8
+    without_text: float = 0.1
+    schedule: str = "cosine"
+    prediction: str = "velocity"
+    steps: int = 12_000
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    ema: float = 0.9995
+    seed: int = 0
+
+    def model(self) -> ConditionalUNet:
+        """Return the untrained network; the seed decides its first weights."""
+        torch.manual_seed(self.seed)
+        return ConditionalUNet(self.config)
+
+    def make_schedule(self) -> Schedule:
+        """Return the schedule of 1000 steps that the network learns."""
+        return getattr(Schedule, self.schedule)()
+
+
+class Lesson(NamedTuple):
+    """What the U-Net learns from."""
+
+    latents: torch.Tensor  # (N, 4, h, w) of all pictures
+    tokens: torch.Tensor  # (N, wordings, length) of the sentences that tell them
+    nothing: torch.Tensor  # (1, length) of the empty sentence
+
+
+class Batch(NamedTuple):
+    """Everything that a training step needs; all of its chance is in it."""
+
+    x0: torch.Tensor  # (B, 4, h, w) latents
+    eps: torch.Tensor  # (B, 4, h, w) noise
+    t: torch.Tensor  # (B,) steps of the schedule
+    tokens: torch.Tensor  # (B, length) of the sentences
+
+
+def batches(
+    lesson: Lesson, recipe: TextToPictureRecipe, levels: int = 1000, device: torch.device | str = "cpu"
+) -> Iterator[Batch]:
+    """Give batches for ever.
+
+    All chance comes from torch's own generator, whose state the training loop saves. Several processes draw the same
+    batch, and each takes its share of it. The steps in the middle of the schedule's `levels`, where shapes are decided,
+    come oftener (the logit-normal draw of Esser et al., 2024, "Scaling rectified flow transformers", section 3.1).
+    """
+    while True:
+        chosen = torch.randint(len(lesson.latents), (recipe.batch_size,))
+        wording = torch.randint(lesson.tokens.shape[1], (recipe.batch_size,))
+        silent = torch.rand(recipe.batch_size, 1) < recipe.without_text
+        t = ((MIDDLE * torch.randn(recipe.batch_size)).sigmoid() * levels).long().clamp(max=levels - 1)
+        x0 = lesson.latents[chosen].float()
+        sentences = torch.where(silent, lesson.nothing, lesson.tokens[chosen, wording]).long()
+        whole = Batch(x0, torch.randn(x0.shape), t, sentences)
+        yield Batch(*(distributed.own_share(part).to(device) for part in whole))
+
+
+def loss(
+    model: nn.Module, batch: Batch, text_encoder: nn.Module, schedule: Schedule, prediction: str = "velocity"
+) -> torch.Tensor:
+    """Return how wrong the network is: one training step of Stable Diffusion is this and a gradient."""
+    with torch.no_grad():
+        context = text_encoder(batch.tokens)  # (B, N) -> (B, N, width); it was trained before, as part of CLIP
+    xt = schedule.add_noise(batch.x0, batch.eps, batch.t)
+    answer = model(xt, batch.t, context)
+    return F.mse_loss(answer, schedule.target(batch.x0, batch.eps, batch.t, prediction))
+
+
+def train_text_to_picture(
+    recipe: TextToPictureRecipe,
+    lesson: Lesson,
+    text_encoder: nn.Module,
+    observer: Observer | None = None,
+    snapshot: Callable[[nn.Module], torch.Tensor] | None = None,
+    snapshot_at: Callable[[int], bool] | None = None,
+    checkpoint: Path | None = None,
+    about: str = "",
+) -> tuple[ConditionalUNet, Training]:
+    """Train a U-Net; return it in evaluation mode, and the record. The text encoder stays as it is.
+
+    Raises:
+        CourseError: the batch cannot be shared out equally among the processes that train.
+    """
+    if recipe.batch_size % distributed.count():
+        raise CourseError(
+            f"A batch of {recipe.batch_size} cannot be shared out among {distributed.count()} processes; "
+            "start another number of them."
+        )
+    device, schedule = pick_device(), recipe.make_schedule()
+    model = recipe.model().to(device, memory_format=torch.channels_last)  # a little faster on a CPU
+    text_encoder = text_encoder.to(device).eval()
+    training = train(
+        model,
+        batches(lesson, recipe, len(schedule), device),
+        partial(loss, text_encoder=text_encoder, schedule=schedule, prediction=recipe.prediction),
+        steps=recipe.steps,
+        learning_rate=recipe.learning_rate,
+        beta2=0.99,
+        warmup=min(200, recipe.steps // 10),
+        ema=recipe.ema,
+        snapshot=snapshot,
+        snapshot_at=snapshot_at,
+        observer=observer,
+        checkpoint=checkpoint,
+        about=about,
+    )
+    return model, training

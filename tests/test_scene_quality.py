@@ -1,0 +1,251 @@
+"""The quality of drawn scenes: fair prompts, and shares that count what is right and what is not."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from stablediff_edu.__main__ import main
+from stablediff_edu.datasets.captions import VOCABULARY, fits, told
+from stablediff_edu.datasets.scene_set import load_scenes
+from stablediff_edu.datasets.scene_words import held_out
+from stablediff_edu.datasets.scenes import KINDS, Scene, draw_scene
+from stablediff_edu.datasets.tokenizer import WordTokenizer
+from stablediff_edu.models.clip import TextConfig
+from stablediff_edu.models.conditional_unet import UNetConfig
+from stablediff_edu.models.vae import VAEConfig
+from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConfig
+from stablediff_edu.training import scene_quality
+from stablediff_edu.training.scene_judge import FIELDS, JudgeRecipe
+from stablediff_edu.training.scene_quality import (
+    BEST,
+    Prompt,
+    SceneQuality,
+    Shares,
+    compare_with_scenes,
+    draw_prompts,
+    judge_prompts,
+    quality_prompts,
+    seconds_a_picture,
+)
+from stablediff_edu.weights import checkpoints
+
+CONFIG = StableDiffusionConfig(
+    TextConfig(len(VOCABULARY) + 2, positions=16, width=8, layers=1, heads=2),
+    UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4),
+    VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4),
+    prediction="velocity",
+    size=64,
+    schedule="cosine",
+)
+
+
+@pytest.fixture(scope="module")
+def pipe() -> StableDiffusion:
+    torch.manual_seed(0)
+    return StableDiffusion(CONFIG, WordTokenizer(VOCABULARY, 16)).eval()
+
+
+class PerfectPipe(torch.nn.Module):
+    """Draws exactly what is wanted, for half of the prompts."""
+
+    config = CONFIG
+
+    def __init__(self, prompts: list[Prompt], wrong: set[int]) -> None:
+        super().__init__()
+        self.vae = StableDiffusion(CONFIG).vae
+        self.scenes = {prompt.sentence: Scene(*prompt[1:3], sky=prompt.sky) for prompt in prompts}
+        for number in wrong:
+            self.scenes[prompts[number].sentence] = None
+
+    def forward(self, sentences, seed=0, **options):
+        sentences = [sentences] if isinstance(sentences, str) else sentences
+        marks = [self.scenes[sentence] for sentence in sentences]
+        return torch.stack([mark_of(scene) for scene in marks])
+
+
+def mark_of(scene: Scene | None) -> torch.Tensor:
+    """A picture that says what it shows in its first three pixels."""
+    picture = torch.zeros(3, 64, 64)
+    if scene:
+        picture[0, 0, :3] = torch.tensor(
+            [FIELDS[name].index(getattr(scene, name)) for name in ("thing", "colour", "sky")]
+        )
+    else:
+        picture[0, 0, :3] = -1
+    return picture
+
+
+class Reader(torch.nn.Module):
+    """A judge that reads such marks; what is -1 is read as a wrong thing and colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, pictures):
+        answers = {name: torch.zeros(len(pictures), len(names)) for name, names in FIELDS.items()}
+        for place, name in enumerate(("thing", "colour", "sky")):
+            numbers = pictures[:, 0, 0, place].long() % len(FIELDS[name])
+            answers[name].scatter_(1, numbers[:, None], 1.0)
+        return answers
+
+
+# --- the prompts ------------------------------------------------------------------------------------------------------
+
+
+def test_prompts_are_half_never_seen_and_say_what_they_want_in_known_words():
+    prompts = quality_prompts(200)
+    assert sum(prompt.seen for prompt in prompts) == 100
+    for prompt in prompts:
+        scene = Scene(prompt.thing, prompt.colour, sky=prompt.sky)
+        assert prompt.seen != held_out(scene)
+        assert fits(prompt.sentence, scene) and len(told(prompt.sentence)) == 3
+    assert {prompt.thing for prompt in prompts} == set(KINDS) and {prompt.sky for prompt in prompts} == set(
+        FIELDS["sky"]
+    )
+
+
+def test_prompts_are_the_same_each_time_and_none_of_the_seen_comes_twice():
+    prompts = quality_prompts()
+    assert len(prompts) == 500 and prompts == quality_prompts() != quality_prompts(seed=1)
+    seen = [prompt[1:4] for prompt in prompts if prompt.seen]
+    never = [prompt[1:4] for prompt in prompts if not prompt.seen]
+    assert len(set(seen)) == 250 and len(set(never)) == 110, "110 combinations are held out"
+    assert {prompt.thing for prompt in quality_prompts(20, things=("duck",))} == {"duck"}
+
+
+# --- what is right ----------------------------------------------------------------------------------------------------
+
+
+def test_the_shares_count_what_is_right_seen_and_never_seen_apart():
+    prompts = quality_prompts(20)
+    assert all(prompts[number].seen != prompts[number + 1].seen for number in range(0, 20, 2))
+    wrong = {number for number in range(20) if not prompts[number].seen and number < 10}  # half of the never seen
+    score = judge_prompts(PerfectPipe(prompts, wrong), prompts, Reader())
+    assert score.seen == Shares(1, 1, 1, 1) and score.count == 20
+    assert score.never_seen.everything == pytest.approx(0.5) and score.drawn.everything == pytest.approx(0.75)
+    assert 0.5 <= score.never_seen.thing <= 0.6 and score.true is None
+
+
+def test_all_three_right_is_less_than_each():
+    right = torch.tensor([[True, True, False], [True, False, True], [True, True, True], [False, True, True]])
+    assert scene_quality._shares(right) == Shares(0.75, 0.75, 0.75, 0.25)
+
+
+def test_the_judge_itself_is_scored_on_true_scenes_and_through_the_autoencoder(pipe):
+    torch.manual_seed(0)
+    judge = JudgeRecipe((8, 8, 8, 8)).model().eval()
+    for field, head in judge.heads.items():  # says always the first name
+        torch.nn.init.zeros_(head.weight)
+        with torch.no_grad():
+            head.bias.copy_(-torch.arange(len(FIELDS[field])))
+    score = judge_prompts(pipe, quality_prompts(4), judge, scenes=10, steps=1)
+    scenes = load_scenes(10, 16, seed=1).scenes + load_scenes(10, 16, seed=1, train=False).scenes
+    share = sum(scene.thing == FIELDS["thing"][0] for scene in scenes) / 20
+    assert score.true.thing == score.decoded.thing == pytest.approx(share)
+
+
+def test_batches_differ_in_their_noise_and_the_same_seed_gives_the_same(pipe, monkeypatch):
+    monkeypatch.setattr(scene_quality, "BATCH", 2)
+    prompts = [quality_prompts(1)[0]] * 4
+    pictures = draw_prompts(pipe, prompts, steps=1)
+    assert pictures.shape == (4, 3, 64, 64) and torch.equal(pictures, draw_prompts(pipe, prompts, steps=1))
+    assert not torch.equal(pictures[0], pictures[2])
+    assert not torch.equal(pictures, draw_prompts(pipe, prompts, seed=50, steps=1))
+
+
+def test_the_time_is_that_of_one_picture(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(scene_quality.time, "perf_counter", lambda: next(clock) * 0.25)
+    calls = []
+
+    def pipe(sentence, **options):
+        calls.append((sentence, options["steps"]))
+        return torch.zeros(1)
+
+    assert seconds_a_picture(pipe, "a duck", times=3) == 0.25
+    assert calls == [("a duck", BEST["steps"])] * 4
+
+
+def test_the_table_has_the_wanted_figures_and_the_judges_own_above():
+    score = SceneQuality(
+        Shares(0.96, 0.97, 0.98, 0.93), Shares(1, 1, 1, 1), Shares(0.9, 0.9, 0.9, 0.86), 500, 0.31,
+        Shares(0.999, 0.998, 1.0, 0.997), Shares(0.99, 0.99, 1.0, 0.98),
+    )  # fmt: skip
+    lines = str(score).splitlines()
+    assert [line.split()[-4:] for line in lines[1:5]] == [
+        ["99.9%", "99.8%", "100.0%", "99.7%"],
+        ["99.0%", "99.0%", "100.0%", "98.0%"],
+        ["96.0%", "97.0%", "98.0%", "93.0%"],
+        ["95.0%", "95.0%", "95.0%", "92.0%"],
+    ]
+    assert lines[-2].split()[-1] == "85.0%" and "0.31 s (wanted: at most 0.5 s" in lines[-1]
+    assert "\n" not in score.line() and "never seen 86.0%" in score.line() and "500 pictures" in score.line()
+
+
+def test_copies_are_found_and_new_scenes_are_as_new_and_varied_as_new_scenes():
+    prompts = [Prompt("a duck", "duck", "red", "clear", True), Prompt("a fish", "fish", "pink", "clear", True)]
+    words = {prompt[1:4]: prompt.sentence for prompt in prompts}
+    known = scene_quality._scenes_of(words, range(3000))
+    assert all((scene.thing, scene.colour, scene.sky) == key for key in words for scene in known[key])
+
+    def drawer(scenes):
+        def pipe(sentence, count, **options):
+            of = next(key for key in words if words[key] == sentence)
+            return torch.stack([draw_scene(scene, 32) for scene in scenes[of][:count]])
+
+        return pipe
+
+    def only_one(sentence, count, **options):
+        return drawer(new)(sentence, 1).expand(count, -1, -1, -1)
+
+    new = scene_quality._scenes_of(words, range(10_000), seed=2, each=3)
+    copies, fresh, same = (
+        compare_with_scenes(pipe, prompts, 3000, 3) for pipe in (drawer(known), drawer(new), only_one)
+    )
+    assert copies.newness == 0 and copies.variety > 0.5
+    assert 0.6 < fresh.newness < 1.6 and 0.6 < fresh.variety < 1.6
+    assert same.variety == 0
+
+
+# --- the commands -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shipped(pipe, tmp_path, monkeypatch) -> Path:
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+    monkeypatch.setattr(scene_quality, "PROMPTS", 4)
+    card = dict.fromkeys(checkpoints.CARD_NEEDS, "1") | dict(words=" ".join(VOCABULARY), parts="two")
+    checkpoints.save("tiny-sd", pipe, card)
+    checkpoints.save("scene_judge", JudgeRecipe((8, 8, 8, 8)).model(), card)
+    return tmp_path
+
+
+def test_evaluate_prints_the_table(shipped, monkeypatch, capsys):
+    monkeypatch.setattr("stablediff_edu.commands.train_tiny_sd.SCENES_TO_JUDGE", 2)
+    assert main(["train", "tiny-sd", "--evaluate"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("weights: command 1") and "how well the judge reads" in out and "4 prompts" in out
+
+
+def test_the_benchmark_prints_the_table_and_lays_out_sheets(shipped, capsys):
+    path = Path(__file__).parent / "benchmarks" / "tiny_sd.py"
+    spec = importlib.util.spec_from_file_location("tiny_sd_benchmark", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(
+        ["--count", "2", "--scenes", "2", "--learned", "1500", "--guidance", "1", "3", "--out", str(shipped / "sheets")]
+    )
+    out = capsys.readouterr().out
+    assert (
+        out.count("2 prompts") == out.count("beside new scenes") == 2
+        and "the judge: 1" in out
+        and "MB (the limit: 24 MB)" in out
+    )
+    assert sorted(path.name for path in (shipped / "sheets").iterdir()) == [
+        "drawn_dpm++_1.png",
+        "drawn_dpm++_3.png",
+        "scenes.png",
+    ]
