@@ -1,5 +1,8 @@
 """Twice the size and a convolution in one: the fast way finds what the plain way does, and is taken where it should."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from parity import randomised
@@ -58,3 +61,14 @@ def test_it_can_learn():
     model = Larger(6).double()
     model(picture()).square().mean().backward()
     assert all(parameter.grad.any() for parameter in model.parameters())
+
+
+def test_importing_it_where_tensors_are_imaginary_does_no_harm():
+    program = (
+        "import torch\n"
+        "with torch.device('meta'):\n"
+        "    from stablediff_edu.layers.larger import Larger\n"
+        "with torch.no_grad():\n"
+        "    assert Larger(2)(torch.ones(1, 2, 3, 3)).isfinite().all()"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 # each row of the small picture becomes two: [which of the two, row of the 2×2 kernel, row of the 3×3 kernel]
-ROWS = torch.tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
+ROWS = [[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]]
 
 
 class Larger(nn.Sequential):
@@ -30,16 +30,16 @@ class Larger(nn.Sequential):
 
 
 def enlarged(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Do both at once, in less than half the time: (B, C, H, W) -> (B, C, 2H, 2W).
+    """Do both at once, in about half the time: (B, C, H, W) -> (B, C, 2H, 2W).
 
     A 3×3 kernel meets only 2×2 different numbers of the small picture, in one of four ways; where two of its numbers
     meet the same, their sum does. So four 2×2 kernels find every fourth number each: 16 products in the place of 36.
     """
     batch, channels, height, width = x.shape
-    rows = ROWS.to(weight)
+    rows = weight.new_tensor(ROWS)
     kernels = torch.einsum("apk,bql,oikl->aboipq", rows, rows, weight)  # (C, C, 3, 3) -> (2, 2, C, C, 2, 2)
     likewise = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-    large = x.new_empty(batch, channels, 2 * height, 2 * width).to(memory_format=likewise)
+    large = torch.empty(batch, channels, 2 * height, 2 * width, dtype=x.dtype, memory_format=likewise)
     for row in (0, 1):
         for column in (0, 1):
             found = F.conv2d(x, kernels[row, column], bias, padding=1)  # (B, C, H + 1, W + 1)
