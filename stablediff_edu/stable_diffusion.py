@@ -64,7 +64,7 @@ TINY = StableDiffusionConfig(
 # Where samplers stop: as in diffusers with Stable Diffusion's settings. Those that are not here go from end to end.
 LEADING = {"spacing": "leading", "offset": 1}
 STOPS = {"ddpm": LEADING, "ddim": LEADING | {"to_clean": False}, "pndm": LEADING | {"to_clean": False}}
-LARGE = 48 * 48  # places of a latent from which a CPU is faster with one picture after another
+LARGE = 48 * 48  # places of a latent from which a CPU decodes one picture after another, to spare its memory
 
 
 @dataclass(frozen=True)
@@ -248,11 +248,8 @@ class StableDiffusion(nn.Module):
         """
         if guidance in (0, 1):
             return self.find_noise(xt, t, context if guidance else nothing)
-        if self._is_large(xt):
-            without, there = self.find_noise(xt, t, nothing), self.find_noise(xt, t, context)
-        else:
-            both = self.find_noise(torch.cat([xt, xt]), torch.cat([t, t]), torch.cat([nothing, context]))
-            without, there = both.chunk(2)
+        both = self.find_noise(torch.cat([xt, xt]), torch.cat([t, t]), torch.cat([nothing, context]))
+        without, there = both.chunk(2)
         return without + guidance * (there - without)
 
     def stops(self, sampler: str) -> dict[str, object]:
