@@ -58,26 +58,69 @@ def their_name(name: str) -> str:
     return name.replace("norm.", "final_layer_norm.") if name.startswith("norm.") else name
 
 
-@pytest.mark.parametrize("length", [1, 5, 7])
-def test_it_computes_what_transformers_does(length: int):
+def pair(config: TextConfig, dtype: torch.dtype = torch.float64):
+    """Ours and that of transformers, with the same random weights, norms and biases too."""
     import_torchvision()  # transformers imports it, and a plain import fails where it does not fit torch
     transformers = pytest.importorskip("transformers")
-    config = transformers.CLIPTextConfig(
-        vocab_size=11, hidden_size=16, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=7, hidden_act="quick_gelu", bos_token_id=9, eos_token_id=10,
+    sizes = transformers.CLIPTextConfig(
+        vocab_size=config.vocabulary, hidden_size=config.width, intermediate_size=4 * config.width,
+        num_hidden_layers=config.layers, num_attention_heads=config.heads, max_position_embeddings=config.positions,
+        hidden_act="quick_gelu", bos_token_id=config.vocabulary - 2, eos_token_id=config.vocabulary - 1,
     )  # fmt: skip
     torch.manual_seed(1)
-    ours, theirs = TextEncoder(TINY_TEXT).double().eval(), transformers.CLIPTextModel(config).double().eval()
-    weights = {their_name(name): torch.randn_like(value) for name, value in ours.state_dict().items()}
+    ours, theirs = TextEncoder(config).to(dtype).eval(), transformers.CLIPTextModel(sizes).to(dtype).eval()
+    large = config.width > 100  # weights of size 1 would drown everything there
+    weights = {
+        name: torch.randn_like(value) * (value[0].numel() ** -0.5 if large and value.ndim > 1 else 1)
+        for name, value in ours.state_dict().items()
+    }
     own = {name.removeprefix("text_model."): name for name in theirs.state_dict() if "position_ids" not in name}
-    assert weights.keys() == own.keys()
-    theirs.load_state_dict({own[name]: value for name, value in weights.items()}, strict=False)
-    ours.load_state_dict({name: weights[their_name(name)] for name in ours.state_dict()})
-    tokens = torch.randint(9, (3, length))
-    tokens[:, -1] = 10
+    assert {their_name(name) for name in weights} == own.keys()
+    theirs.load_state_dict({own[their_name(name)]: value for name, value in weights.items()}, strict=False)
+    ours.load_state_dict(weights)
+    return ours.requires_grad_(False), theirs.requires_grad_(False)
+
+
+def some_tokens(config: TextConfig, length: int) -> torch.Tensor:
+    tokens = torch.randint(config.vocabulary - 2, (3, length), generator=torch.Generator().manual_seed(2))
+    tokens[:, -1] = config.vocabulary - 1
+    return tokens
+
+
+@pytest.mark.parametrize("length", [1, 5, 7])
+def test_it_computes_what_transformers_does(length: int):
+    (ours, theirs), tokens = pair(TINY_TEXT), some_tokens(TINY_TEXT, length)
     answer = theirs(input_ids=tokens)
     assert (ours(tokens) - answer.last_hidden_state).abs().max() < 1e-12
     assert (pooled(ours(tokens), tokens) - answer.pooler_output).abs().max() < 1e-12
+
+
+def other_activation(model: TextEncoder) -> None:
+    for block in model.blocks:
+        block.mlp.activation = F.gelu
+
+
+def other_eps(model: TextEncoder) -> None:
+    model.blocks[0].norm1.eps = 1e-6
+
+
+def other_heads(model: TextEncoder) -> None:
+    model.blocks[0].attention.heads = 2
+
+
+@pytest.mark.parametrize("mistake", [other_activation, other_eps, other_heads])
+def test_the_comparison_finds(mistake):
+    (ours, theirs), tokens = pair(TINY_TEXT), some_tokens(TINY_TEXT, 7)
+    mistake(ours)
+    assert (ours(tokens) - theirs(input_ids=tokens).last_hidden_state).abs().max() > 1e-9
+
+
+@pytest.mark.slow
+def test_at_full_size_it_computes_what_transformers_does():
+    (ours, theirs), tokens = pair(TextConfig(), torch.float32), some_tokens(TextConfig(), 77)
+    answer, want = ours(tokens), theirs(input_ids=tokens).last_hidden_state
+    difference = ((answer - want).abs().max() / want.abs().max()).item()
+    assert difference < 5e-6  # measured: 0
 
 
 def test_later_words_do_not_change_earlier_ones():
