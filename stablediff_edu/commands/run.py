@@ -15,6 +15,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from stablediff_edu.commands import readme_pictures
 from stablediff_edu.datasets.download import project_root
 from stablediff_edu.errors import CourseError
 
@@ -147,6 +148,8 @@ def run_notebooks(paths: list[Path], out: Path | None = None, timeout: int = SEC
         began = time.monotonic()
         try:
             _write(execute(path, timeout, strict=out is None), (path.parent if out is None else out) / path.name)
+            if out is None:
+                readme_pictures.renew(path)
         except CellError as error:
             failure = error
         seconds = time.monotonic() - began

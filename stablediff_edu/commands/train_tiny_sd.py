@@ -45,7 +45,7 @@ def _run_tiny_sd(arguments: argparse.Namespace) -> int:
 
 
 def _run_part(arguments: argparse.Namespace) -> int:
-    from stablediff_edu.training import scene_judge, scene_vae
+    from stablediff_edu.training import distributed, scene_judge, scene_vae
     from stablediff_edu.training.vae_training import load_vae
 
     name, shipped, load, score, make = {
@@ -70,10 +70,13 @@ def _run_part(arguments: argparse.Namespace) -> int:
         print(score(model))
         return 0
     recipe, out, progress = _plan(arguments, shipped, shipped, name)
-    print(f"drawing scenes to learn from; weights go to {out}", flush=True)
-    _, training, line, out = make(recipe, out, command_line(arguments), progress)
-    print_end(training, out)
-    print(line)
+    with distributed.processes():
+        if distributed.is_first():
+            print(f"drawing scenes to learn from; weights go to {out}", flush=True)
+        _, training, line, out = make(recipe, out, command_line(arguments), progress)
+        if distributed.is_first():
+            print_end(training, out)
+            print(line)
     return 0
 
 

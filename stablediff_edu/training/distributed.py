@@ -44,12 +44,14 @@ def own_share(rows: torch.Tensor) -> torch.Tensor:
 
 
 def average_gradients(model: nn.Module) -> None:
-    """Put the mean over all processes in the place of each gradient."""
+    """Put the mean over all processes in the place of each gradient: one message, for many small ones wait longer."""
     if count() > 1:
-        for parameter in model.parameters():
-            if parameter.grad is not None:
-                together.all_reduce(parameter.grad)
-                parameter.grad /= count()
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        whole = torch.cat([gradient.flatten() for gradient in gradients])
+        together.all_reduce(whole)
+        whole /= count()
+        for gradient, mean in zip(gradients, whole.split([gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(mean.view(gradient.shape))
 
 
 def average(value: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ which draw have never seen.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from stablediff_edu.device import pick_device, seed_everything
 from stablediff_edu.models.clip import ImageConfig, ImageEncoder
 from stablediff_edu.training.keeping import keep, rebuild
 from stablediff_edu.training.loop import Observer, Training, train
+from stablediff_edu.training.precision import sixteen_bits
 
 # what is read off a picture -> the names that there are for it, as `truth` uses them
 FIELDS: dict[str, tuple[str, ...]] = dict(
@@ -56,9 +58,11 @@ class JudgeRecipe:
     """How the judge learns."""
 
     channels: tuple[int, ...] = (32, 64, 128, 192)
-    steps: int = 4000
-    batch_size: int = 48
+    steps: int = 2500
+    batch_size: int = 64
     learning_rate: float = 2e-3
+    optimizer: str = "muon"
+    bfloat16: bool = True
     seed: int = 0
 
     def model(self) -> SceneJudge:
@@ -96,11 +100,14 @@ def batches(
         yield pictures.to(device), {field: numbers[chosen].to(device) for field, numbers in answers.items()}
 
 
-def loss(model: nn.Module, batch: tuple[torch.Tensor, Answers]) -> torch.Tensor:
+def loss(model: nn.Module, batch: tuple[torch.Tensor, Answers], bfloat16: bool = False) -> torch.Tensor:
     """Return the mean cross-entropy of all fields."""
     pictures, right = batch
-    found = model(pictures)
-    return sum(F.cross_entropy(found[field], right[field], ignore_index=-1) for field in FIELDS) / len(FIELDS)
+    with sixteen_bits(bfloat16, pictures.device):
+        found = model(pictures)
+    return sum(
+        F.cross_entropy(found[field].to(pictures.dtype), right[field], ignore_index=-1) for field in FIELDS
+    ) / len(FIELDS)
 
 
 @torch.no_grad()
@@ -126,9 +133,10 @@ def train_judge(
     training = train(
         model,
         batches(pixels, answers, recipe.batch_size, device),
-        loss,
+        partial(loss, bfloat16=recipe.bfloat16),
         steps=recipe.steps,
         learning_rate=recipe.learning_rate,
+        optimizer=recipe.optimizer,
         weight_decay=0.05,
         beta2=0.99,
         observer=observer,

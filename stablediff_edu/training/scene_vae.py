@@ -3,6 +3,7 @@
 256 numbers for 12,288: 48 times fewer, as in Stable Diffusion v1.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,19 +11,23 @@ import torch
 from stablediff_edu.datasets.scene_set import load_scenes
 from stablediff_edu.device import seed_everything
 from stablediff_edu.models.vae import AutoencoderKL, VAEConfig
+from stablediff_edu.training import distributed
 from stablediff_edu.training.denoising import edge_strength, psnr
 from stablediff_edu.training.keeping import keep
 from stablediff_edu.training.loop import Training
+from stablediff_edu.training.sharpening import sharpen
 from stablediff_edu.training.vae_training import VAERecipe, in_parts, train_vae
 
 SCENES, UNSEEN, SIZE = 40_000, 1_000, 64
 SCENE_VAE = VAERecipe(
     VAEConfig(widths=(16, 32, 64, 128), blocks=1, latent=4, groups=8, scaling=1.0),
-    error="edges",
+    error="mixed",
     divergence=2e-6,
-    steps=11_000,
+    steps=6_000,
     batch_size=16,
     learning_rate=2e-3,
+    optimizer="muon",
+    bfloat16=True,
     ema=0.999,
     flip=True,
 )  # the shipped weights `scene-vae`
@@ -36,6 +41,10 @@ def make_scene_vae(
     scenes = load_scenes(SCENES, SIZE)
     model, training = train_vae(recipe, scenes.pixels, checkpoint=checkpoint, about=command)
     score = score_scene_vae(model)
+    if recipe.sharpening and not training.interrupted:
+        second = checkpoint and checkpoint.with_suffix(".sharpening")
+        training = both(training, sharpen(model, recipe, scenes.pixels, checkpoint=second, about=command))
+        score = f"{score_scene_vae(model)}; before sharpening {score}"
     card = dict(
         command=command,
         seed=recipe.seed,
@@ -43,7 +52,18 @@ def make_scene_vae(
         licence="drawn by this package (MIT)",
         result=score,
     )
-    return model, training, score, keep(out, model, training, checkpoint, **card)
+    out = keep(out, model, training, checkpoint, **card)
+    if checkpoint and distributed.is_first() and not training.interrupted:
+        checkpoint.with_suffix(".sharpening").unlink(missing_ok=True)
+    return model, training, score, out
+
+
+def both(first: Training, second: Training) -> Training:
+    """Return one record of two trainings, one after the other."""
+    return replace(
+        second, losses=first.losses + second.losses, steps=first.steps + second.steps,
+        seconds=first.seconds + second.seconds, snapshots=[],
+    )  # fmt: skip
 
 
 def score_scene_vae(model: AutoencoderKL, count: int | None = None) -> str:

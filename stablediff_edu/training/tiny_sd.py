@@ -32,7 +32,16 @@ from stablediff_edu.training.text_to_picture import Lesson, TextToPictureRecipe,
 from stablediff_edu.training.vae_training import as_pictures, in_parts, load_vae
 from stablediff_edu.weights import checkpoints
 
-TINY_SD = TextToPictureRecipe(TINY.unet, schedule=TINY.schedule, prediction=TINY.prediction)  # the shipped `tiny-sd`
+TINY_SD = TextToPictureRecipe(  # the shipped weights `tiny-sd`
+    TINY.unet,
+    schedule=TINY.schedule,
+    prediction=TINY.prediction,
+    steps=4_500,
+    batch_size=96,
+    optimizer="muon",
+    bfloat16=True,
+    ema=0.999,
+)
 TINY_SD_BUDGETS = {
     "quick": replace(  # less than a minute on two cores: four things, half as wide, words at 4×4 only
         TINY_SD,

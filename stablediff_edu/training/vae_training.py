@@ -17,6 +17,7 @@ from stablediff_edu.training.autoencoding import squared_error
 from stablediff_edu.training.distributed import own_share
 from stablediff_edu.training.keeping import rebuild
 from stablediff_edu.training.loop import Observer, Training, train
+from stablediff_edu.training.precision import sixteen_bits
 from stablediff_edu.weights import checkpoints
 
 
@@ -29,7 +30,12 @@ def edge_error(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
     return F.l1_loss(found, true) + steps
 
 
-ERRORS = {"squared": squared_error, "edges": edge_error}
+def mixed_error(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Return both in one: the squared error finds large shapes and their colours soon, the other sharpens them."""
+    return 4 * F.mse_loss(found, true) + 0.3 * edge_error(found, true)
+
+
+ERRORS = {"squared": squared_error, "edges": edge_error, "mixed": mixed_error}
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,14 @@ class VAERecipe:
 
     Attributes:
         config: its sizes; the scaling is measured after the training.
-        error: what counts as a bad picture: "squared", or "edges" for sharp ones.
+        error: what counts as a bad picture: "squared", "edges" for sharp ones, or "mixed".
         divergence: the weight of the pull towards the standard normal distribution: so small that it only keeps the
             latents from running away.
-        steps, batch_size, learning_rate, ema: of the training.
+        steps, batch_size, learning_rate, optimizer, ema: of the training.
+        bfloat16: whether it computes with `sixteen_bits`.
         flip: whether a mirrored picture is as good as the picture.
+        sharpening, critic: for how many steps the decoder learns on against a critic, and how much it minds what that
+            says (`sharpening.py`).
     """
 
     config: VAEConfig
@@ -51,8 +60,12 @@ class VAERecipe:
     steps: int = 1500
     batch_size: int = 64
     learning_rate: float = 6e-3
+    optimizer: str = "adamw"
+    bfloat16: bool = False
     ema: float = 0.99
     flip: bool = False
+    sharpening: int = 0
+    critic: float = 0.0
     seed: int = 0
 
     def model(self) -> AutoencoderKL:
@@ -78,9 +91,13 @@ def as_pictures(rows: torch.Tensor) -> torch.Tensor:
     return to_pictures(rows) if rows.dtype == torch.uint8 else rows
 
 
-def vae_loss(model: AutoencoderKL, x: torch.Tensor, divergence: float, error: Callable = squared_error) -> torch.Tensor:
+def vae_loss(
+    model: AutoencoderKL, x: torch.Tensor, divergence: float, error: Callable = squared_error, bfloat16: bool = False
+) -> torch.Tensor:
     """Return how badly pictures (B, C, H, W) come back through a sampled latent, plus `divergence` · KL."""
-    found, mean, logvar = model(x)
+    with sixteen_bits(bfloat16, x.device):
+        found, mean, logvar = model(x)
+    found, mean, logvar = (part.to(x.dtype) for part in (found, mean, logvar))
     return error(found, x) + divergence * kl_divergence(mean, logvar)
 
 
@@ -98,10 +115,11 @@ def train_vae(
     training = train(
         model,
         batches(pictures, recipe.batch_size, device, recipe.flip),
-        partial(vae_loss, divergence=recipe.divergence, error=ERRORS[recipe.error]),
+        partial(vae_loss, divergence=recipe.divergence, error=ERRORS[recipe.error], bfloat16=recipe.bfloat16),
         steps=recipe.steps,
         learning_rate=recipe.learning_rate,
         beta2=0.99,
+        optimizer=recipe.optimizer,
         ema=recipe.ema,
         snapshot=snapshot,
         observer=observer,

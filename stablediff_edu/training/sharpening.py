@@ -1,0 +1,108 @@
+"""A decoder that learns on against a critic, so that its pictures are sharp: the second half of `train scene-vae`.
+
+Where a latent does not say exactly where an edge is, the decoder that is least wrong draws a blurred one. Stable
+Diffusion's own autoencoder therefore learned against a critic too, a network that tells drawn patches from decoded ones
+(Esser et al., 2021, "Taming transformers for high-resolution image synthesis", section 3.1; the hinge losses of Lim and
+Ye, 2017, "Geometric GAN"). The encoder stays as it is, and with it the latents that the U-Net learns.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.func import functional_call
+
+from stablediff_edu.device import pick_device
+from stablediff_edu.models.vae import AutoencoderKL
+from stablediff_edu.training.loop import Observer, Training, train
+from stablediff_edu.training.precision import sixteen_bits
+from stablediff_edu.training.vae_training import ERRORS, VAERecipe, batches
+
+
+def make_critic(channels: int = 32) -> nn.Sequential:
+    """Return a network that says for each patch how much it looks like drawn: (B, 3, H, W) -> (B, 1, H / 4, W / 4)."""
+    return nn.Sequential(
+        nn.Conv2d(3, channels, 4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(channels, 2 * channels, 4, stride=2, padding=1),
+        nn.GroupNorm(8, 2 * channels),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(2 * channels, 2 * channels, 3, padding=1),
+        nn.GroupNorm(8, 2 * channels),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(2 * channels, 1, 3, padding=1),
+    )
+
+
+class Contest(nn.Module):
+    """The half of an autoencoder that learns on, and its critic: one network for the training loop."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.post_quant, self.decoder = vae.post_quant, vae.decoder
+        self.critic = make_critic()
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Return pictures (B, 3, H, W) of latents (B, latent, h, w) that are not scaled."""
+        return self.decoder(self.post_quant(z))
+
+
+def contest_loss(
+    model: Contest, pair: tuple[torch.Tensor, torch.Tensor], error: Callable, weight: float, bfloat16: bool = False
+) -> torch.Tensor:
+    """Return the decoder's loss plus the critic's, each with gradients for itself alone.
+
+    Args:
+        pair: latents, and the pictures that they come from.
+        weight: how much the decoder minds what the critic says, beside its error.
+    """
+    z, x = pair
+    with sixteen_bits(bfloat16, x.device):
+        found = model(z)
+        fixed = {name: parameter.detach() for name, parameter in model.critic.named_parameters()}
+        praise = functional_call(model.critic, fixed, found).to(x.dtype).mean()
+        real, made = model.critic(x).to(x.dtype), model.critic(found.detach()).to(x.dtype)
+    critic_loss = (F.relu(1 - real).mean() + F.relu(1 + made).mean()) / 2
+    return error(found.to(x.dtype), x) - weight * praise + critic_loss
+
+
+def pairs(vae: AutoencoderKL, recipe: VAERecipe, pictures: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Give latents and their pictures for ever."""
+    for x in batches(pictures, recipe.batch_size, pick_device(), recipe.flip):
+        with torch.no_grad():
+            z = vae.moments(x)[0]
+        yield z, x
+
+
+def sharpen(
+    vae: AutoencoderKL,
+    recipe: VAERecipe,
+    pictures: torch.Tensor,
+    observer: Observer | None = None,
+    checkpoint: Path | None = None,
+    about: str = "",
+) -> Training:
+    """Let the decoder of a trained autoencoder learn on, in place; return the record."""
+    torch.manual_seed(recipe.seed)
+    contest = Contest(vae).to(pick_device())
+
+    def loss(model: Contest, pair: tuple) -> torch.Tensor:
+        return contest_loss(model, pair, ERRORS[recipe.error], recipe.critic, recipe.bfloat16)
+
+    training = train(
+        contest,
+        pairs(vae, recipe, pictures),
+        loss,
+        steps=recipe.sharpening,
+        learning_rate=recipe.learning_rate,
+        beta2=0.99,
+        optimizer=recipe.optimizer,
+        ema=recipe.ema,
+        observer=observer,
+        checkpoint=checkpoint,
+        about=f"{about}, sharpening",
+    )
+    vae.eval()
+    return training
