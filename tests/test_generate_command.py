@@ -15,7 +15,10 @@ from stablediff_edu.commands import generate
 from stablediff_edu.datasets.byte_pair import BytePairTokenizer
 from stablediff_edu.datasets.captions import VOCABULARY
 from stablediff_edu.stable_diffusion import StableDiffusion
+from stablediff_edu.training.scene_quality import BEST
 from stablediff_edu.weights import checkpoints
+
+OWN = dict(guidance=BEST["guidance"])  # what the course's own model is drawn with
 
 CARD = dict.fromkeys(checkpoints.CARD_NEEDS, "a test") | {"words": " ".join(VOCABULARY)}
 
@@ -100,7 +103,7 @@ def test_it_draws_with_weights_from_a_folder_or_a_file(folder, here):
 
 def test_several_pictures_go_on_one_sheet(shipped):
     assert draw("--count", "3", "--size", "16x24") == 0
-    sheet, drawn = pixels("picture.png"), shipped("a red ship", steps=2, count=3, size=(16, 24))
+    sheet, drawn = pixels("picture.png"), shipped("a red ship", steps=2, count=3, size=(16, 24), **OWN)
     assert sheet.shape == (32, 48, 3)
     for number, (row, column) in enumerate([(0, 0), (0, 24), (16, 0)]):
         expected = as_bytes(drawn[number]).astype(int)
@@ -111,7 +114,7 @@ def test_several_pictures_go_on_one_sheet(shipped):
 def test_previews_show_every_step(shipped):
     assert draw("--previews", "steps") == 0
     assert sorted(file.name for file in Path("steps").iterdir()) == ["step_001.png", "step_002.png"]
-    first, last = (step.preview() for step in shipped.draw("a red ship", steps=2))
+    first, last = (step.preview() for step in shipped.draw("a red ship", steps=2, **OWN))
     assert np.array_equal(pixels("steps/step_001.png"), as_bytes(first[0]))
     assert np.array_equal(pixels("steps/step_002.png"), as_bytes(last[0]))
 

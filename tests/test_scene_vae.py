@@ -9,15 +9,16 @@ import torch
 from stablediff_edu.__main__ import main
 from stablediff_edu.datasets.scene_set import load_scenes
 from stablediff_edu.models.vae import VAEConfig
-from stablediff_edu.training import scene_vae
+from stablediff_edu.training import scene_vae, sharpening
 from stablediff_edu.training.autoencoding import squared_error
 from stablediff_edu.training.scene_vae import SCENE_VAE, score_scene_vae, through
 from stablediff_edu.training.vae_training import as_pictures, batches, edge_error, load_vae, train_vae
 from stablediff_edu.weights import checkpoints
 
 SMALL = replace(
-    SCENE_VAE, config=VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4, scaling=1.0), steps=3, batch_size=2
-)
+    SCENE_VAE, config=VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4, scaling=1.0), steps=3, batch_size=2,
+    sharpening=2,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -76,6 +77,8 @@ def test_the_command_trains_and_says_how_well_unseen_scenes_come_back(small, cap
     assert "drawing scenes" in out and " dB on 1,000 scenes of combinations never seen" not in out
     model, card = load_vae("scene-vae")
     assert card["command"] == "python -m stablediff_edu train scene-vae" and " dB on " in card["result"]
+    assert card["steps"] == "5" and "; before sharpening " in card["result"]
+    assert not list(checkpoints.SHIPPED.glob("*.sharpening")) and not list(checkpoints.SHIPPED.glob("*.progress"))
     assert through(model, load_scenes(3, 64).pictures).shape == (3, 3, 64, 64)
     assert main(["train", "scene-vae", "--evaluate"]) == 0
     assert " dB on 4 scenes" in capsys.readouterr().out
@@ -89,3 +92,25 @@ def test_the_score_is_worse_for_a_network_that_gives_back_less(small):
         model.decoder.last.weight.zero_()
         model.decoder.last.bias.fill_(5.0)
     assert float(score_scene_vae(model, 4).split()[0]) < before
+
+
+def test_stopped_while_it_sharpens_it_goes_on_there(small, tmp_path, monkeypatch):
+    def make(name: str):
+        return scene_vae.make_scene_vae(SMALL, tmp_path / f"{name}.safetensors", "x", tmp_path / f"{name}.progress")
+
+    whole = make("whole")[0]
+    real, calls = sharpening.contest_loss, []
+
+    def stopping(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(sharpening, "contest_loss", stopping)
+    _, training, _, _ = make("stopped")
+    assert training.interrupted and training.steps == 4 and (tmp_path / "stopped.sharpening").exists()
+    model, training, _, _ = make("stopped")
+    assert not training.interrupted and training.steps == 5 and not (tmp_path / "stopped.sharpening").exists()
+    for ours, theirs in zip(model.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(ours, theirs)

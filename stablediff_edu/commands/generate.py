@@ -14,12 +14,14 @@ from stablediff_edu.datasets.folder import open_picture
 from stablediff_edu.device import pick_device, use_threads
 from stablediff_edu.errors import CourseError
 from stablediff_edu.stable_diffusion import V1, StableDiffusion
+from stablediff_edu.training.scene_quality import BEST
 from stablediff_edu.training.sheets import save, sheet
 from stablediff_edu.training.tiny_sd import load_tiny_sd
 from stablediff_edu.weights import checkpoints
 from stablediff_edu.weights.part_configs import V1_NAME
 
 SHIPPED = "tiny-sd"  # the course's own weights
+GUIDANCE = 7.5  # what Stable Diffusion v1 is mostly drawn with
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -33,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--negative", default="", metavar="TEXT", help="what to stay away from")
     parser.add_argument("--steps", type=whole_number, default=20, help="more are slower and better (default: 20)")
-    parser.add_argument("--guidance", type=float, default=7.5, help="how much the prompt counts (default: 7.5)")
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        help=f"how much the prompt counts (default: {GUIDANCE:g}, without --weights {BEST['guidance']:g})",
+    )
     parser.add_argument("--sampler", default="dpm++", help="how to step from noise to picture (default: dpm++)")
     parser.add_argument("--seed", type=seed, default=0, help="another seed is another picture (default: 0)")
     parser.add_argument("--size", type=pixels, help="side in pixels, or HEIGHTxWIDTH (default: the model's own)")
@@ -61,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     checkpoints.check_writable(arguments.out)
     use_threads()
     pipe = StableDiffusion.from_pretrained(arguments.weights, arguments.half) if arguments.weights else own_model()
+    if arguments.guidance is None:
+        arguments.guidance = GUIDANCE if arguments.weights else BEST["guidance"]
     pipe = pipe.to(pick_device(), torch.float16 if arguments.half else torch.float32)
     for text in (arguments.prompt, arguments.negative):
         say_what_is_left_out(pipe, text)

@@ -30,6 +30,8 @@ SCENE_VAE = VAERecipe(
     bfloat16=True,
     ema=0.999,
     flip=True,
+    sharpening=3_000,
+    critic=0.015,
 )  # the shipped weights `scene-vae`
 
 

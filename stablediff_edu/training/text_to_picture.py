@@ -113,7 +113,7 @@ def loss(
     bfloat16: bool = False,
 ) -> torch.Tensor:
     """Return how wrong the network is: one training step of Stable Diffusion is this and a gradient."""
-    with torch.no_grad():
+    with torch.no_grad(), sixteen_bits(bfloat16, batch.x0.device):
         context = text_encoder(batch.tokens)  # (B, N) -> (B, N, width); it was trained before, as part of CLIP
     xt = schedule.add_noise(batch.x0, batch.eps, batch.t)
     with sixteen_bits(bfloat16, xt.device):

@@ -52,6 +52,10 @@ def main(words: list[str] | None = None) -> None:
     print(f"parts: {card['parts']}")
     print(f"{size:.1f} MB (the limit: 24 MB); {threads} threads")
     print(f"the judge: {judge_card['result']}")
+    wanted = {name.replace("_", " "): value for name, value in scene_quality.WANTED.items()}
+    limit = wanted.pop("seconds")
+    print("wanted at least: " + ", ".join(f"{name} {share:.0%}" for name, share in wanted.items()), end="; ")
+    print(f"a picture in at most {limit} s")
     prompts = scene_quality.quality_prompts(arguments.count)
     for guidance, sampler in product(arguments.guidance, arguments.sampler):
         options = dict(guidance=guidance, sampler=sampler)
