@@ -89,13 +89,4 @@ CLAIMS = {
         "7.14": "cross-attention: image is query, text key and value",
         "7.15": "words influence the parts of the picture they are about",
     },
-    "08_stable_diffusion": {
-        "8.1": "the six steps, each a cell with its shapes, then one call",
-        "8.2": "any picture from a text, within seconds",
-        "8.3": "things that do not exist",
-        "8.4": "trained on captioned images",
-        "8.5": "guidance: with the text minus without",
-        "8.6": "which word drew which part",
-        "8.7": "the real thing, to the last digit",
-    },
 }

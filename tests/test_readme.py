@@ -18,8 +18,8 @@ def test_the_readme_shows_what_the_notebook_shows(notebook: Path):
     assert f"](notebooks/images/{image_of(notebook).name})" in readme and f"](notebooks/{notebook.name})" in readme
 
 
-def test_every_chapter_is_there():
-    assert [notebook.name[:2] for notebook in NOTEBOOKS] == sorted(FIGURES)
+def test_every_notebook_has_its_picture():
+    assert {notebook.name[:2] for notebook in NOTEBOOKS} <= set(FIGURES)
 
 
 def test_a_notebook_without_the_figure_has_no_picture(tmp_path):

@@ -17,7 +17,7 @@ from stablediff_edu.weights import checkpoints
 
 SMALL = replace(
     SCENE_VAE, config=VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4, scaling=1.0), steps=3, batch_size=2,
-    sharpening=2,
+    sharpening=2, error="edges",
 )  # fmt: skip
 
 

@@ -87,12 +87,20 @@ class ImageEncoder(nn.Module):
         self.attention = Attention(channels[-1], config.heads)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.look(x)[1]
+
+    def look(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Return what every level finds on the way, (B, channels, H, W) each, and the vector."""
+        found = []
         x = F.pixel_unshuffle(x, self.config.patch)  # (B, 3, S, S) -> (B, 3·patch², S/patch, S/patch)
         for number, level in enumerate(self.levels):
             x = level(F.max_pool2d(x, 2) if number else x)  # (B, channels, H, W) -> (B, channels', H/2, W/2)
+            found.append(x)
         x = x.flatten(2).transpose(1, 2) + self.places  # (B, C, H, W) -> (B, H·W, C)
         mean = x.mean(dim=1, keepdim=True)  # (B, 1, C)
-        return (mean + self.attention(mean, context=x)).squeeze(1)  # the mean asks all places: (B, 1, C) -> (B, C)
+        return found, (mean + self.attention(mean, context=x)).squeeze(
+            1
+        )  # the mean asks all places: (B, 1, C) -> (B, C)
 
 
 class CLIP(nn.Module):

@@ -21,9 +21,9 @@ from stablediff_edu.training.vae_training import VAERecipe, in_parts, train_vae
 SCENES, UNSEEN, SIZE = 40_000, 1_000, 64
 SCENE_VAE = VAERecipe(
     VAEConfig(widths=(16, 32, 64, 128), blocks=1, latent=4, groups=8, scaling=1.0),
-    error="mixed",
+    error="perceptual",
     divergence=2e-6,
-    steps=6_000,
+    steps=12_000,
     batch_size=16,
     learning_rate=2e-3,
     optimizer="muon",

@@ -18,7 +18,7 @@ from stablediff_edu.device import pick_device
 from stablediff_edu.models.vae import AutoencoderKL
 from stablediff_edu.training.loop import Observer, Training, train
 from stablediff_edu.training.precision import sixteen_bits
-from stablediff_edu.training.vae_training import ERRORS, VAERecipe, batches
+from stablediff_edu.training.vae_training import VAERecipe, batches
 
 
 def make_critic(channels: int = 32) -> nn.Sequential:
@@ -88,8 +88,10 @@ def sharpen(
     torch.manual_seed(recipe.seed)
     contest = Contest(vae).to(pick_device())
 
+    error = recipe.make_error()
+
     def loss(model: Contest, pair: tuple) -> torch.Tensor:
-        return contest_loss(model, pair, ERRORS[recipe.error], recipe.critic, recipe.bfloat16)
+        return contest_loss(model, pair, error, recipe.critic, recipe.bfloat16)
 
     training = train(
         contest,

@@ -1,7 +1,8 @@
 """The course's own Stable Diffusion: all of its parts trained here, in order, and saved as one (chapter 8).
 
-First the autoencoder and the text encoder, if they are not there; then all scenes become latents, once; then the U-Net
-learns to find the noise in them. `train tiny-sd` may be stopped anywhere: the same command goes on.
+First CLIP, whose half the text encoder is, and the autoencoder, if they are not there; then all scenes become latents,
+once; then the U-Net learns to find the noise in them. `train tiny-sd` may be stopped anywhere: the same command goes
+on.
 """
 
 from collections.abc import Callable
@@ -48,9 +49,9 @@ TINY_SD_BUDGETS = {
         config=replace(TINY.unet, widths=(32, 64), attention=(False, True)),
         scenes=2000,
         things=("sailing boat", "duck", "lighthouse", "balloon"),
-        steps=400,
-        batch_size=64,
-        learning_rate=3e-3,
+        steps=280,
+        batch_size=48,
+        bfloat16=False,
         ema=0.99,
     ),
     "full": replace(  # for a GPU
@@ -91,8 +92,10 @@ def make_parts() -> Parts:
     alone = all(checkpoints.path_of(name).exists() for name in ("scene-vae", "clip-scenes"))
     if not alone and checkpoints.path_of("tiny-sd").exists():
         return parts_of(*load_tiny_sd())
+    _train_part(
+        "clip-scenes", lambda *place: clip_training.make_clip(clip_training.CLIP_SCENES, *place)
+    )  # the autoencoder learns with it
     _train_part("scene-vae", lambda *place: scene_vae.make_scene_vae(scene_vae.SCENE_VAE, *place))
-    _train_part("clip-scenes", lambda *place: clip_training.make_clip(clip_training.CLIP_SCENES, *place))
     vae, vae_card = load_vae("scene-vae")
     clip, tokenizer, clip_card = clip_training.load_clip("clip-scenes")
     how = [f"{card['command']} ({card['steps']} steps, {card['seconds']} s)" for card in (vae_card, clip_card)]

@@ -14,9 +14,11 @@ from stablediff_edu.device import pick_device
 from stablediff_edu.errors import CourseError
 from stablediff_edu.models.vae import AutoencoderKL, VAEConfig, kl_divergence
 from stablediff_edu.training.autoencoding import squared_error
+from stablediff_edu.training.clip_training import load_clip
 from stablediff_edu.training.distributed import own_share
 from stablediff_edu.training.keeping import rebuild
 from stablediff_edu.training.loop import Observer, Training, train
+from stablediff_edu.training.perception import with_perception
 from stablediff_edu.training.precision import sixteen_bits
 from stablediff_edu.weights import checkpoints
 
@@ -44,7 +46,8 @@ class VAERecipe:
 
     Attributes:
         config: its sizes; the scaling is measured after the training.
-        error: what counts as a bad picture: "squared", "edges" for sharp ones, or "mixed".
+        error: what counts as a bad picture: "squared", "edges" for sharp ones, "mixed", or "perceptual": mixed, and
+            CLIP must see the same (`perception.py`).
         divergence: the weight of the pull towards the standard normal distribution: so small that it only keeps the
             latents from running away.
         steps, batch_size, learning_rate, optimizer, ema: of the training.
@@ -67,6 +70,12 @@ class VAERecipe:
     sharpening: int = 0
     critic: float = 0.0
     seed: int = 0
+
+    def make_error(self) -> Callable:
+        """Return what counts as a bad picture: (found, true) -> one number."""
+        if self.error != "perceptual":
+            return ERRORS[self.error]
+        return with_perception(mixed_error, load_clip("clip-scenes")[0], self.bfloat16)
 
     def model(self) -> AutoencoderKL:
         """Return the untrained network; the seed decides its first weights."""
@@ -115,7 +124,7 @@ def train_vae(
     training = train(
         model,
         batches(pictures, recipe.batch_size, device, recipe.flip),
-        partial(vae_loss, divergence=recipe.divergence, error=ERRORS[recipe.error], bfloat16=recipe.bfloat16),
+        partial(vae_loss, divergence=recipe.divergence, error=recipe.make_error(), bfloat16=recipe.bfloat16),
         steps=recipe.steps,
         learning_rate=recipe.learning_rate,
         beta2=0.99,

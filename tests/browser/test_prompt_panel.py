@@ -3,15 +3,22 @@
 import pytest
 from on_page import change, number
 
-NOTEBOOK = "08_stable_diffusion.ipynb"
-BEGIN = "import stablediff_edu as sd\npipe, _ = sd.load_tiny_sd()"
+CELLS = [
+    """import torch
+from stablediff_edu.datasets.captions import VOCABULARY
+from stablediff_edu.datasets.tokenizer import WordTokenizer
+from stablediff_edu.display.panels.prompt_box import prompt_box
+from stablediff_edu.stable_diffusion import TINY, StableDiffusion
+torch.manual_seed(0)
+pipe = StableDiffusion(TINY, WordTokenizer(VOCABULARY, 28)).eval();""",
+    "prompt_box(pipe, 'a red boat', steps=3)",
+]
 KEPT = "img.sd-kept"
 
 
 @pytest.fixture(scope="module")
 def page(lab):
-    own = ("import stablediff_edu as sd", "tiny_sd.load_tiny_sd()", 'sd.prompt_box(pipe, "a red sailboat')
-    page = lab.run(NOTEBOOK, only=own)
+    page = lab.run("07_attention.ipynb", sources=CELLS)
     page.wait_for_selector("img.sd-picture", timeout=30_000)
     yield page
     page.close()
@@ -92,10 +99,10 @@ def test_a_kept_picture_stands_beside_the_next_one(page):
 
 def test_the_steps_are_scrubbed(page):
     step = number(page, "step number")
-    assert step.input_value() == "20"
+    assert step.input_value() == "3"
     step.focus()
     change(page, "picture", lambda: step.press("ArrowDown"))
-    page.get_by_text("what it sees after step 19 of 20").wait_for(timeout=15_000)
+    page.get_by_text("what it sees after step 2 of 3").wait_for(timeout=15_000)
 
 
 # -- words, a sketch, a box --------------------------------------------------------------------------------------------
@@ -104,8 +111,12 @@ def test_the_steps_are_scrubbed(page):
 @pytest.fixture(scope="module")
 def others(lab):
     """The page of the other panels."""
-    panels = ["sd.words_on_picture(pipe, 'a red boat', steps=2)", "sd.sketch_panel(pipe, strength=0.1)"]
-    page = lab.run(NOTEBOOK, sources=[BEGIN, *panels, "sd.inpainting_panel(pipe, steps=2)"])
+    imports = """from stablediff_edu.display.panels.inpainting import inpainting_panel
+from stablediff_edu.display.panels.sketch import sketch_panel
+from stablediff_edu.display.panels.words_on_picture import words_on_picture"""
+    panels = ["words_on_picture(pipe, 'a red boat', steps=2)", "sketch_panel(pipe, strength=0.1)"]
+    cells = [CELLS[0] + "\n" + imports, *panels, "inpainting_panel(pipe, steps=2)"]
+    page = lab.run("07_attention.ipynb", sources=cells)
     page.wait_for_selector("img.sd-changed", timeout=30_000)
     yield page
     page.close()
