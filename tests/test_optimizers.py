@@ -26,6 +26,11 @@ def batches():
         yield torch.randn(8, 3, 8, 8)
 
 
+def test_another_name_is_refused():
+    with pytest.raises(ValueError, match="'sgd' is no optimizer here"):
+        train(network(), batches(), loss, steps=1, optimizer="sgd")
+
+
 def test_only_matrices_between_many_channels_are_muons():
     names = [name for name, parameter in network().named_parameters() if is_inner(parameter)]
     assert names == ["2.weight", "4.weight"] and FEW == 16

@@ -8,29 +8,28 @@ from pathlib import Path
 
 import nbformat
 
-# notebook -> the cell's tag, and which of the figures that cells with this tag show
+# notebook -> the tag whose first figure is shown
 FIGURES = {
-    "01": ("claim-1.9", 0),
-    "02": ("claim-2.12", 0),
-    "03": ("claim-3.11", 0),
-    "04": ("claim-4.3", 0),
-    "05": ("claim-5.4", 0),
-    "06": ("claim-6.7", 0),
-    "07": ("claim-7.15", 0),
-    "08": ("claim-8.2", 0),
+    "01": "claim-1.9",
+    "02": "claim-2.12",
+    "03": "claim-3.11",
+    "04": "claim-4.3",
+    "05": "claim-5.4",
+    "06": "claim-6.7",
+    "07": "claim-7.15",
+    "08": "claim-8.2",
 }
 
 
 def figure_of(notebook: Path) -> bytes | None:
     """Return the PNG of a stored notebook that the README shows; None where it has no such figure yet."""
-    tag, place = FIGURES.get(notebook.name[:2], ("", 0))
-    cells = [
-        cell
-        for cell in nbformat.read(notebook, as_version=4).cells
-        if cell.cell_type == "code" and tag in cell.metadata.get("tags", [])
-    ]
-    figures = [out.data["image/png"] for cell in cells for out in cell.outputs if "image/png" in out.get("data", {})]
-    return base64.b64decode(figures[place]) if len(figures) > place else None
+    tag = FIGURES.get(notebook.name[:2])
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if cell.cell_type == "code" and tag in cell.metadata.get("tags", []):
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    return base64.b64decode(output.data["image/png"])
+    return None
 
 
 def image_of(notebook: Path) -> Path:

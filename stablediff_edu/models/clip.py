@@ -98,9 +98,8 @@ class ImageEncoder(nn.Module):
             found.append(x)
         x = x.flatten(2).transpose(1, 2) + self.places  # (B, C, H, W) -> (B, H·W, C)
         mean = x.mean(dim=1, keepdim=True)  # (B, 1, C)
-        return found, (mean + self.attention(mean, context=x)).squeeze(
-            1
-        )  # the mean asks all places: (B, 1, C) -> (B, C)
+        vector = (mean + self.attention(mean, context=x)).squeeze(1)  # the mean asks all places: (B, 1, C) -> (B, C)
+        return found, vector
 
 
 class CLIP(nn.Module):

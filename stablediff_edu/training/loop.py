@@ -16,7 +16,7 @@ from torch import nn
 
 from stablediff_edu.errors import CourseError
 from stablediff_edu.training import distributed
-from stablediff_edu.training.optimizers import MuonWithAdamW
+from stablediff_edu.training.optimizers import make_optimizer
 from stablediff_edu.weights.checkpoints import replacing
 
 
@@ -106,12 +106,7 @@ def train(
     """
     observer = observer or (TerminalBar() if distributed.is_first() else Nobody())
     snapshot_at = snapshot_at or spread_out(steps)
-    if optimizer == "muon":
-        optimizer = MuonWithAdamW(model, learning_rate, beta2, weight_decay)
-    else:
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=learning_rate, betas=(0.9, beta2), weight_decay=weight_decay, fused=True
-        )
+    optimizer = make_optimizer(optimizer, model, learning_rate, beta2, weight_decay)
     rates = [group["lr"] for group in optimizer.param_groups]
     average = copy.deepcopy(model).requires_grad_(False) if ema is not None else model
     training = Training()

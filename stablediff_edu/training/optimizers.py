@@ -2,8 +2,8 @@
 
 AdamW looks at each weight alone. Muon looks at a whole matrix: it turns the gradient into the nearest matrix that
 stretches all directions alike, so that the rare directions learn as fast as the common ones (Jordan et al., 2024,
-"Muon: an optimizer for hidden layers in neural networks"). An autoencoder of chapter 8 gets as far in 2 minutes as
-with AdamW in 40.
+"Muon: an optimizer for hidden layers in neural networks"). After 130 seconds of a core the autoencoder of chapter 8 had
+22.0 dB on unseen scenes with it, and 19.3 dB with AdamW.
 """
 
 import torch
@@ -64,3 +64,14 @@ class MuonWithAdamW(torch.optim.Optimizer):
 def is_inner(parameter: nn.Parameter) -> bool:
     """Tell whether a weight is a matrix between many channels and many."""
     return parameter.dim() > 1 and min(parameter.shape[:2]) >= FEW
+
+
+def make_optimizer(
+    name: str, model: nn.Module, learning_rate: float, beta2: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """Return AdamW for all weights ("adamw"), or Muon with AdamW ("muon")."""
+    if name == "muon":
+        return MuonWithAdamW(model, learning_rate, beta2, weight_decay)
+    if name != "adamw":
+        raise ValueError(f"{name!r} is no optimizer here; take 'adamw' or 'muon'")
+    return AdamW(model.parameters(), lr=learning_rate, betas=(0.9, beta2), weight_decay=weight_decay, fused=True)

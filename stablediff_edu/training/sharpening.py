@@ -86,9 +86,7 @@ def sharpen(
 ) -> Training:
     """Let the decoder of a trained autoencoder learn on, in place; return the record."""
     torch.manual_seed(recipe.seed)
-    contest = Contest(vae).to(pick_device())
-
-    error = recipe.make_error()
+    contest, error = Contest(vae).to(pick_device()), recipe.make_error()
 
     def loss(model: Contest, pair: tuple) -> torch.Tensor:
         return contest_loss(model, pair, error, recipe.critic, recipe.bfloat16)
@@ -98,10 +96,7 @@ def sharpen(
         pairs(vae, recipe, pictures),
         loss,
         steps=recipe.sharpening,
-        learning_rate=recipe.learning_rate,
-        beta2=0.99,
-        optimizer=recipe.optimizer,
-        ema=recipe.ema,
+        **recipe.training_options(),
         observer=observer,
         checkpoint=checkpoint,
         about=f"{about}, sharpening",

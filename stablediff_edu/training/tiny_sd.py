@@ -92,9 +92,8 @@ def make_parts() -> Parts:
     alone = all(checkpoints.path_of(name).exists() for name in ("scene-vae", "clip-scenes"))
     if not alone and checkpoints.path_of("tiny-sd").exists():
         return parts_of(*load_tiny_sd())
-    _train_part(
-        "clip-scenes", lambda *place: clip_training.make_clip(clip_training.CLIP_SCENES, *place)
-    )  # the autoencoder learns with it
+    # first CLIP: the autoencoder learns what it sees
+    _train_part("clip-scenes", lambda *place: clip_training.make_clip(clip_training.CLIP_SCENES, *place))
     _train_part("scene-vae", lambda *place: scene_vae.make_scene_vae(scene_vae.SCENE_VAE, *place))
     vae, vae_card = load_vae("scene-vae")
     clip, tokenizer, clip_card = clip_training.load_clip("clip-scenes")

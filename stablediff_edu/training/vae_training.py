@@ -71,6 +71,10 @@ class VAERecipe:
     critic: float = 0.0
     seed: int = 0
 
+    def training_options(self) -> dict[str, object]:
+        """Return what the training loop is told, whichever half learns."""
+        return dict(learning_rate=self.learning_rate, beta2=0.99, optimizer=self.optimizer, ema=self.ema)
+
     def make_error(self) -> Callable:
         """Return what counts as a bad picture: (found, true) -> one number."""
         if self.error != "perceptual":
@@ -126,10 +130,7 @@ def train_vae(
         batches(pictures, recipe.batch_size, device, recipe.flip),
         partial(vae_loss, divergence=recipe.divergence, error=recipe.make_error(), bfloat16=recipe.bfloat16),
         steps=recipe.steps,
-        learning_rate=recipe.learning_rate,
-        beta2=0.99,
-        optimizer=recipe.optimizer,
-        ema=recipe.ema,
+        **recipe.training_options(),
         snapshot=snapshot,
         observer=observer,
         checkpoint=checkpoint,
