@@ -129,6 +129,7 @@ def copies_before_what_comes(model: ConditionalUNet) -> None:
 def enlarge_smoothly(model: ConditionalUNet) -> None:
     for level in model.up[:-1]:
         level.resize[0].mode = "bilinear"
+        level.resize.forward = lambda x, size, both=level.resize: nn.Sequential.forward(both, x)
 
 
 def forget_the_words(attention: Attention) -> None:

@@ -58,11 +58,12 @@ def prompt_sheet(
         columns: pictures a row.
     """
     marks = [("✓ " if yes else "✗ ") for yes in right] or [""] * len(prompts)
-    letters = 90 // columns
+    side = min(PAGE_WIDTH / columns, 2.4)  # of a picture, in inches
+    letters = int(9.2 * side)  # that stand beside each other above it
     titles = [textwrap.fill(mark + prompt, letters) for mark, prompt in zip(marks, prompts, strict=True)]
     lines = max(title.count("\n") for title in titles)
     titles = ["\n" * (lines - title.count("\n")) + title for title in titles]  # all pictures on one line
-    figure = picture_row(list(pictures), titles, columns=columns, largest=2.0)
+    figure = picture_row(list(pictures), titles, columns=columns, largest=side)
     for axis in figure.axes:
         axis.title.set_fontsize(9)
     return figure

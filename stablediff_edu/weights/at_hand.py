@@ -1,0 +1,45 @@
+"""Are the published weights of Stable Diffusion v1 on this computer? Nothing is ever fetched to find out."""
+
+import os
+from pathlib import Path
+
+from stablediff_edu.errors import CourseError
+from stablediff_edu.weights import hub
+from stablediff_edu.weights.part_configs import V1_NAME
+from stablediff_edu.weights.pretrained import read_parts
+
+FOLDER = "stable-diffusion-v1-5"  # below data/
+DATA = Path(__file__).resolve().parents[2] / "data"
+
+
+def weights_at_hand() -> Path | None:
+    """Return the folder or file of Stable Diffusion v1's weights, for `StableDiffusion.from_pretrained`, or None.
+
+    `STABLEDIFF_WEIGHTS` may name a folder or a file; else data/stable-diffusion-v1-5/ is looked at, and then what the
+    Hub's own library has kept of an earlier download.
+
+    Raises:
+        CourseError: `STABLEDIFF_WEIGHTS` names nothing that is here, or what lies in data/ cannot be read.
+    """
+    if named := os.environ.get("STABLEDIFF_WEIGHTS", "").strip():
+        path = Path(named).expanduser()
+        if not path.exists():
+            raise CourseError(
+                f"STABLEDIFF_WEIGHTS is {named!r}, and nothing is there; set it to a folder or a file of Stable "
+                "Diffusion's weights, or unset it."
+            )
+        return path
+    if (own := DATA / FOLDER).exists():
+        read_parts(own)  # says in a sentence what is missing
+        return own
+    kept = hub.kept_folder(V1_NAME)
+    return kept if kept and _is_whole(kept) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether an earlier download came to its end."""
+    try:
+        read_parts(folder)
+    except CourseError:
+        return False
+    return True
