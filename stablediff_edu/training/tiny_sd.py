@@ -37,7 +37,7 @@ TINY_SD = TextToPictureRecipe(  # the shipped weights `tiny-sd`
     TINY.unet,
     schedule=TINY.schedule,
     prediction=TINY.prediction,
-    steps=4_000,
+    steps=5_000,
     batch_size=64,
     optimizer="muon",
     bfloat16=True,
