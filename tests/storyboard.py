@@ -89,4 +89,13 @@ CLAIMS = {
         "7.14": "cross-attention: image is query, text key and value",
         "7.15": "words influence the parts of the picture they are about",
     },
+    "08_stable_diffusion": {
+        "8.1": "the six steps of the checklist, each with its shapes, then one call",
+        "8.2": "any picture from a text: the prompt box",
+        "8.3": "things that do not exist: combinations never seen, measured",
+        "8.4": "trained on captioned pictures: the step, and a replay",
+        "8.5": "guidance: with the text minus without",
+        "8.6": "which word drew which part",
+        "8.7": "the real thing: the same classes at Stable Diffusion v1's size",
+    },
 }
