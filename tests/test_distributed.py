@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from two_processes import run_two
 
 SCRIPT = """
 import json, sys
@@ -42,10 +43,9 @@ def runs(tmp_path_factory):
     """What one process, and each of two, has found; and what the two have printed."""
     script = tmp_path_factory.mktemp("script") / "train.py"
     script.write_text(SCRIPT)
-    alone, both = (tmp_path_factory.mktemp(name) for name in ("alone", "both"))
+    alone = tmp_path_factory.mktemp("alone")
     subprocess.run([sys.executable, script, alone], check=True, capture_output=True, text=True)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, both]
-    said = subprocess.run(launch, check=True, capture_output=True, text=True).stdout
+    both, said = run_two(script, lambda: tmp_path_factory.mktemp("both"))
     return [json.loads(path.read_text()) for path in (alone / "0.json", both / "0.json", both / "1.json")], both, said
 
 

@@ -1,6 +1,5 @@
 """`train tiny-sd`: the parts in order, the lesson, one file with its card, stopping anywhere, and several processes."""
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from two_processes import run_two
 
 from stablediff_edu.__main__ import main
 from stablediff_edu.commands.generate import own_model
@@ -269,8 +269,7 @@ def test_two_processes_make_the_file_of_one(parts, small, monkeypatch):
     assert main(["train", "tiny-sd", "--out", "alone.safetensors"]) == 0
     (small / "train.py").write_text(SCRIPT)
     monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    said = subprocess.run([*launch, "train.py", small], check=True, capture_output=True, text=True).stdout
+    _, said = run_two(small / "train.py", lambda: small)
     assert said.count("3 steps in") == 1 and said.count("drawing 5 scenes") == 1
     both, alone = (checkpoints.load(name)[0] for name in ("tiny-sd", "alone.safetensors"))
     assert all(torch.allclose(both[name], alone[name], atol=2e-3) for name in alone)

@@ -1,0 +1,24 @@
+"""Start a script in two processes that train together, as torchrun does."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+TRIES = 2  # once in many runs torchrun failed at once, for no reason that was found; a mistake of ours fails every time
+
+
+def run_two(script: Path, folder: Callable[[], Path]) -> tuple[Path, str]:
+    """Run `script` with a folder as its argument, a second time if it fails; return the folder and what was printed.
+
+    Raises:
+        AssertionError: it failed every time; with what it said.
+    """
+    for _ in range(TRIES):
+        own = folder()
+        done = subprocess.run([*LAUNCH, script, own], capture_output=True, text=True)
+        if done.returncode == 0:
+            return own, done.stdout
+        print(done.stderr, file=sys.stderr)
+    raise AssertionError(done.stderr[-3000:])
