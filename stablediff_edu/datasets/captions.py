@@ -1,6 +1,6 @@
 """The sentences of the captioned scenes: a small grammar with several wordings, and what a sentence says.
 
-A caption tells only what is true of its scene, and all of them together use about a hundred words.
+A caption tells only what is true of its scene, and all of them together use about eighty words.
 """
 
 import re
