@@ -111,11 +111,11 @@ def live_masks(pictures: torch.Tensor) -> Callable[[int, torch.Tensor], Image.Im
     return lambda step, raw: strip([above, [raw_colours(one.cpu()) for one in raw]])
 
 
-def live_pictures(columns: int = 8) -> Callable[[int, torch.Tensor], Image.Image]:
-    """Return a `draw` for `LiveTraining`: the pictures (N, 3, S, S) of a snapshot in rows of `columns`."""
+def live_pictures(columns: int = 8, side: int = 96) -> Callable[[int, torch.Tensor], Image.Image]:
+    """Return a `draw` for `LiveTraining`: pictures (N, 3, S, S), each `side` wide, in rows of `columns`."""
 
     def draw(step: int, pictures: torch.Tensor) -> Image.Image:
         tiles = [to_bytes(picture) for picture in pictures.cpu()]
-        return strip([tiles[first : first + columns] for first in range(0, len(tiles), columns)])
+        return strip([tiles[first : first + columns] for first in range(0, len(tiles), columns)], side)
 
     return draw

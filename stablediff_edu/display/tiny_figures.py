@@ -72,10 +72,9 @@ def prompt_sheet(
 def words_and_steps(drawing: WatchedDrawing, rows: int = 4) -> Figure:
     """Draw how strongly each place looks at each word: a column a word, a row a step, the picture seen at the left.
 
-    Every word has a scale of its own: the first ones, at which all places look, would leave the others dark.
+    Every word has a scale of its own.
     """
     numbers = evenly(len(drawing.looks), rows)
-    most = drawing.looks[numbers].amax(dim=(0, 2, 3)).tolist()  # (rows, N, h, w) -> (N,)
     columns = len(drawing.words) + 1
     side = min(PAGE_WIDTH / columns, 1.7)
     size = dict(width=side * columns, height=(side + 0.05) * len(numbers) + 0.3)
@@ -84,6 +83,6 @@ def words_and_steps(drawing: WatchedDrawing, rows: int = 4) -> Figure:
         picture, looks = drawing.picture(number + 1), drawing.looks[number]  # (3, H, W), (N, h, w)
         draw_picture(line[0], picture, title="seen" if number == 0 else "")
         line[0].set_ylabel(f"step {number + 1}")
-        for axis, word, places, limit in zip(line[1:], drawing.words, looks, most, strict=True):
+        for axis, word, places, limit in zip(line[1:], drawing.words, looks, drawing.most(), strict=True):
             draw_picture(axis, over_grey(picture, places, limit), title=word if number == 0 else "", scale="unit")
     return figure

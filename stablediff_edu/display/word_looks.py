@@ -34,6 +34,10 @@ class WatchedDrawing(NamedTuple):
         """Return what the network saw in this step, from 1 on, (3, H, W); without a number the result."""
         return self.decode(self.latents[[number - 1]])[0]
 
+    def most(self) -> list[float]:
+        """Return for each word how strongly it is looked at most: a scale of its own, or "a" leaves others dark."""
+        return self.looks.amax(dim=(0, 2, 3)).tolist()  # (steps, N, h, w) -> N
+
 
 def words_of(pipe: StableDiffusion, prompt: str) -> list[str]:
     """Return the words of a prompt, one a token: as many as the network reads."""

@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 
 from stablediff_edu.errors import CourseError
-from stablediff_edu.weights import hub
+from stablediff_edu.weights import checkpoints, hub
 from stablediff_edu.weights.part_configs import V1_NAME
 from stablediff_edu.weights.pretrained import read_parts
 
 FOLDER = "stable-diffusion-v1-5"  # below data/
-DATA = Path(__file__).resolve().parents[2] / "data"
+DATA = checkpoints.SHIPPED.parent
 
 
 def weights_at_hand() -> Path | None:

@@ -115,10 +115,8 @@ class _WordsOnPicture:
     def _show_maps(self, _change: object = None) -> None:
         drawing, number = self.panel.drawings["weighted"], self.step.value
         looks, seen = drawing.looks[number - 1], drawing.picture(number)  # (N, h, w), (3, H, W)
-        most = drawing.looks.amax(dim=(0, 2, 3)).tolist()  # of each word in all steps: else "a" leaves the others dark
-        tiles = [
-            _tile(word, places, seen, limit) for word, places, limit in zip(drawing.words, looks, most, strict=True)
-        ]
+        each = zip(drawing.words, looks, drawing.most(), strict=True)
+        tiles = [_tile(word, places, seen, limit) for word, places, limit in each]
         self.maps.value = f'<div style="display: flex; flex-wrap: wrap; gap: 8px">{"".join(tiles)}</div>'
         rest = 1 - float(looks.sum(dim=0).mean())
         self.note.value = (
