@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stablediff_edu.training import optimizers
 from stablediff_edu.training.loop import train
-from stablediff_edu.training.optimizers import FEW, MUON_RATE, MuonWithAdamW, is_inner
+from stablediff_edu.training.optimizers import FEW, MUON_RATE, MuonWithAdamW, is_inner, orthogonalize
 
 
 def network(memory_format: torch.memory_format = torch.contiguous_format) -> nn.Sequential:
@@ -37,7 +38,8 @@ def test_only_matrices_between_many_channels_are_muons():
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_each_weight_moves_as_torchs_own_optimizers_move_it(memory_format):
+def test_each_weight_moves_as_torchs_own_optimizers_move_it(memory_format, monkeypatch):
+    monkeypatch.setattr(optimizers, "has_bfloat16", lambda device: True)  # torch's Muon always computes in it
     ours, theirs = network(memory_format), network()
     optimizer = MuonWithAdamW(ours, 1e-3, beta2=0.95)
     matrices = [nn.Parameter(theirs[place].weight.detach().flatten(1).clone()) for place in (2, 4)]
@@ -62,6 +64,17 @@ def test_each_weight_moves_as_torchs_own_optimizers_move_it(memory_format):
             assert torch.equal(ours[place].weight.flatten(1), matrix)
         for parameter, name in zip(rest, ("0.weight", "0.bias", "2.bias", "4.bias"), strict=True):
             torch.testing.assert_close(ours.get_parameter(name), parameter)
+
+
+def test_float32_gives_the_update_of_bfloat16_to_its_rounding(monkeypatch):
+    torch.manual_seed(0)
+    for matrix in (torch.randn(24, 100), torch.randn(100, 24)):
+        found = []
+        for supported in (False, True):
+            monkeypatch.setattr(optimizers, "has_bfloat16", lambda device, supported=supported: supported)
+            found.append(orthogonalize(matrix))
+        assert found[0].shape == matrix.shape and found[0].dtype == matrix.dtype
+        assert 0 < (found[0] - found[1]).abs().max() < 0.02
 
 
 def test_its_step_turns_the_matrix_by_the_same_amount_in_every_direction():

@@ -1,11 +1,18 @@
-"""Training with 16 bits: nearly the same numbers, weights that keep their 32, and nothing left behind."""
+"""Training in half precision: nearly the same values, float32 weights, nothing left behind."""
 
+import pytest
 import torch
 
 from stablediff_edu.layers.attention import Attention
+from stablediff_edu.training import precision
 from stablediff_edu.training.precision import sixteen_bits
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def a_processor_with_bfloat16(monkeypatch):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
 
 
 def answer_and_gradient(wanted: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,3 +43,9 @@ def test_it_ends_with_its_block():
 def test_not_wanted_it_does_nothing():
     with sixteen_bits(False, CPU):
         assert not torch.is_autocast_enabled("cpu")
+
+
+def test_a_processor_without_bfloat16_computes_in_float32(monkeypatch):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
+    exact, same = answer_and_gradient(False), answer_and_gradient(True)
+    assert all(torch.equal(a, b) for a, b in zip(exact, same, strict=True))
