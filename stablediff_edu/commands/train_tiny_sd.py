@@ -3,6 +3,8 @@ how good what it draws is."""
 
 import argparse
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from stablediff_edu.commands.training_options import command_line, places, print_card, print_end
 
@@ -18,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
             "full: a U-Net of 24 million numbers for a GPU (default: 4 million, some hours on two cores)",
         )
         parser.add_argument("--quick", dest="budget", action="store_const", const="quick", help="--budget quick")
+
+    if name == "scene-vae":
+        parser.add_argument("--init", type=Path, metavar="FILE", help="begin from these weights, not from random ones")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,6 +75,8 @@ def _run_part(arguments: argparse.Namespace) -> int:
         print(score(model))
         return 0
     recipe, out, progress = _plan(arguments, shipped, shipped, name)
+    if getattr(arguments, "init", None):
+        make = partial(make, init=arguments.init)
     with distributed.processes():
         if distributed.is_first():
             print(f"drawing scenes to learn from; weights go to {out}", flush=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -49,7 +50,9 @@ class CaptionedScenes:
         return self.take(range(min(n, len(self))))
 
 
-def load_scenes(count: int = 10_000, size: int = 64, seed: int = 0, train: bool = True) -> CaptionedScenes:
+def load_scenes(
+    count: int = 10_000, size: int = 64, seed: int = 0, train: bool = True, cache: Path | None = None
+) -> CaptionedScenes:
     """Draw captioned scenes; 10,000 of 64×64 take less than a minute on one core.
 
     Args:
@@ -57,6 +60,7 @@ def load_scenes(count: int = 10_000, size: int = 64, seed: int = 0, train: bool 
         size: side of the pictures in pixels.
         seed: which ones; scene i of a seed is the same whatever ``count`` and ``size`` are.
         train: False gives combinations of thing, colour and sky that are never among those to learn from.
+        cache: see `render_scenes`.
 
     Raises:
         CourseError: none are asked for, or too small ones.
@@ -64,11 +68,30 @@ def load_scenes(count: int = 10_000, size: int = 64, seed: int = 0, train: bool 
     if count < 1 or size < 8:
         raise CourseError(f"{count} scenes of {size}×{size} pixels cannot be had; ask for at least 1 of 8×8.")
     scenes = [numbered_scene(number, seed, train) for number in range(count)]
-    pixels = np.empty((count, 3, size, size), np.uint8)
+    source = "drawn scenes" if train else "drawn scenes, combinations never learned from"
+    return CaptionedScenes(
+        render_scenes(scenes, size, cache), [full_caption(scene) for scene in scenes], scenes, source
+    )
+
+
+def render_scenes(scenes: Sequence[Scene], size: int, cache: Path | None = None) -> torch.Tensor:
+    """Render scenes: (N, 3, size, size) uint8.
+
+    Args:
+        cache: an .npy file that keeps them; if it is there, it is read instead, a part at a time.
+    """
+    shape = (len(scenes), 3, size, size)
+    if cache and cache.exists() and (kept := np.load(cache, mmap_mode="c")).shape == shape:
+        return torch.from_numpy(kept)  # a private copy in memory of what is touched: the file stays as it is
+    pixels = np.empty(shape, np.uint8)
     for place, scene in zip(pixels, scenes, strict=True):
         place[:] = draw_scene_bytes(scene, size).transpose(2, 0, 1)  # (S, S, 3) -> (3, S, S)
-    source = "drawn scenes" if train else "drawn scenes, combinations never learned from"
-    return CaptionedScenes(torch.from_numpy(pixels), [full_caption(scene) for scene in scenes], scenes, source)
+    if cache:
+        unfinished = cache.with_name(f"{cache.name}.part")
+        with unfinished.open("wb") as file:
+            np.save(file, pixels)
+        unfinished.replace(cache)
+    return torch.from_numpy(pixels)
 
 
 def numbered_scene(number: int, seed: int = 0, train: bool = True) -> Scene:

@@ -1,6 +1,6 @@
-"""The autoencoder of the tiny Stable Diffusion: captioned scenes of 64×64 through 4×8×8 numbers (chapter 8).
+"""The autoencoder of the tiny Stable Diffusion: captioned scenes of 128×128 through latents of 4×16×16 (chapter 8).
 
-256 numbers for 12,288: 48 times fewer, as in Stable Diffusion v1.
+1,024 values for 49,152: 48 times fewer, as in Stable Diffusion v1.
 """
 
 from dataclasses import replace
@@ -16,47 +16,57 @@ from stablediff_edu.training.denoising import edge_strength, psnr
 from stablediff_edu.training.keeping import keep
 from stablediff_edu.training.loop import Training
 from stablediff_edu.training.sharpening import sharpen
-from stablediff_edu.training.vae_training import VAERecipe, in_parts, train_vae
+from stablediff_edu.training.vae_training import VAERecipe, in_parts, load_vae, train_vae
 
-SCENES, UNSEEN, SIZE = 40_000, 1_000, 64
+SCENES, UNSEEN = 40_000, 1_000
 SCENE_VAE = VAERecipe(
     VAEConfig(widths=(16, 32, 64, 128), blocks=1, latent=4, groups=8, scaling=1.0),
     error="perceptual",
     divergence=2e-6,
-    steps=12_000,
+    steps=6_000,
     batch_size=16,
     learning_rate=2e-3,
     optimizer="muon",
     bfloat16=True,
     ema=0.999,
+    size=128,
+    crop=64,
     flip=True,
-    sharpening=3_000,
+    sharpening=16_000,
     critic=0.015,
 )  # the shipped weights `scene-vae`
 
 
 def make_scene_vae(
-    recipe: VAERecipe, out: Path, command: str, checkpoint: Path | None = None
+    recipe: VAERecipe, out: Path, command: str, checkpoint: Path | None = None, init: Path | None = None
 ) -> tuple[AutoencoderKL, Training, str, Path]:
-    """Train, score on scenes never seen and save with a card: the network, the record, the score, the file."""
+    """Train, score on scenes never seen and save with a card: the network, the record, the score, the file.
+
+    Args:
+        init: weights to begin from, instead of random ones.
+    """
     seed_everything(recipe.seed)
-    scenes = load_scenes(SCENES, SIZE)
-    model, training = train_vae(recipe, scenes.pixels, checkpoint=checkpoint, about=command)
-    score = score_scene_vae(model)
+    scenes = load_scenes(SCENES, recipe.size, cache=checkpoint and checkpoint.with_suffix(".scenes.npy"))
+    begun, begun_card = load_vae(init) if init else (None, {})
+    model, training = train_vae(recipe, scenes.pixels, checkpoint=checkpoint, about=command, init=begun)
+    score = score_scene_vae(model, size=recipe.size)
     if recipe.sharpening and not training.interrupted:
         second = checkpoint and checkpoint.with_suffix(".sharpening")
         training = both(training, sharpen(model, recipe, scenes.pixels, checkpoint=second, about=command))
-        score = f"{score_scene_vae(model)}; before sharpening {score}"
+        score = f"{score_scene_vae(model, size=recipe.size)}; before sharpening {score}"
     card = dict(
         command=command,
         seed=recipe.seed,
-        data=f"{len(scenes):,} {scenes.source} of {SIZE}×{SIZE}, half of them mirrored",
+        data=f"{len(scenes):,} {scenes.source} of {recipe.size}×{recipe.size}, half of them mirrored",
+        crop=recipe.crop,
+        init=f"{begun_card['command']} ({begun_card['steps']} steps, {begun_card['seconds']} s)" if init else "random",
         licence="drawn by this package (MIT)",
         result=score,
     )
     out = keep(out, model, training, checkpoint, **card)
     if checkpoint and distributed.is_first() and not training.interrupted:
-        checkpoint.with_suffix(".sharpening").unlink(missing_ok=True)
+        for ending in (".sharpening", ".scenes.npy"):
+            checkpoint.with_suffix(ending).unlink(missing_ok=True)
     return model, training, score, out
 
 
@@ -68,9 +78,9 @@ def both(first: Training, second: Training) -> Training:
     )  # fmt: skip
 
 
-def score_scene_vae(model: AutoencoderKL, count: int | None = None) -> str:
+def score_scene_vae(model: AutoencoderKL, count: int | None = None, size: int = 128) -> str:
     """Return one line on how well scenes come back whose combinations it has not learned from."""
-    x = load_scenes(count or UNSEEN, SIZE, seed=1, train=False).pictures
+    x = load_scenes(count or UNSEEN, size, seed=1, train=False).pictures
     again = through(model, x)
     return (
         f"{psnr(again, x):.2f} dB on {len(x):,} scenes of combinations never seen; edges {edge_strength(again):.4f}, "
@@ -79,5 +89,5 @@ def score_scene_vae(model: AutoencoderKL, count: int | None = None) -> str:
 
 
 def through(model: AutoencoderKL, pictures: torch.Tensor) -> torch.Tensor:
-    """Return pictures (N, 3, 64, 64) as they come back through their latents, on the CPU."""
+    """Return pictures (N, 3, S, S) as they come back through their latents, on the CPU."""
     return in_parts(lambda part: model.decode(model.encode(part)), pictures)

@@ -70,7 +70,7 @@ def contest_loss(
 
 def pairs(vae: AutoencoderKL, recipe: VAERecipe, pictures: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Give latents and their pictures for ever."""
-    for x in batches(pictures, recipe.batch_size, pick_device(), recipe.flip):
+    for x in batches(pictures, recipe.batch_size, pick_device(), recipe.flip, recipe.crop):
         with torch.no_grad():
             z = vae.moments(x)[0]
         yield z, x

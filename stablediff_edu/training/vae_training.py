@@ -52,6 +52,9 @@ class VAERecipe:
             latents from running away.
         steps, batch_size, learning_rate, optimizer, ema: of the training.
         bfloat16: whether it computes with `sixteen_bits`.
+        size: side of the images that it learns from.
+        crop: side of the random crop of each image that a training step takes; 0 takes whole images (Stable
+            Diffusion's autoencoder learned from crops, too).
         flip: whether a mirrored picture is as good as the picture.
         sharpening, critic: for how many steps the decoder learns on against a critic, and how much it minds what that
             says (`sharpening.py`).
@@ -66,6 +69,8 @@ class VAERecipe:
     optimizer: str = "adamw"
     bfloat16: bool = False
     ema: float = 0.99
+    size: int = 64
+    crop: int = 0
     flip: bool = False
     sharpening: int = 0
     critic: float = 0.0
@@ -88,15 +93,29 @@ class VAERecipe:
 
 
 def batches(
-    pictures: torch.Tensor, batch_size: int, device: torch.device | str = "cpu", flip: bool = False
+    pictures: torch.Tensor, batch_size: int, device: torch.device | str = "cpu", flip: bool = False, crop: int = 0
 ) -> Iterator[torch.Tensor]:
-    """Give batches (B, C, H, W) for ever, drawn by lot from pictures in [-1, 1] or from bytes (N, C, H, W)."""
+    """Yield batches (B, C, H, W), sampled at random from images in [-1, 1] or from uint8 (N, C, H, W).
+
+    With `crop` every image gives a random square of that side: (B, C, crop, crop).
+    """
     while True:
-        chosen = pictures[torch.randint(len(pictures), (batch_size,))].to(device)
+        rows = torch.randint(len(pictures), (batch_size,))
+        chosen = random_crops(pictures, rows, crop) if crop else pictures[rows]
+        chosen = chosen.to(device)
         if flip:
             mirrored = (torch.rand(batch_size, 1, 1, 1) < 0.5).to(device)
             chosen = torch.where(mirrored, chosen.flip(3), chosen)
         yield as_pictures(own_share(chosen))
+
+
+def random_crops(pictures: torch.Tensor, rows: torch.Tensor, side: int) -> torch.Tensor:
+    """Return a random square of each of these images: (N, C, H, W) -> (B, C, side, side)."""
+    height, width = pictures.shape[-2:]
+    tops = torch.randint(height - side + 1, (len(rows),)).tolist()
+    lefts = torch.randint(width - side + 1, (len(rows),)).tolist()
+    places = zip(rows.tolist(), tops, lefts, strict=True)
+    return torch.stack([pictures[row, :, top : top + side, left : left + side] for row, top, left in places])
 
 
 def as_pictures(rows: torch.Tensor) -> torch.Tensor:
@@ -121,13 +140,20 @@ def train_vae(
     snapshot=None,
     checkpoint: Path | None = None,
     about: str = "",
+    init: AutoencoderKL | None = None,
 ) -> tuple[AutoencoderKL, Training]:
-    """Train on pictures (N, C, H, W); return the network in evaluation mode, its scaling measured, and the record."""
+    """Train on images (N, C, H, W); return the network in evaluation mode, its scaling measured, and the record.
+
+    Args:
+        init: an autoencoder of the recipe's sizes to begin from, instead of random weights.
+    """
     device = pick_device()
     model = recipe.model().to(device)
+    if init is not None:
+        model.load_state_dict(init.state_dict())
     training = train(
         model,
-        batches(pictures, recipe.batch_size, device, recipe.flip),
+        batches(pictures, recipe.batch_size, device, recipe.flip, recipe.crop),
         partial(vae_loss, divergence=recipe.divergence, error=recipe.make_error(), bfloat16=recipe.bfloat16),
         steps=recipe.steps,
         **recipe.training_options(),
