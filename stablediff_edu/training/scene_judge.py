@@ -114,9 +114,23 @@ def loss(model: nn.Module, batch: tuple[torch.Tensor, Answers], bfloat16: bool =
 def read_pictures(model: nn.Module, pictures: torch.Tensor, batch_size: int = 250) -> dict[str, list[str]]:
     """Return what the judge reads off pictures (N, 3, 64, 64): field -> N names."""
     device = next(model.parameters()).device
-    parts = [model(part.to(device)) for part in pictures.split(batch_size)]
+    parts = [model(to_judge_size(part).to(device)) for part in pictures.split(batch_size)]
     numbers = {field: torch.cat([part[field].argmax(dim=1) for part in parts]).tolist() for field in FIELDS}
     return {field: [FIELDS[field][number] for number in found] for field, found in numbers.items()}
+
+
+@torch.no_grad()
+def judge_features(model: SceneJudge, images: torch.Tensor, batch_size: int = 250) -> torch.Tensor:
+    """Return the features before the heads, on the CPU: (N, 3, S, S) -> (N, channels)."""
+    device = next(model.parameters()).device
+    return torch.cat([model.encoder(to_judge_size(part).to(device)).cpu() for part in images.split(batch_size)])
+
+
+def to_judge_size(images: torch.Tensor) -> torch.Tensor:
+    """Scale images to the 64×64 that the judge has learned: (N, 3, S, S) -> (N, 3, 64, 64)."""
+    if images.shape[-1] == SIZE:
+        return images
+    return F.interpolate(images, size=(SIZE, SIZE), mode="bilinear", antialias=True)
 
 
 def train_judge(

@@ -20,9 +20,10 @@ from stablediff_edu.datasets.scene_weather import SKIES
 from stablediff_edu.datasets.scene_words import held_out
 from stablediff_edu.datasets.scenes import KINDS, Scene, draw_scene
 from stablediff_edu.errors import CourseError
+from stablediff_edu.metrics.two_samples import kernel_distance, two_sample_accuracy
 from stablediff_edu.stable_diffusion import StableDiffusion
 from stablediff_edu.training.sample_quality import nearest, spread
-from stablediff_edu.training.scene_judge import SceneJudge, load_judge, read_pictures
+from stablediff_edu.training.scene_judge import SceneJudge, judge_features, load_judge, read_pictures
 from stablediff_edu.training.scene_vae import through
 
 BEST = dict(steps=20, guidance=4.0, sampler="dpm++")  # how to draw
@@ -208,6 +209,42 @@ def compare_with_scenes(
         raise CourseError(f"None of the first {learned:,} scenes has the words of a prompt; look among more of them.")
     ratio = torch.cat(near).median() / torch.cat(near_fresh).median()
     return Newness(ratio.item(), sum(varied) / sum(varied_fresh))
+
+
+class Realism(NamedTuple):
+    """Samples beside reconstructions of fresh scenes with the same captions, by measures that see shapes."""
+
+    two_sample_accuracy: float  # of a network trained to tell them apart: 0.5 is indistinguishable
+    kernel_distance: float  # in the features of the judge: 0 for one distribution
+    noise_floor: float  # the kernel distance between two halves of the reconstructions
+    count: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.count} samples beside as many reconstructions of fresh scenes: two-sample accuracy "
+            f"{self.two_sample_accuracy:.3f}, kernel distance {self.kernel_distance:.4f} "
+            f"(between two halves of the reconstructions {self.noise_floor:.4f})"
+        )
+
+
+def compare_with_reconstructions(
+    pipe: StableDiffusion, judge: SceneJudge, count: int = 1_600, seed: int = 2, **options
+) -> Realism:
+    """Generate an image from the caption of each of `count` fresh scenes; compare with the scenes' reconstructions.
+
+    Reconstructions rather than scenes, since the decoder leaves its mark on both sides: what differs is the U-Net's.
+    """
+    scenes = load_scenes(count, pipe.config.size, seed=seed)
+    references = through(pipe.vae, scenes.pictures).clamp(-1, 1)
+    batches = [scenes.captions[start : start + BATCH] for start in range(0, count, BATCH)]
+    samples = torch.cat([pipe(batch, seed=seed + n, **BEST | options).cpu() for n, batch in enumerate(batches)])
+    features, known = judge_features(judge, samples), judge_features(judge, references)
+    return Realism(
+        two_sample_accuracy(samples, references),
+        kernel_distance(features, known),
+        kernel_distance(known[0::2], known[1::2]),
+        count,
+    )
 
 
 def _scenes_of(wanted, numbers: Iterable[int], seed: int = 0, each: int | None = None) -> dict[tuple, list[Scene]]:

@@ -42,6 +42,9 @@ def main(words: list[str] | None = None) -> None:
     )
     parser.add_argument("--guidance", type=float, nargs="+", default=[scene_quality.BEST["guidance"]])
     parser.add_argument("--sampler", nargs="+", default=[scene_quality.BEST["sampler"]])
+    parser.add_argument(
+        "--compare", type=int, default=1600, help="samples for the two-sample test (default: %(default)s); 0: none"
+    )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to put sheets of samples and of scenes")
     arguments = parser.parse_args(words)
     threads = use_threads()
@@ -66,6 +69,8 @@ def main(words: list[str] | None = None) -> None:
         if arguments.learned:
             seen = [prompt for prompt in prompts if prompt.seen][:20]
             print(scene_quality.compare_with_scenes(pipe, seen, arguments.learned, **options))
+        if arguments.compare:
+            print(scene_quality.compare_with_reconstructions(pipe, judge, arguments.compare, **options))
         if arguments.out:
             save(sheet(pictures[:64]), arguments.out / f"drawn_{sampler}_{guidance:g}.png".replace(" ", "_"))
     if arguments.out:

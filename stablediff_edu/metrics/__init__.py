@@ -1,0 +1,1 @@
+"""Measures of images: pure functions of tensors."""
