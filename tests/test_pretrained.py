@@ -128,7 +128,7 @@ def test_what_diffusers_writes_we_read(model, pipe, tmp_path):
     assert_same(model, tmp_path)
     sentence = "the ships, isn't it? 東京"
     tokenizer = BytePairTokenizer(
-        *read_parts(tmp_path).tokenizer_files, LENGTH
+        *read_parts(tmp_path).tokenizer().files, LENGTH
     )  # which transformers 5 writes otherwise
     assert torch.equal(tokenizer(sentence), model.tokenizer(sentence))
 
@@ -165,7 +165,7 @@ def test_the_schedule_and_what_is_predicted_survive_both_layouts(model, tmp_path
 
 def test_a_model_without_clips_tokenizer_is_a_folder_without_one(model, tmp_path):
     path = write_folder(tmp_path / "folder", StableDiffusion(model.config, tokenizer=len))
-    assert not (path / "tokenizer").exists() and read_parts(path).tokenizer_files is None
+    assert not (path / "tokenizer").exists() and read_parts(path).tokenizer() is None
     assert diffusers.StableDiffusionPipeline.from_pretrained(path, tokenizer=None).tokenizer is None
 
 
@@ -240,9 +240,9 @@ def test_a_single_file_whose_text_encoder_lacks_the_newer_prefix_is_read(model, 
 
 def test_the_tokenizer_beside_a_single_file_is_found(model, single, folder, tmp_path):
     path = Path(shutil.copy(single, tmp_path))
-    assert read_parts(path).tokenizer_files is None
+    assert read_parts(path).tokenizer() is None
     shutil.copytree(folder / "tokenizer", tmp_path / "tokenizer")
-    assert read_parts(path).tokenizer_files == (tmp_path / "tokenizer/vocab.json", tmp_path / "tokenizer/merges.txt")
+    assert read_parts(path).tokenizer().files == (tmp_path / "tokenizer/vocab.json", tmp_path / "tokenizer/merges.txt")
 
 
 # --- the folder as others write it ------------------------------------------------------------------------------------

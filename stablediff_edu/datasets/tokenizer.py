@@ -8,6 +8,8 @@ import torch
 
 from stablediff_edu.errors import CourseError
 
+WORD = r"[^\W_]+(?:['’-][^\W_]+)*"  # letters and digits, apostrophes and hyphens inside
+
 
 class WordTokenizer:
     """Turns sentences into rows of `length` numbers: start, one a word, end, and the end again as padding.
@@ -58,4 +60,4 @@ class WordTokenizer:
 
 def split_words(sentence: str) -> list[str]:
     """Return the words of a sentence in small letters, without its punctuation."""
-    return re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", sentence.lower())
+    return re.findall(WORD, sentence.lower())

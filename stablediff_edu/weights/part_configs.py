@@ -100,16 +100,16 @@ def vae_json(config: VAEConfig, size: int) -> Json:
 
 
 def scheduler_json(schedule: str, prediction: str) -> Json:
-    """Return scheduler_config.json, with the sampler that Stable Diffusion was published with."""
+    """Return scheduler_config.json, with the sampler of Stable Diffusion's schedule, or else with DPM++ (2M)."""
+    pndm = dict(set_alpha_to_one=False, skip_prk_steps=True, steps_offset=1, clip_sample=False)
+    dpmpp = dict(algorithm_type="dpmsolver++", solver_order=2, timestep_spacing="trailing", steps_offset=1)
+    name, options = ("PNDM", pndm) if schedule == "scaled_linear" else ("DPMSolverMultistep", dpmpp)
     return {
-        "_class_name": "PNDMScheduler",
+        "_class_name": f"{name}Scheduler",
         **SCHEDULES[schedule],
         "num_train_timesteps": 1000,
         "prediction_type": PREDICTIONS[prediction],
-        "set_alpha_to_one": False,
-        "skip_prk_steps": True,
-        "steps_offset": 1,
-        "clip_sample": False,
+        **options,
     }
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+from stablediff_edu.datasets.byte_pair import BytePairTokenizer
+from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.errors import CourseError, enough_memory
 from stablediff_edu.models.clip import TextConfig
 from stablediff_edu.models.conditional_unet import UNetConfig
@@ -22,6 +24,7 @@ from stablediff_edu.weights import hub
 from stablediff_edu.weights.layouts import MODELS, PREFIXES, names, shapes
 from stablediff_edu.weights.part_configs import V1_NAME, Json, checked, from_json, from_shapes, not_v1
 from stablediff_edu.weights.tensor_files import TensorFile
+from stablediff_edu.weights.word_tokenizer import load_word_tokenizer
 
 CONFIGS = {"text_encoder": "text", "unet": "unet", "vae": "vae"}  # part -> its name in StableDiffusionConfig
 KINDS = {"text": TextConfig, "unet": UNetConfig, "vae": VAEConfig}
@@ -35,15 +38,23 @@ class Parts:
 
     Attributes:
         config: the arguments of `StableDiffusionConfig`: text, unet, vae, prediction, schedule, size.
-        tokenizer_files: vocab.json and merges.txt; None where there are none. For a single file, which has no place for
-            them, they are looked for in a folder `tokenizer` beside it.
+
+    A single file has no place for a tokenizer: it is looked for in a folder `tokenizer` beside it.
     """
 
     def __init__(
         self, layout: str, files: dict[str, list[TensorFile]], config: Json, tokenizer: Path, half: bool = False
     ) -> None:
         self._layout, self._files, self._half = layout, files, half
-        self.config, self.tokenizer_files = config, tokenizer_files(tokenizer)
+        self.config, self._tokenizer = config, tokenizer
+
+    def tokenizer(self) -> BytePairTokenizer | WordTokenizer | None:
+        """Return CLIP's tokenizer, or the course's own; None where there is none."""
+        length, whole = self.config["text"].positions, self._tokenizer / "tokenizer.json"
+        if whole.is_file() and (words := load_word_tokenizer(read_json(whole).get("model", {}), length)):
+            return words
+        files = tokenizer_files(self._tokenizer)
+        return BytePairTokenizer(*files, length) if files else None
 
     def weights(self, part: str) -> dict[str, torch.Tensor]:
         """Read "text_encoder", "unet" or "vae": our names -> tensors, in single or half precision.

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.errors import CourseError
 from stablediff_edu.weights.checkpoints import replacing
 from stablediff_edu.weights.layouts import MODELS, names
 from stablediff_edu.weights.part_configs import Json, scheduler_json, text_json, unet_json, vae_json
 from stablediff_edu.weights.pretrained import NOTE
+from stablediff_edu.weights.word_tokenizer import save_word_tokenizer
 
 if TYPE_CHECKING:
     from stablediff_edu.stable_diffusion import StableDiffusion
@@ -41,7 +43,7 @@ def write_folder(path: str | Path, model: "StableDiffusion", half: bool = False)
 
     Args:
         path: a new folder, or one that holds such a model, which is replaced.
-        model: its tokenizer goes along if it is CLIP's; for another one, diffusers must be told `tokenizer=None`.
+        model: its tokenizer goes along.
         half: store half precision, else single.
 
     Raises:
@@ -55,17 +57,24 @@ def write_folder(path: str | Path, model: "StableDiffusion", half: bool = False)
         "vae": vae_json(config.vae, config.size),
     }
     vocabulary = getattr(model.tokenizer, "files", None)
+    words = isinstance(model.tokenizer, WordTokenizer)
     parts = {part: where for part, where in LIBRARIES.items() if part != "tokenizer" or vocabulary}
+    if words:
+        parts["tokenizer"] = ("transformers", "PreTrainedTokenizerFast")
+    scheduler = scheduler_json(config.schedule, config.prediction)
+    parts["scheduler"] = ("diffusers", scheduler["_class_name"])
     index = {"_class_name": "StableDiffusionPipeline", "requires_safety_checker": False, **NOTHING, **parts}
     with replacing_folder(folder, bytes_of(model, half)) as new:
         write_json(new / "model_index.json", index)
-        write_json(new / "scheduler/scheduler_config.json", scheduler_json(config.schedule, config.prediction))
+        write_json(new / "scheduler/scheduler_config.json", scheduler)
         for part in MODELS:
             write_json(new / part / "config.json", settings[part])
             stem = "model" if part == "text_encoder" else "diffusion_pytorch_model"
             write_tensors(new / part / f"{stem}.safetensors", stored("diffusers", part, model, half), {})
         if vocabulary:
             write_tokenizer(new / "tokenizer", vocabulary, config.text.positions)
+        elif words:
+            save_word_tokenizer(new / "tokenizer", model.tokenizer)
     return folder
 
 

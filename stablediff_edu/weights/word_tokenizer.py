@@ -1,0 +1,40 @@
+"""The course's word tokenizer on disk, as a `tokenizer.json` that the libraries tokenizers and transformers read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from stablediff_edu.datasets.tokenizer import WORD, WordTokenizer
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def save_word_tokenizer(folder: Path, tokenizer: WordTokenizer) -> None:
+    """Write tokenizer.json, which splits and numbers words as `WordTokenizer` does, and tokenizer_config.json."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    vocabulary = {word: index for index, word in enumerate((*tokenizer.words, START, END))}
+    written = Tokenizer(models.WordLevel(vocabulary, unk_token=END))
+    written.normalizer = normalizers.Lowercase()
+    written.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "removed", invert=True)  # keep what matches
+    written.post_processor = processors.TemplateProcessing(
+        single=f"{START} $A {END}", special_tokens=[(token, vocabulary[token]) for token in (START, END)]
+    )
+    written.add_special_tokens([START, END])
+    folder.mkdir(parents=True, exist_ok=True)
+    written.save(str(folder / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": tokenizer.length,
+        "bos_token": START,
+        **dict.fromkeys(("eos_token", "pad_token", "unk_token"), END),
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def load_word_tokenizer(model: dict[str, Any], length: int) -> WordTokenizer | None:
+    """Return the tokenizer of a tokenizer.json's "model" entry; None if it is of another kind, such as CLIP's."""
+    if model.get("type") != "WordLevel":
+        return None
+    words = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    return WordTokenizer([word for word in words if word not in (START, END)], length)
