@@ -124,7 +124,7 @@ def test_where_there_is_no_safetensors_file_the_pickle_is_fetched(server, folder
 
 def test_the_tokenizer_comes_along(server, folder, monkeypatch):
     monkeypatch.setattr(pretrained, "BytePairTokenizer", lambda *files: files)
-    *files, length = read_parts(NAME).tokenizer()
+    *files, _ = read_parts(NAME).tokenizer()
     assert [file.read_bytes() for file in files] == [b"{}", b"#version: 0.2\n"] and "kept" in str(files[0])
 
 
