@@ -237,13 +237,14 @@ def test_the_benchmark_prints_the_table_and_lays_out_sheets(shipped, capsys):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.main(
-        ["--count", "2", "--scenes", "2", "--learned", "1500", "--guidance", "1", "3", "--out", str(shipped / "sheets")]
+        ["--count", "2", "--scenes", "2", "--learned", "1500", "--compare", "8", "--guidance", "1", "3"]
+        + ["--out", str(shipped / "sheets")]
     )
     out = capsys.readouterr().out
     assert (
-        out.count("2 prompts") == out.count("beside new scenes") == 2
+        out.count("2 prompts") == out.count("beside new scenes") == out.count("two-sample accuracy") == 2
         and "the judge: 1" in out
-        and "MB (the limit: 24 MB)" in out
+        and "MB (the limit: 32 MB)" in out
     )
     assert sorted(path.name for path in (shipped / "sheets").iterdir()) == [
         "drawn_dpm++_1.png",

@@ -61,6 +61,32 @@ def test_bytes_and_pictures_give_the_same_batches_half_of_them_mirrored():
     assert straight + mirrored == 40 and 8 < straight < 32
 
 
+def test_crops_are_squares_of_the_images_at_random_places():
+    image = torch.arange(8 * 8).float().view(1, 1, 8, 8)
+    torch.manual_seed(0)
+    crops = next(batches(image, 200, crop=5))
+    corners = {(int(crop[0, 0, 0]) // 8, int(crop[0, 0, 0]) % 8) for crop in crops}
+    assert corners == {(top, left) for top in range(4) for left in range(4)}
+    for crop in crops:
+        top, left = divmod(int(crop[0, 0, 0]), 8)
+        assert torch.equal(crop[0], image[0, 0, top : top + 5, left : left + 5])
+
+
+def test_the_command_begins_from_given_weights(small, tmp_path):
+    assert main(["train", "scene-vae", "--out", "first.safetensors"]) == 0
+    first = load_vae("first.safetensors")[0]
+    assert (
+        main(["train", "scene-vae", "--init", "first.safetensors", "--steps", "1", "--out", "second.safetensors"]) == 0
+    )
+    second, card = load_vae("second.safetensors")
+    near, far = (
+        sum((a - b).square().sum() for a, b in zip(second.parameters(), other.parameters(), strict=True))
+        for other in (first, replace(SMALL, seed=1).model())
+    )
+    assert near < far / 4 and "train scene-vae" in card["init"]
+    assert "--init first.safetensors" in card["command"]
+
+
 def test_the_scaling_makes_latents_of_bytes_the_size_of_the_noise():
     scenes = load_scenes(20, 64)
     model, _ = train_vae(SMALL, scenes.pixels)

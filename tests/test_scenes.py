@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from stablediff_edu.datasets import scene_set
 from stablediff_edu.datasets.scene_brush import COLOURS
+from stablediff_edu.datasets.scene_set import numbered_scene, render_scenes
 from stablediff_edu.datasets.scene_weather import SEAS, SKIES
 from stablediff_edu.datasets.scenes import KINDS, Scene, caption, draw_scene, random_scene, scene_from
 from stablediff_edu.errors import CourseError
@@ -233,3 +235,21 @@ def test_what_cannot_be_drawn_is_refused_in_one_sentence(wrong: dict, match: str
 def test_too_small_a_picture_is_refused():
     with pytest.raises(CourseError, match="4×4 pixels cannot be drawn"):
         draw_scene(Scene(), 4)
+
+
+def test_rendered_scenes_are_kept_in_a_file_and_read_from_it(tmp_path, monkeypatch):
+    scenes, cache = [numbered_scene(number) for number in range(3)], tmp_path / "kept.npy"
+    rendered = render_scenes(scenes, 16, cache)
+    monkeypatch.setattr(scene_set, "draw_scene_bytes", lambda *_, **__: pytest.fail("rendered again"))
+    kept = render_scenes(scenes, 16, cache)
+    assert torch.equal(kept, rendered) and [file.name for file in tmp_path.iterdir()] == ["kept.npy"]
+    kept.zero_()
+    assert torch.equal(render_scenes(scenes, 16, cache), rendered), "what is changed in memory stays out of the file"
+    with pytest.raises(pytest.fail.Exception):
+        render_scenes(scenes[:2], 16, cache)
+
+
+def test_processes_render_the_same_images_in_the_same_order(monkeypatch):
+    monkeypatch.setattr(scene_set, "ENOUGH_FOR_PROCESSES", 1)
+    scenes = [numbered_scene(number) for number in range(70)]  # more than one chunk
+    assert torch.equal(render_scenes(scenes, 8, workers=2), render_scenes(scenes, 8))

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
             "--budget",
             choices=["quick", "full"],
             help="quick: the notebook's training, less than a minute on two cores, of four things; "
-            "full: a U-Net of 24 million numbers for a GPU (default: 4 million, some hours on two cores)",
+            "full: a U-Net of 43 million parameters for a GPU (default: 11 million, days on two cores)",
         )
         parser.add_argument("--quick", dest="budget", action="store_const", const="quick", help="--budget quick")
 

@@ -1,7 +1,10 @@
 """Captioned scenes in numbers: what CLIP, and the learner's own Stable Diffusion, learn from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,8 @@ from stablediff_edu.datasets.captions import full_caption
 from stablediff_edu.datasets.scene_words import held_out, worded_scene
 from stablediff_edu.datasets.scenes import Scene, draw_scene_bytes
 from stablediff_edu.errors import CourseError
+
+ENOUGH_FOR_PROCESSES = 5_000  # scenes; other processes take some seconds to start
 
 
 @dataclass
@@ -51,7 +56,7 @@ class CaptionedScenes:
 
 
 def load_scenes(
-    count: int = 10_000, size: int = 64, seed: int = 0, train: bool = True, cache: Path | None = None
+    count: int = 10_000, size: int = 64, seed: int = 0, train: bool = True, cache: Path | None = None, workers: int = 1
 ) -> CaptionedScenes:
     """Draw captioned scenes; 10,000 of 64×64 take less than a minute on one core.
 
@@ -60,7 +65,7 @@ def load_scenes(
         size: side of the pictures in pixels.
         seed: which ones; scene i of a seed is the same whatever ``count`` and ``size`` are.
         train: False gives combinations of thing, colour and sky that are never among those to learn from.
-        cache: see `render_scenes`.
+        cache, workers: see `render_scenes`.
 
     Raises:
         CourseError: none are asked for, or too small ones.
@@ -70,28 +75,40 @@ def load_scenes(
     scenes = [numbered_scene(number, seed, train) for number in range(count)]
     source = "drawn scenes" if train else "drawn scenes, combinations never learned from"
     return CaptionedScenes(
-        render_scenes(scenes, size, cache), [full_caption(scene) for scene in scenes], scenes, source
+        render_scenes(scenes, size, cache, workers), [full_caption(scene) for scene in scenes], scenes, source
     )
 
 
-def render_scenes(scenes: Sequence[Scene], size: int, cache: Path | None = None) -> torch.Tensor:
+def render_scenes(scenes: Sequence[Scene], size: int, cache: Path | None = None, workers: int = 1) -> torch.Tensor:
     """Render scenes: (N, 3, size, size) uint8.
 
     Args:
+        workers: processes that share the work; more than one only where `__main__` can be imported again.
         cache: an .npy file that keeps them; if it is there, it is read instead, a part at a time.
     """
     shape = (len(scenes), 3, size, size)
     if cache and cache.exists() and (kept := np.load(cache, mmap_mode="c")).shape == shape:
         return torch.from_numpy(kept)  # a private copy in memory of what is touched: the file stays as it is
     pixels = np.empty(shape, np.uint8)
-    for place, scene in zip(pixels, scenes, strict=True):
-        place[:] = draw_scene_bytes(scene, size).transpose(2, 0, 1)  # (S, S, 3) -> (3, S, S)
+    for place, image in zip(pixels, _rendered(scenes, size, workers), strict=True):
+        place[:] = image.transpose(2, 0, 1)  # (S, S, 3) -> (3, S, S)
     if cache:
         unfinished = cache.with_name(f"{cache.name}.part")
         with unfinished.open("wb") as file:
             np.save(file, pixels)
         unfinished.replace(cache)
     return torch.from_numpy(pixels)
+
+
+def _rendered(scenes: Sequence[Scene], size: int, workers: int) -> Iterator[np.ndarray]:
+    """Yield the images in order."""
+    render = partial(draw_scene_bytes, size=size)
+    if workers == 1 or len(scenes) < ENOUGH_FOR_PROCESSES:
+        yield from map(render, scenes)
+        return
+    # "spawn": a fork of a process in which torch has threads may hang
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        yield from pool.map(render, scenes, chunksize=64)
 
 
 def numbered_scene(number: int, seed: int = 0, train: bool = True) -> Scene:

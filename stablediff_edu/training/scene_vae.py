@@ -3,6 +3,7 @@
 1,024 values for 49,152: 48 times fewer, as in Stable Diffusion v1.
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def make_scene_vae(
         init: weights to begin from, instead of random ones.
     """
     seed_everything(recipe.seed)
-    scenes = load_scenes(SCENES, recipe.size, cache=checkpoint and checkpoint.with_suffix(".scenes.npy"))
+    kept = checkpoint and checkpoint.with_suffix(".scenes.npy")
+    scenes = load_scenes(SCENES, recipe.size, cache=kept, workers=os.cpu_count() or 1)
     begun, begun_card = load_vae(init) if init else (None, {})
     model, training = train_vae(recipe, scenes.pixels, checkpoint=checkpoint, about=command, init=begun)
     score = score_scene_vae(model, size=recipe.size)

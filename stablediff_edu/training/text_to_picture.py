@@ -35,6 +35,7 @@ class TextToPictureRecipe:
         config: its sizes.
         scenes: how many it learns from.
         things: which things these show.
+        size: side of their images.
         wordings: in how many ways each scene is told.
         without_text: the share of the pictures that are trained without their sentence.
         schedule, prediction: how noise is mixed in, and what the network answers: "noise", "clean" or "velocity".
@@ -45,6 +46,7 @@ class TextToPictureRecipe:
     config: UNetConfig
     scenes: int = 40_000
     things: tuple[str, ...] = tuple(KINDS)
+    size: int = 64
     wordings: int = 8
     without_text: float = 0.1
     schedule: str = "cosine"

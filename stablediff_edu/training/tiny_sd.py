@@ -5,19 +5,18 @@ once; then the U-Net learns to find the noise in them. `train tiny-sd` may be st
 on.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 
 from stablediff_edu.datasets.captions import VOCABULARY, full_caption, told
-from stablediff_edu.datasets.scene_set import CaptionedScenes, numbered_scene
-from stablediff_edu.datasets.scenes import draw_scene_bytes
+from stablediff_edu.datasets.scene_set import CaptionedScenes, numbered_scene, render_scenes
 from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.device import pick_device, seed_everything
 from stablediff_edu.errors import CourseError
@@ -34,19 +33,21 @@ from stablediff_edu.training.vae_training import as_pictures, in_parts, load_vae
 from stablediff_edu.weights import checkpoints
 
 TINY_SD = TextToPictureRecipe(  # the shipped weights `tiny-sd`
-    TINY.unet,
+    replace(TINY.unet, widths=(64, 128, 192), attention=(False, True, True)),
+    size=128,
     schedule=TINY.schedule,
     prediction=TINY.prediction,
-    steps=5_000,
-    batch_size=64,
+    steps=24_000,
+    batch_size=128,
     optimizer="muon",
     bfloat16=True,
-    ema=0.999,
+    ema=0.9995,
 )
 TINY_SD_BUDGETS = {
     "quick": replace(  # less than a minute on two cores: four things, half as wide, words at 4×4 only
         TINY_SD,
         config=replace(TINY.unet, widths=(32, 64), attention=(False, True)),
+        size=TINY.size,
         scenes=2000,
         things=("sailing boat", "duck", "lighthouse", "balloon"),
         steps=280,
@@ -56,7 +57,7 @@ TINY_SD_BUDGETS = {
     ),
     "full": replace(  # for a GPU
         TINY_SD,
-        config=UNetConfig(widths=(128, 256), blocks=2, attention=(True, True), heads=8, context=128),
+        config=UNetConfig(widths=(128, 256, 384), blocks=1, attention=(False, True, True), heads=8, context=128),
         scenes=100_000,
         steps=40_000,
         batch_size=512,
@@ -125,13 +126,16 @@ def make_lesson(recipe: TextToPictureRecipe, parts: Parts, file: Path | None = N
     Args:
         file: keeps the lesson, so that a training that goes on need not do it again.
     """
-    about = f"{recipe.scenes} scenes of {recipe.things}, {recipe.wordings} wordings, latents of {parts.made_by}"
+    about = (
+        f"{recipe.scenes} scenes of {recipe.things}, {recipe.size}×{recipe.size}, {recipe.wordings} wordings, "
+        f"latents of {parts.made_by}"
+    )
     if file and file.exists():
         kept = torch.load(file, weights_only=True)
         if kept["about"] == about:
             return Lesson(**kept["lesson"])
     _say(f"drawing {recipe.scenes:,} scenes, and turning them into latents")
-    scenes = draw_lesson(recipe)
+    scenes = draw_lesson(recipe, file and file.with_suffix(".scenes.npy"), (os.cpu_count() or 1) if file else 1)
     lesson = Lesson(
         latents=in_parts(lambda part: parts.vae.encode(as_pictures(part)), scenes.pixels).half(),
         tokens=clip_training.tokens_of(scenes, parts.tokenizer, recipe.wordings),
@@ -144,18 +148,18 @@ def make_lesson(recipe: TextToPictureRecipe, parts: Parts, file: Path | None = N
     return lesson
 
 
-def draw_lesson(recipe: TextToPictureRecipe) -> CaptionedScenes:
+def draw_lesson(recipe: TextToPictureRecipe, cache: Path | None = None, count_workers: int = 1) -> CaptionedScenes:
     """Return the first scenes to learn from that show the recipe's things: with all things, those of `load_scenes`."""
     wanted = (scene for scene in map(numbered_scene, count()) if scene.thing in recipe.things)
     scenes = list(islice(wanted, recipe.scenes))
-    pixels = np.stack([draw_scene_bytes(scene, TINY.size).transpose(2, 0, 1) for scene in scenes])  # (N, 3, S, S)
-    return CaptionedScenes(torch.from_numpy(pixels), [full_caption(scene) for scene in scenes], scenes, "drawn scenes")
+    pixels = render_scenes(scenes, recipe.size, cache, count_workers)
+    return CaptionedScenes(pixels, [full_caption(scene) for scene in scenes], scenes, "drawn scenes")
 
 
 def assemble(recipe: TextToPictureRecipe, parts: Parts, unet: nn.Module | None = None) -> StableDiffusion:
     """Put the three networks together: a Stable Diffusion. Without a U-Net, with one that has not learned yet."""
     config = StableDiffusionConfig(
-        parts.text_encoder.config, recipe.config, parts.vae.config, recipe.prediction, TINY.size, recipe.schedule
+        parts.text_encoder.config, recipe.config, parts.vae.config, recipe.prediction, recipe.size, recipe.schedule
     )
     pipe = StableDiffusion(config, parts.tokenizer)
     pipe.text_encoder, pipe.vae = parts.text_encoder, parts.vae
@@ -215,7 +219,7 @@ def make_tiny_sd(
     card = dict(
         command=command,
         seed=recipe.seed,
-        data=f"{recipe.scenes:,} drawn scenes of {TINY.size}×{TINY.size}, each told in {recipe.wordings} ways",
+        data=f"{recipe.scenes:,} drawn scenes of {recipe.size}×{recipe.size}, each told in {recipe.wordings} ways",
         things="; ".join(recipe.things),
         licence="drawn by this package (MIT)",
         parts=parts.made_by,
@@ -224,7 +228,8 @@ def make_tiny_sd(
     )
     out = keep(out, pipe, training, progress, **card)
     if distributed.is_first() and not training.interrupted:
-        kept.unlink(missing_ok=True)
+        for file in (kept, kept.with_suffix(".scenes.npy")):
+            file.unlink(missing_ok=True)
     return pipe, training, score, out
 
 

@@ -53,7 +53,7 @@ def main(words: list[str] | None = None) -> None:
     size = checkpoints.path_of(arguments.weights).stat().st_size / 1e6
     print(f"{card['command']}: {card['data']}, {card['steps']} steps in {card['seconds']} s")
     print(f"parts: {card['parts']}")
-    print(f"{size:.1f} MB (the limit: 24 MB); {threads} threads")
+    print(f"{size:.1f} MB (the limit: 32 MB); {threads} threads")
     print(f"the judge: {judge_card['result']}")
     wanted = {name.replace("_", " "): value for name, value in scene_quality.WANTED.items()}
     limit = wanted.pop("seconds")
