@@ -32,7 +32,7 @@ from stablediff_edu.training.scene_quality import (
 from stablediff_edu.weights import checkpoints
 
 CONFIG = StableDiffusionConfig(
-    TextConfig(len(VOCABULARY) + 2, positions=16, width=8, layers=1, heads=2),
+    TextConfig(len(VOCABULARY) + 2, positions=28, width=8, layers=1, heads=2),
     UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4),
     VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4),
     prediction="velocity",
@@ -44,7 +44,7 @@ CONFIG = StableDiffusionConfig(
 @pytest.fixture(scope="module")
 def pipe() -> StableDiffusion:
     torch.manual_seed(0)
-    return StableDiffusion(CONFIG, WordTokenizer(VOCABULARY, 16)).eval()
+    return StableDiffusion(CONFIG, WordTokenizer(VOCABULARY, 28)).eval()
 
 
 class PerfectPipe(torch.nn.Module):
@@ -236,10 +236,8 @@ def test_the_benchmark_prints_the_table_and_lays_out_sheets(shipped, capsys):
     spec = importlib.util.spec_from_file_location("tiny_sd_benchmark", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.main(
-        ["--count", "2", "--scenes", "2", "--learned", "1500", "--compare", "8", "--guidance", "1", "3"]
-        + ["--out", str(shipped / "sheets")]
-    )
+    options = ["--count", "2", "--scenes", "2", "--learned", "1500", "--compare", "8", "--guidance", "1", "3", "--out"]
+    module.main([*options, str(shipped / "sheets")])
     out = capsys.readouterr().out
     assert (
         out.count("2 prompts") == out.count("beside new scenes") == out.count("two-sample accuracy") == 2
