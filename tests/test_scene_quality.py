@@ -1,6 +1,7 @@
 """The quality of drawn scenes: fair prompts, and shares that count what is right and what is not."""
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -231,7 +232,8 @@ def test_evaluate_prints_the_table(shipped, monkeypatch, capsys):
     assert out.startswith("weights: command 1") and "how well the judge reads" in out and "4 prompts" in out
 
 
-def test_the_benchmark_prints_the_table_and_lays_out_sheets(shipped, capsys):
+def test_the_benchmark_prints_the_table_and_lays_out_sheets(shipped, capsys, monkeypatch):
+    monkeypatch.setattr(scene_quality, "two_sample_accuracy", partial(scene_quality.two_sample_accuracy, steps=2))
     path = Path(__file__).parent / "benchmarks" / "tiny_sd.py"
     spec = importlib.util.spec_from_file_location("tiny_sd_benchmark", path)
     module = importlib.util.module_from_spec(spec)
