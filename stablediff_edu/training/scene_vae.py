@@ -41,11 +41,11 @@ def make_scene_vae(
     """Train, score on scenes never seen and save with a card: the network, the record, the score, the file."""
     seed_everything(recipe.seed)
     scenes = load_scenes(SCENES, SIZE)
-    model, training = train_vae(recipe, scenes.pixels, checkpoint=checkpoint, about=command)
+    model, training = train_vae(recipe, scenes.pixels, checkpoint=checkpoint)
     score = score_scene_vae(model)
     if recipe.sharpening and not training.interrupted:
         second = checkpoint and checkpoint.with_suffix(".sharpening")
-        training = both(training, sharpen(model, recipe, scenes.pixels, checkpoint=second, about=command))
+        training = both(training, sharpen(model, recipe, scenes.pixels, checkpoint=second))
         score = f"{score_scene_vae(model)}; before sharpening {score}"
     card = dict(
         command=command,
@@ -80,4 +80,4 @@ def score_scene_vae(model: AutoencoderKL, count: int | None = None) -> str:
 
 def through(model: AutoencoderKL, pictures: torch.Tensor) -> torch.Tensor:
     """Return pictures (N, 3, 64, 64) as they come back through their latents, on the CPU."""
-    return in_parts(lambda part: model.decode(model.encode(part)), pictures)
+    return in_parts(model, lambda part: model.decode(model.encode(part)), pictures)
