@@ -51,6 +51,15 @@ class Accelerated(torch.Tensor):
     def __getitem__(self, index):
         return super().__getitem__(_indices(index))
 
+    def tolist(self):
+        Accelerator.current.counter["tolist"] += 1
+        return self.values.tolist()
+
+    def numpy(self, **_):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor first.")
+
+    __array__ = numpy
+
     def new_tensor(self, data, **options):
         return torch.tensor(data, **dict(dtype=self.dtype, device=DEVICE) | options)
 
@@ -79,11 +88,13 @@ class Accelerator(TorchDispatchMode):
         self.replaced = {name: getattr(torch, name) for name in ("tensor", "as_tensor")}
         for name, make in self.replaced.items():
             setattr(torch, name, partial(_made_and_moved, make))
+        torch.__future__.set_overwrite_module_params_on_conversion(True)  # `parameter.data = …` would leave the values
         return super().__enter__()
 
     def __exit__(self, *error) -> None:
         for name, make in self.replaced.items():
             setattr(torch, name, make)
+        torch.__future__.set_overwrite_module_params_on_conversion(False)
         super().__exit__(*error)
 
     @contextmanager
@@ -103,7 +114,7 @@ class Accelerator(TorchDispatchMode):
         there = [x for x in tensors if isinstance(x, Accelerated)]
         target = torch.device(kwargs["device"]) if kwargs.get("device") is not None else None
         result_there = bool(there) if target is None else target.type == DEVICE.type
-        if there or result_there:
+        if there or result_there or kwargs.get("generator") is not None:
             self._refuse(func, args, kwargs, tensors, there, result_there)
             self._count(func, args, kwargs, tensors, there, result_there)
         if target is not None and result_there:
@@ -125,9 +136,7 @@ class Accelerator(TorchDispatchMode):
         if id(x) in known:
             return known[id(x)]
         if result_there and self.mps and x.dtype in (torch.float64, torch.complex128):
-            raise TypeError(
-                "Cannot convert a MPS Tensor to float64 dtype"
-            )
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
         return Accelerated(x) if result_there else x
 
     def _refuse(self, func, args, kwargs, tensors, there, result_there) -> None:
@@ -174,11 +183,11 @@ class Generator(torch.Generator):
     """A generator of the accelerator."""
 
     device = DEVICE  # torch itself makes none
-    made: ClassVar[set[int]] = set()  # a dispatch mode is given another object for the same generator
+    made: ClassVar[dict] = {}  # a dispatch mode is given another object for the same generator; these stay alive
 
     def __init__(self) -> None:
         super().__init__()
-        self.made.add(self._cdata)
+        self.made[self._cdata] = self
 
 
 def use_everywhere(replace=setattr) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from unittest.mock import patch
 
 import torch
 
@@ -12,7 +13,15 @@ from stablediff_edu.datasets.scene_set import load_scenes
 from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig
 from stablediff_edu.models.conditional_unet import UNetConfig
 from stablediff_edu.models.vae import AutoencoderKL, VAEConfig
-from stablediff_edu.training import clip_training, digit_classifier, scene_judge, ship_classifier, tiny_sd, vae_training
+from stablediff_edu.training import (
+    clip_training,
+    digit_classifier,
+    scene_judge,
+    scene_quality,
+    ship_classifier,
+    tiny_sd,
+    vae_training,
+)
 from stablediff_edu.training.diffusion_recipes import DiffusionRecipe, train_diffusion
 from stablediff_edu.training.latent_recipes import add_frame
 from stablediff_edu.training.perception import with_perception
@@ -52,6 +61,10 @@ def ships():
     return torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(5)) * 2 - 1
 
 
+def latents():
+    return torch.randn(9, 4, 4, 4, generator=torch.Generator().manual_seed(1))
+
+
 def vae() -> AutoencoderKL:
     torch.manual_seed(0)
     return AutoencoderKL(LATENTS).eval()
@@ -68,6 +81,7 @@ def parts() -> tiny_sd.Parts:
 
 def train_perceptual_vae(observer, checkpoint):
     """The autoencoder of the scenes, with an untrained CLIP in the place of the shipped one."""
+
     class Recipe(VAERecipe):
         def make_error(self):
             return with_perception(vae_training.mixed_error, clip().to(vae_training.pick_device()), self.bfloat16)
@@ -83,7 +97,10 @@ def train_sharper(observer, checkpoint):
 
 def train_tiny_sd(observer, checkpoint):
     lesson = tiny_sd.make_lesson(TINY_SD, on_device(parts()))
-    pipe, training = tiny_sd.train_tiny_sd(TINY_SD, on_device(parts()), lesson, observer, checkpoint, ["a red duck"], looks=2)
+    with patch.dict(scene_quality.BEST, steps=2):
+        pipe, training = tiny_sd.train_tiny_sd(
+            TINY_SD, on_device(parts()), lesson, observer, checkpoint, ["a red duck"], looks=2
+        )
     return pipe.unet, training
 
 
@@ -112,7 +129,7 @@ TASKS = {
         VAERecipe(replace(LATENTS, in_channels=1), **SHORT), add_frame(digits().pictures), o, None, c
     ),
     "latent-digits": lambda o, c: train_diffusion(
-        replace(DIFFUSION, patch=1, middle=True, flip=False), torch.randn(9, 4, 4, 4, generator=torch.Generator().manual_seed(1)), o, None, None, c
+        replace(DIFFUSION, patch=1, middle=True, flip=False), latents(), o, None, None, c
     ),
     "clip-scenes": lambda o, c: clip_training.train_clip(
         clip_training.CLIPRecipe(TEXT, IMAGE, wordings=2, **SHORT), scenes(16), o, None, c

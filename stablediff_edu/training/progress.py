@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,10 +33,19 @@ def save(path: Path, plan: dict[str, str], state: dict) -> None:
     """Write a checkpoint; if that fails, the one before stays, and a line says so: no training ends for it."""
     try:
         with replacing(path) as temporary:
-            torch.save(state | dict(plan=plan), temporary)
+            torch.save(_on_cpu(state) | dict(plan=plan), temporary)
     except (CourseError, RuntimeError) as error:  # torch's own writer says "file write failed" in a RuntimeError
         what = error if isinstance(error, CourseError) else f"Cannot write {path} ({str(error).splitlines()[0]})."
         print(f"\nThe progress was not saved: {what} The training goes on.", flush=True)
+
+
+def _on_cpu(state: Any) -> Any:
+    """Return the state with all of its tensors on the CPU, so that a training can go on on another device."""
+    if isinstance(state, torch.Tensor):
+        return state.cpu()
+    if isinstance(state, dict):
+        return {key: _on_cpu(value) for key, value in state.items()}
+    return type(state)(map(_on_cpu, state)) if type(state) in (list, tuple) else state
 
 
 def load(path: Path, plan: dict[str, str]) -> dict | None:
