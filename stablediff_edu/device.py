@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from stablediff_edu.errors import CourseError
 
@@ -17,16 +18,51 @@ def pick_device() -> torch.device:
     Raises:
         CourseError: the variable names a device that this machine does not have.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    wanted = os.environ.get("STABLEDIFF_DEVICE", "").strip().lower()
-    if not wanted:
-        return torch.device(next(name for name, present in there.items() if present))
-    if not there.get(wanted.partition(":")[0], False):
-        available = ", ".join(name for name, present in there.items() if present)
+    counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    available = [name for name, count in counts.items() if count]
+    requested = os.environ.get("STABLEDIFF_DEVICE", "").strip().lower()
+    if not requested:
+        return torch.device(available[0])
+    name, colon, index = requested.partition(":")
+    if name not in available or (colon and not (index.isdecimal() and int(index) < counts[name])):
         raise CourseError(
-            f"STABLEDIFF_DEVICE is {wanted!r}, which this machine does not have; set it to one of: {available}."
+            f"STABLEDIFF_DEVICE is {requested!r}, which this machine does not have; "
+            f"set it to one of: {', '.join(available)}."
         )
-    return torch.device(wanted)
+    return torch.device(requested)
+
+
+def device_of(model: object) -> torch.device:
+    """Return the device of a network's weights; a function without weights computes on the CPU."""
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return torch.device("cpu") if weight is None else weight.device
+
+
+def to_device(x: torch.Tensor, device: torch.device | str, **options: Any) -> torch.Tensor:
+    """Move a tensor to a device; on CUDA the copy goes through pinned memory, and the CPU does not wait for it."""
+    device = torch.device(device)
+    if x.device.type != "cpu" or device.type in ("cpu", "mps"):  # there the copy could be read before it is done
+        return x.to(device, **options)
+    if device.type == "cuda":
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True, **options)
+
+
+def randn_like(x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Return noise with the shape, precision and device of `x`.
+
+    It is drawn where the generator is, on the CPU by default: one seed then gives the same noise on every device.
+    """
+    source = "cpu" if generator is None else generator.device
+    return to_device(torch.randn(x.shape, generator=generator, dtype=x.dtype, device=source), x.device)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all of its work: only then does a clock show how long it took."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def use_threads() -> int:

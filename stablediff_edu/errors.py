@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# how torch's allocators for the CPU and for MPS say it, in a plain RuntimeError
+OTHERS = ("DefaultCPUAllocator: ", "out of memory", "not enough memory")
+
 
 class CourseError(Exception):
     """Something the learner can mend: one plain sentence that says what is wrong and what to do next.
@@ -22,7 +25,9 @@ def enough_memory(
     """Say in one sentence that the memory does not suffice: "There is not enough memory" and what is left to do."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:  # torch has several ways to say it
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        from torch import OutOfMemoryError  # a RuntimeError; not imported above, where commands begin
+
+        if not isinstance(error, MemoryError | OutOfMemoryError) and not any(text in str(error) for text in OTHERS):
             raise
         raise CourseError(f"There is not enough memory{otherwise}") from error

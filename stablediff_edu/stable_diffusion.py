@@ -8,7 +8,6 @@ al., 2021, "High-resolution image synthesis with latent diffusion models"). With
 `TINY` the course's own: the same code.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ import torch
 from torch import nn
 
 from stablediff_edu.datasets.byte_pair import checked_text
+from stablediff_edu.device import to_device
 from stablediff_edu.diffusion import wishes
 from stablediff_edu.diffusion.editing import Original
 from stablediff_edu.diffusion.samplers import SAMPLERS, Level, Step, levels, noise_source, sample
@@ -64,7 +64,7 @@ TINY = StableDiffusionConfig(
 # Where samplers stop: as in diffusers with Stable Diffusion's settings. Those that are not here go from end to end.
 LEADING = {"spacing": "leading", "offset": 1}
 STOPS = {"ddpm": LEADING, "ddim": LEADING | {"to_clean": False}, "pndm": LEADING | {"to_clean": False}}
-LARGE = 48 * 48  # places of a latent from which a CPU decodes one picture after another, to spare its memory
+LARGE = 48 * 48  # places of latents that are decoded at once, to spare the memory
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,6 @@ class DrawnStep:
         t: the step of the schedule where it began.
         latent: (B, 4, h, w), what the next step goes on with.
         x0: (B, 4, h, w), the clean latent that the U-Net already sees in the noise.
-        seconds: how long it took.
         decode: latents to pictures, for `preview` and `picture`.
     """
 
@@ -85,7 +84,6 @@ class DrawnStep:
     t: float
     latent: torch.Tensor
     x0: torch.Tensor
-    seconds: float
     decode: Callable[[torch.Tensor], torch.Tensor]
 
     def preview(self) -> torch.Tensor:
@@ -119,7 +117,8 @@ class StableDiffusion(nn.Module):
     @torch.no_grad()
     def encode(self, pictures: torch.Tensor) -> torch.Tensor:
         """1. The autoencoder turns pictures into latents: (B, 3, H, W) in [-1, 1] -> (B, 4, h, w)."""
-        return self.vae.encode(pictures.to(self._like)).to(self._dtype)
+        vae = self._vae_in_float32()
+        return vae.encode(to_device(pictures, self._like.device).to(vae.quant.weight)).to(self._dtype)
 
     def denoise(self, xt, context, nothing, guidance, steps, sampler, seed=0, skip=0) -> Iterator[Step]:
         """2. The U-Net takes the noise away in many small steps, each time told how much is left (as a position).
@@ -147,7 +146,7 @@ class StableDiffusion(nn.Module):
                 "There is no tokenizer: put vocab.json and merges.txt into a folder `tokenizer` beside the file of the "
                 "weights, or give one to StableDiffusion(config, tokenizer)."
             )
-        return self.text_encoder(self.tokenizer(sentences).to(self._like.device))
+        return self.text_encoder(to_device(self.tokenizer(sentences), self._like.device))
 
     @torch.no_grad()
     def find_noise(self, xt: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
@@ -173,9 +172,16 @@ class StableDiffusion(nn.Module):
 
     @torch.no_grad()
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """6. The autoencoder turns latents back into pictures: (B, 4, h, w) -> (B, 3, H, W) in [-1, 1]."""
-        pictures = [self.vae.decode(some.to(self._like)) for some in z.split(1 if self._is_large(z) else len(z))]
-        return torch.cat(pictures).to(self._dtype).clamp(-1, 1)
+        """6. The autoencoder turns latents back into pictures: (B, 4, h, w) -> (B, 3, H, W) in [-1, 1] on the CPU.
+
+        Raises:
+            CourseError: the latents hold infinity or no numbers at all, which half precision can lead to.
+        """
+        vae, at_once = self._vae_in_float32(), max(1, LARGE // (z.shape[2] * z.shape[3]))
+        pictures = torch.cat([vae.decode(some.to(vae.quant.weight)).cpu() for some in z.split(at_once)])
+        if not pictures.isfinite().all():
+            raise CourseError("The picture holds values that are not numbers; load the weights without half=True.")
+        return pictures.clamp(-1, 1)
 
     # --- all in one call ----------------------------------------------------------------------------------------------
 
@@ -233,13 +239,10 @@ class StableDiffusion(nn.Module):
                 return original.paste(self.decode(z)) if original else self.decode(z)
 
         with enough_memory():
-            began = time.perf_counter()
             for step in way:
                 if original:
                     original.put_back(step.next, stops[step.number], eps)  # the sampler goes on from this very tensor
-                seconds = time.perf_counter() - began
-                yield DrawnStep(step.number, len(stops) - 1, step.t, step.next, step.x0, seconds, decode)
-                began = time.perf_counter()
+                yield DrawnStep(step.number, len(stops) - 1, step.t, step.next, step.x0, decode)
 
     def guided(self, xt, t, context, nothing, guidance: float) -> torch.Tensor:
         """Find the noise with the prompt and without it, and go from this towards that and beyond, where guidance > 1.
@@ -288,8 +291,9 @@ class StableDiffusion(nn.Module):
         """What is computed between the networks: at least single precision, also where their weights are half."""
         return torch.promote_types(self._like.dtype, torch.float32)
 
-    def _is_large(self, z: torch.Tensor) -> bool:
-        return z.device.type == "cpu" and z.shape[2] * z.shape[3] >= LARGE
+    def _vae_in_float32(self) -> AutoencoderKL:
+        """Return the autoencoder, in single precision at least: in half precision some weights give black pictures."""
+        return self.vae.float() if self.vae.quant.weight.dtype.itemsize < 4 else self.vae
 
     def _contexts(self, prompt: Text, negative: Text, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return for every picture what was read of its prompt and of what to stay away from: twice (B, N, width)."""

@@ -176,8 +176,8 @@ def test_the_comparison_would_notice_one_lost_draw(pictures):
 
 
 def test_progress_of_another_training_is_refused(pictures, tmp_path):
-    def make(command):
-        return make_diffusion(TINY, tmp_path / "a.safetensors", command, Pictures(pictures, "noise"), "none", progress)
+    def make(pictures):
+        return make_diffusion(TINY, tmp_path / "a.safetensors", "x", Pictures(pictures, "noise"), "none", progress)
 
     progress = tmp_path / "a.progress"
     with pytest.MonkeyPatch.context() as patch:

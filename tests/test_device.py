@@ -21,7 +21,7 @@ def clean(monkeypatch):
 
 
 def pretend(monkeypatch, *, cuda=False, mps=False):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2 * cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
 
 
@@ -42,11 +42,11 @@ def test_the_variable_decides(monkeypatch):
     assert device.pick_device() == torch.device("cuda", 1)
 
 
-@pytest.mark.parametrize("name", ["cuda", "tpu"])
+@pytest.mark.parametrize("name", ["mps", "tpu", "cuda:7", "cuda:", "cuda:x", "cuda:-1", "cpu:1"])
 def test_a_device_that_is_not_there_is_one_sentence(monkeypatch, name):
-    pretend(monkeypatch)
+    pretend(monkeypatch, cuda=True)
     monkeypatch.setenv("STABLEDIFF_DEVICE", name)
-    with pytest.raises(CourseError, match="does not have; set it to one of: cpu"):
+    with pytest.raises(CourseError, match="does not have; set it to one of: cuda, cpu"):
         device.pick_device()
 
 

@@ -66,7 +66,7 @@ def test_working_in_parts_changes_nothing_and_keeps_the_order():
         seen.append(len(part))
         return 2 * part
 
-    assert torch.equal(latent_recipes.in_parts(double, rows, batch_size=3), 2 * rows) and seen == [3, 3, 1]
+    assert torch.equal(latent_recipes.in_parts(None, double, rows, batch_size=3), 2 * rows) and seen == [3, 3, 1]
 
 
 def test_the_shipped_sizes_fit_one_another(digits: Digits):

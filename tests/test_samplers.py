@@ -33,7 +33,7 @@ def ideal(prediction: str = "noise", schedule: Schedule = SCHEDULE):
 
 def exact(xt: torch.Tensor, here: Level, there: Level) -> torch.Tensor:
     """Where xt comes to on the way from here to there."""
-    spread_here, spread_there = ((at.signal**2 * SPREAD**2 + at.noise**2).sqrt() for at in (here, there))
+    spread_here, spread_there = ((at.signal**2 * SPREAD**2 + at.noise**2) ** 0.5 for at in (here, there))
     return there.signal * MEAN + spread_there / spread_here * (xt - here.signal * MEAN)
 
 
@@ -212,7 +212,7 @@ def test_every_number_of_steps_has_falling_levels_or_gets_one_sentence(sampler: 
             assert steps == 1000 and sampler == "dpm++" and "take fewer, or 'trailing'" in str(error)
             continue
         assert len(stops) == steps + 1 and stops[-1].alpha_bar == 1
-        assert (torch.stack([stop.sigma for stop in stops]).diff() < 0).all()
+        assert (torch.tensor([stop.sigma for stop in stops]).diff() < 0).all()
 
 
 @pytest.mark.parametrize(

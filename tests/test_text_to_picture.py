@@ -78,7 +78,7 @@ def test_each_process_takes_its_share_of_the_same_batch(monkeypatch):
 
 
 def test_a_batch_that_cannot_be_shared_out_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(distributed, "count", lambda: 3)
+    monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(CourseError, match="A batch of 8 cannot be shared out among 3 processes"):
         train_text_to_picture(SMALL, lesson(), text_encoder())
 

@@ -148,7 +148,7 @@ def test_ctrl_c_keeps_the_weights_and_the_progress(tmp_path, no_photographs, mon
             yield next(endless)
         raise KeyboardInterrupt
 
-    endless = segmentation.batches(recipes.QUICK.data()[0].first(20), 4)
+    endless = segmentation.Batches(recipes.QUICK.data()[0].first(20), 4)
     monkeypatch.setattr(segmentation, "batches", stopped)
     out = tmp_path / "some.safetensors"
     assert main(f"train fish --quick --pictures 8 --steps 50 --out {out}".split()) == 0

@@ -149,7 +149,7 @@ def test_a_broken_checkpoint_is_one_sentence(tmp_path, content):
 def test_a_checkpoint_of_another_length_is_one_sentence(tmp_path):
     path = tmp_path / "progress.pt"
     run(fresh(), batches=interrupted_at(10), checkpoint=path)
-    with pytest.raises(CourseError, match="training of 300 steps, not 200"):
+    with pytest.raises(CourseError, match="with other steps 300 instead of 200"):
         run(fresh(), checkpoint=path, steps=200)
 
 

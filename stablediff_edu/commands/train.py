@@ -24,6 +24,8 @@ NAMES = {
     "words": ("train_words", "word vectors, from the drawn corpus or your own text (notebook 06)"),
 }
 
+SHARED = ("tiny-sd", "scene-vae")  # several processes may share out the batches of these
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME", parser_class=PlainParser)
@@ -36,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.out and arguments.out.suffix != ".safetensors":
         raise CourseError(f"The weights are saved as safetensors: name the file {arguments.out.stem}.safetensors.")
+    if not arguments.evaluate:
+        from stablediff_edu.training import distributed
+
+        if arguments.name not in SHARED:
+            distributed.refuse_several(arguments.name)
     return _module(arguments.name).run(arguments)
 
 

@@ -41,6 +41,7 @@ def _run_tiny_sd(arguments: argparse.Namespace) -> int:
         return 0
     shipped = tiny_sd.TINY_SD
     recipe, out, progress = _plan(arguments, tiny_sd.TINY_SD_BUDGETS.get(arguments.budget, shipped), shipped, "tiny-sd")
+    distributed.check_batch(recipe.batch_size, *tiny_sd.batch_sizes_of_missing_parts())
     with distributed.processes():
         _, training, line, out = tiny_sd.make_tiny_sd(recipe, out, command_line(arguments), progress)
         if distributed.is_first():
@@ -77,6 +78,7 @@ def _run_part(arguments: argparse.Namespace) -> int:
     recipe, out, progress = _plan(arguments, shipped, shipped, name)
     if getattr(arguments, "init", None):
         make = partial(make, init=arguments.init)
+    distributed.check_batch(recipe.batch_size)
     with distributed.processes():
         if distributed.is_first():
             print(f"drawing scenes to learn from; weights go to {out}", flush=True)

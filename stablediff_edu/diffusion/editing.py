@@ -26,6 +26,8 @@ class Original:
     Attributes:
         z0: the latents, (batch, 4, h, w).
         new: where they are new, (batch, 1, h, w): in every place that has a pixel to be drawn anew.
+
+    Latents are on the device of the networks, the image and the mask on the CPU.
     """
 
     def __init__(
@@ -33,11 +35,12 @@ class Original:
     ) -> None:
         images = image.reshape(-1, 3, *image.shape[-2:])
         self.z0 = one_for_each(encode(images), batch, count)
-        self.image, self.mask = one_for_each(images, batch, count).to(self.z0), None
+        self.image, self.mask = one_for_each(images, batch, count).cpu(), None
         if mask is not None:
-            masks = mask.reshape(-1, 1, *mask.shape[-2:]).to(self.z0)
+            masks = mask.reshape(-1, 1, *mask.shape[-2:]).cpu().float()
             self.mask = one_for_each(masks, batch, count) > 0
-            self.new = one_for_each(F.adaptive_max_pool2d(masks, self.z0.shape[2:]), batch, count) > 0
+            new = one_for_each(F.adaptive_max_pool2d(masks, self.z0.shape[2:]), batch, count) > 0
+            self.new = new.to(self.z0.device)
 
     def noisy(self, level: Level, eps: torch.Tensor) -> torch.Tensor:
         """Return the latent with as much noise as there is at this level; at the end none is left."""

@@ -48,9 +48,10 @@ def expected_picture(xt: torch.Tensor, t: torch.Tensor, pictures: torch.Tensor, 
             f"These noisy pictures are {tuple(xt.shape[1:])}, the known ones {tuple(pictures.shape[1:])}; "
             "give them one size."
         )
-    mixed, known = xt.double().flatten(1), pictures.to(xt.device).double().flatten(1)  # (B, D) and (N, D)
-    signal, noise = schedule.signal_and_noise(t, mixed)  # (B, 1) each, or (1, 1)
+    # in float64, hence on the CPU: MPS has none
+    mixed, known = xt.cpu().double().flatten(1), pictures.cpu().double().flatten(1)  # (B, D) and (N, D)
+    signal, noise = schedule.signal_and_noise(torch.as_tensor(t).cpu(), mixed)  # (B, 1) each, or (1, 1)
     # |xt - √ᾱ·xᵢ|² multiplied out; |xt|² is left out, as it is the same for every picture
     misfit = signal**2 * known.square().sum(1) - 2 * signal * mixed @ known.T  # (B, N)
     weights = torch.softmax(-misfit / (2 * noise**2), dim=1)  # (B, N)
-    return (weights @ known).reshape(xt.shape).to(xt.dtype)
+    return (weights @ known).reshape(xt.shape).to(xt.dtype).to(xt.device)

@@ -5,6 +5,7 @@ step mixes them anew, with less noise. Here xt is always √ᾱ·x0 + √(1-ᾱ)
 x = xt/√ᾱ = x0 + σ·eps with σ = √(1-ᾱ)/√ᾱ: so all samplers start from the same noise and show the network the same.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from stablediff_edu.device import device_of, randn_like, to_device
 from stablediff_edu.diffusion.schedule import PREDICTIONS, Schedule, checked_steps, chosen, picture_and_noise
 from stablediff_edu.errors import CourseError
 
@@ -23,10 +25,10 @@ class Level(NamedTuple):
     """A stop on the way: t, which the network is told (None at the end), ᾱ, √ᾱ, √(1-ᾱ), and σ, from infinity to 0."""
 
     t: float | None
-    alpha_bar: torch.Tensor  # this and the next three: one float64 each
-    signal: torch.Tensor
-    noise: torch.Tensor
-    sigma: torch.Tensor
+    alpha_bar: float
+    signal: float
+    noise: float
+    sigma: float
 
 
 class Step(NamedTuple):
@@ -51,16 +53,16 @@ def ddpm(now: Step, there: Level, draw: Callable, **_) -> torch.Tensor:
     here = now.level.alpha_bar
     alpha = here / there.alpha_bar  # α_t: the share of the picture there that is left here
     beta = 1 - alpha
-    of_x0, of_xt = there.signal * beta / (1 - here), alpha.sqrt() * (1 - there.alpha_bar) / (1 - here)
+    of_x0, of_xt = there.signal * beta / (1 - here), math.sqrt(alpha) * (1 - there.alpha_bar) / (1 - here)
     variance = (1 - there.alpha_bar) / (1 - here) * beta
-    return of_x0 * now.x0 + of_xt * now.xt + variance.sqrt() * draw()
+    return of_x0 * now.x0 + of_xt * now.xt + math.sqrt(variance) * draw()
 
 
 def ddim(now: Step, there: Level, draw: Callable, eta: float, **_) -> torch.Tensor:
     """x0 and eps mixed anew, some of the noise (η) fresh (Song, Meng and Ermon, 2021, equations 12 and 16)."""
     here = now.level.alpha_bar
-    fresh = eta * ((1 - there.alpha_bar) / (1 - here)).sqrt() * (1 - here / there.alpha_bar).sqrt()  # their σ
-    kept = (1 - there.alpha_bar - fresh**2).clamp(min=0).sqrt()  # rounding may lead below 0
+    fresh = eta * math.sqrt((1 - there.alpha_bar) / (1 - here)) * math.sqrt(1 - here / there.alpha_bar)  # their σ
+    kept = math.sqrt(max(0, 1 - there.alpha_bar - fresh**2))  # rounding may lead below 0
     mixed = there.signal * now.x0 + kept * now.eps
     return mixed + fresh * draw() if eta else mixed
 
@@ -75,7 +77,7 @@ def euler_ancestral(now: Step, there: Level, draw: Callable, **_) -> torch.Tenso
     """Down too far, to σ↓, and up again with fresh noise, σ↓² + σ↑² = σ'² (Crowson's k-diffusion, 2022).
     This is DDPM, and DDIM with η = 1."""
     ratio = there.sigma / now.level.sigma
-    up, down = there.sigma * (1 - ratio**2).sqrt(), there.sigma * ratio
+    up, down = there.sigma * math.sqrt(1 - ratio**2), there.sigma * ratio
     return there.signal * (now.x0 + down * now.eps + up * draw())
 
 
@@ -90,12 +92,12 @@ def heun(now: Step, there: Level, ask: Callable, **_) -> torch.Tensor:
 
 def dpm_solver(now: Step, there: Level, before: Sequence[Step], **_) -> torch.Tensor:
     """x0 goes on changing as it did (DPM-Solver++(2M): Lu et al., 2022, arXiv 2211.01095, algorithm 2)."""
-    h = (now.level.sigma / there.sigma).log()  # λ' - λ with λ = -log σ
+    h = math.log(now.level.sigma / there.sigma) if there.sigma else math.inf  # λ' - λ with λ = -log σ
     x0 = now.x0
     if before and there.t is not None:  # the first step knows no change yet, the last is infinitely long
-        h_before = (before[0].level.sigma / now.level.sigma).log()
+        h_before = math.log(before[0].level.sigma / now.level.sigma)
         x0 = x0 + h / (2 * h_before) * (x0 - before[0].x0)
-    return there.noise / now.level.noise * now.xt - there.signal * torch.expm1(-h) * x0
+    return there.noise / now.level.noise * now.xt - there.signal * math.expm1(-h) * x0
 
 
 def pndm(now: Step, there: Level, before: Sequence[Step], ask: Callable, **_) -> torch.Tensor:
@@ -159,7 +161,8 @@ def levels(
     end = torch.ones(1).double() if to_clean else schedule.alpha_bar[:1]
     picture = torch.cat([alpha_bars, end])
     noise = 1 - picture
-    return list(map(Level, [*ts.tolist(), None], picture, picture.sqrt(), noise.sqrt(), (noise / picture).sqrt()))
+    numbers = (picture, picture.sqrt(), noise.sqrt(), (noise / picture).sqrt())  # as Python's own: on every device
+    return list(map(Level, [*ts.tolist(), None], *(row.tolist() for row in numbers)))
 
 
 @torch.no_grad()
@@ -179,9 +182,9 @@ def sample(
     clip: bool = False,
     start: torch.Tensor | None = None,
     skip: int = 0,
-    device: torch.device | str = "cpu",
+    device: torch.device | str | None = None,
 ) -> Iterator[Step]:
-    """Go from noise to pictures (B, 3, H, W) and give every step on the way.
+    """Go from noise to pictures (B, 3, H, W) and give every step on the way, on the device of the network.
 
     Args:
         model: (xt, t) -> its prediction: "noise", "clean" or "velocity"; t is (B,), whole but for "euler…" and "heun".
@@ -191,6 +194,7 @@ def sample(
         eta: of "ddim": 0 takes no fresh noise, 1 as much as "ddpm".
         clip: keep every x0 within [-1, 1], where pixels are (latents are not).
         start: begin with this, not with drawn noise. With `skip` first steps left out: a mixture as at levels(…)[skip].
+        device: only for a `model` that is a function, if not the CPU.
     """
     stops = levels(schedule, steps, sampler, spacing, offset, to_clean)
     chosen(prediction, PREDICTIONS, "prediction")
@@ -199,7 +203,7 @@ def sample(
     if prediction == "noise" and schedule.at(stops[skip].t) == 0:
         raise CourseError("In noise alone a noise prediction shows no picture; use 'velocity', or another schedule.")
     step, where = SAMPLERS[sampler]
-    draw = noise_source(seed, torch.empty(*shape, device=device) if start is None else start)
+    draw = noise_source(seed, torch.empty(*shape, device=device or device_of(model)) if start is None else start)
 
     def ask(xt: torch.Tensor, level: Level) -> tuple[torch.Tensor, torch.Tensor]:
         kind = torch.promote_types(xt.dtype, torch.float32) if where == "between" else torch.int64
@@ -219,13 +223,15 @@ def sample(
 
 
 def generate(*arguments, **named) -> torch.Tensor:
-    """Return the pictures (B, 3, H, W) with which `sample` ends; it has the same arguments."""
-    return deque(sample(*arguments, **named), maxlen=1)[0].next
+    """Return the pictures (B, 3, H, W) with which `sample` ends, on the CPU; it has the same arguments."""
+    return deque(sample(*arguments, **named), maxlen=1)[0].next.cpu()
 
 
 def noise_source(seed: int | torch.Generator, like: torch.Tensor) -> Callable[[], torch.Tensor]:
-    """Return what draws noise shaped like `like`, on the CPU, so that every device gets the same."""
+    """Return what draws noise shaped like `like`; of a number it is the same on every device."""
     if isinstance(seed, torch.Generator):
-        return lambda: torch.randn(like.shape, generator=seed, dtype=like.dtype).to(like)
-    own = [torch.Generator().manual_seed(seed * 1_000_003 + number) for number in range(len(like))]
-    return lambda: torch.stack([torch.randn(like.shape[1:], generator=g, dtype=like.dtype) for g in own]).to(like)
+        return lambda: randn_like(like, seed)
+    own, shape = [torch.Generator().manual_seed(seed * 1_000_003 + number) for number in range(len(like))], like.shape
+    return lambda: to_device(
+        torch.stack([torch.randn(shape[1:], generator=g, dtype=like.dtype) for g in own]), like.device
+    )

@@ -9,10 +9,11 @@ Whoever knows two of x0, eps and xt knows the third.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
+from stablediff_edu.device import to_device
 from stablediff_edu.errors import CourseError
 
 PREDICTIONS = ("noise", "clean", "velocity")  # what a network may be asked for; the video asks for noise
@@ -23,6 +24,7 @@ class Schedule:
     """ᾱ, (T,) float64: how much of xt's variance is picture, from the first step to the last; T is 1000 as a rule."""
 
     alpha_bar: torch.Tensor
+    _tables: dict = field(default_factory=dict, init=False, repr=False, compare=False)  # copies on other devices
 
     @classmethod
     def from_betas(cls, betas: torch.Tensor) -> "Schedule":
@@ -61,7 +63,7 @@ class Schedule:
 
     def at(self, t: torch.Tensor | float) -> torch.Tensor:
         """Return ᾱ[t], float64; between two steps σ runs in a straight line (Euler's samplers stop there)."""
-        t = torch.as_tensor(t, dtype=torch.float64, device="cpu")
+        t = torch.as_tensor(t).cpu().double()  # in this order: MPS has no float64
         if not ((t >= 0) & (t <= len(self) - 1)).all():
             raise CourseError(f"Step {t.tolist()} is not there: this schedule's steps are 0 to {len(self) - 1}.")
         below, above, sigmas = t.floor().long(), t.ceil().long(), self.sigmas
@@ -70,8 +72,20 @@ class Schedule:
 
     def signal_and_noise(self, t: torch.Tensor | float, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (√ᾱ[t], √(1-ᾱ[t])), each shaped (B, 1, 1, 1) so that it multiplies pictures like `like`."""
-        alpha_bar = self.at(t).reshape(-1, *[1] * (like.dim() - 1))
-        return tuple(share.to(like.device, like.dtype) for share in (alpha_bar.sqrt(), (1 - alpha_bar).sqrt()))
+        if isinstance(t, torch.Tensor) and t.device.type != "cpu" and not t.is_floating_point():
+            shares = self._table(t.device)[t.reshape(-1)].to(like).T  # (B, 2) -> (2, B), looked up on the device
+        else:
+            alpha_bar = self.at(t).reshape(-1)
+            shares = torch.stack([alpha_bar.sqrt(), (1 - alpha_bar).sqrt()])
+            shares = to_device(shares.to(like.dtype), like.device)
+        return tuple(shares.reshape(2, -1, *[1] * (like.dim() - 1)))
+
+    def _table(self, device: torch.device) -> torch.Tensor:
+        """Return (T, 2) float32 on a device, √ᾱ and √(1-ᾱ): looking a step up there makes the CPU wait for nothing."""
+        if device not in self._tables:
+            shares = torch.stack([self.alpha_bar.sqrt(), (1 - self.alpha_bar).sqrt()], dim=1)
+            self._tables[device] = shares.float().to(device)
+        return self._tables[device]
 
     def add_noise(self, x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor | int) -> torch.Tensor:
         """Return xt, the mixture at step t: a number, or one for every picture."""

@@ -56,7 +56,8 @@ class TimeEmbedding(nn.Module):
         self.layers = nn.Sequential(nn.Linear(features, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU())
 
     def forward(self, t: torch.Tensor) -> torch.Tensor:
-        return self.layers(sinusoidal_encoding(t.float(), self.features))
+        waves = sinusoidal_encoding(t.float(), self.features)  # in float32, whatever the weights are in
+        return self.layers(waves.to(self.layers[0].weight.dtype))
 
 
 class PictureAttention(nn.Module):

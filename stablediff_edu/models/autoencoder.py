@@ -88,7 +88,7 @@ class PCA:
     """
 
     def __init__(self, pictures: torch.Tensor, latent: int = 2) -> None:
-        rows = pictures.flatten(1).double()  # (N, 1, S, S) -> (N, D)
+        rows = pictures.cpu().flatten(1).double()  # (N, 1, S, S) -> (N, D)
         _check(latent, rows.shape[1])
         self.latent, self.shape, self.mean = latent, pictures.shape[1:], rows.mean(0)
         rows = rows - self.mean
@@ -99,11 +99,11 @@ class PCA:
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 1, S, S) -> (B, latent)."""
-        return ((x.flatten(1).double() - self.mean) @ self.directions).float()
+        return ((x.cpu().flatten(1).double() - self.mean) @ self.directions).float()
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """(B, latent) -> (B, 1, S, S)."""
-        return (z.double() @ self.directions.T + self.mean).float().unflatten(1, self.shape)
+        return (z.cpu().double() @ self.directions.T + self.mean).float().unflatten(1, self.shape)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return self.decode(self.encode(x))

@@ -34,6 +34,7 @@ def channel_correlations(maps: torch.Tensor, region: torch.Tensor) -> torch.Tens
     Returns:
         (C,) numbers in [-1, 1]; a channel that never changes gives 0.
     """
+    maps, region = maps.cpu(), region.cpu()  # float64 follows, which MPS has not
     small = F.adaptive_avg_pool2d(region, maps.shape[-2:])  # (N, 1, h, w)
     channels = maps.transpose(0, 1).flatten(1).double()  # (C, N * h * w)
     target = small.flatten().double()  # (N * h * w,)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stablediff_edu.device import randn_like
 from stablediff_edu.errors import CourseError
 from stablediff_edu.layers.blocks import PictureAttention
 from stablediff_edu.layers.larger import Larger
@@ -104,8 +105,7 @@ class AutoencoderKL(nn.Module):
 
 def draw_normal(mean: torch.Tensor, logvar: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
     """Draw from a normal distribution so that gradients reach mean and logvar (Kingma and Welling, section 2.4)."""
-    noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype).to(mean)  # one seed, every device the same
-    return mean + torch.exp(logvar / 2) * noise
+    return mean + torch.exp(logvar / 2) * randn_like(mean, generator)
 
 
 def kl_divergence(mean: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:

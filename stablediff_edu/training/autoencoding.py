@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stablediff_edu.device import pick_device
+from stablediff_edu.device import device_of, pick_device, to_device
 from stablediff_edu.models.autoencoder import Autoencoder
 from stablediff_edu.models.vae import draw_normal, kl_divergence
 from stablediff_edu.training.loop import Observer, Training, train
@@ -49,7 +49,7 @@ AUTOENCODER_BUDGETS = {
 def batches(pictures: torch.Tensor, batch_size: int, device: torch.device | str = "cpu") -> Iterator[torch.Tensor]:
     """Give batches of pictures, drawn by lot, for ever: (N, 1, S, S) -> (B, 1, S, S)."""
     while True:
-        yield pictures[torch.randint(len(pictures), (batch_size,))].to(device)
+        yield to_device(pictures[torch.randint(len(pictures), (batch_size,))], device)
 
 
 def squared_error(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
@@ -95,6 +95,5 @@ def train_autoencoder(
 @torch.no_grad()
 def reconstruction_error(model, pictures: torch.Tensor) -> float:
     """Return the mean squared error per pixel, in [0, 1], of pictures (N, 1, S, S) that a network or PCA gives back."""
-    weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    device = "cpu" if weights is None else weights.device
-    return squared_error(model(pictures.to(device)), pictures.to(device)).item()
+    pictures = to_device(pictures, device_of(model))
+    return squared_error(model(pictures), pictures).item()

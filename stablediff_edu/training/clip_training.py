@@ -10,10 +10,12 @@ import torch
 from stablediff_edu.datasets.captions import VOCABULARY, tell
 from stablediff_edu.datasets.scene_set import CaptionedScenes, load_scenes, to_pictures
 from stablediff_edu.datasets.tokenizer import WordTokenizer
-from stablediff_edu.device import pick_device, seed_everything
+from stablediff_edu.device import pick_device, seed_everything, to_device
 from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig, contrastive_loss
 from stablediff_edu.training.keeping import keep, rebuild
 from stablediff_edu.training.loop import Observer, Training, train
+from stablediff_edu.training.precision import memory_format
+from stablediff_edu.training.progress import fingerprint
 
 UNSEEN = 640  # scenes that a new network is scored on
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -81,7 +83,7 @@ def batches(
     while True:
         chosen = torch.randint(len(pixels), (batch_size,))
         wording = torch.randint(tokens.shape[1], (batch_size,))
-        yield to_pictures(pixels[chosen].to(device)), tokens[chosen, wording].long().to(device)
+        yield to_pictures(to_device(pixels[chosen], device)), to_device(tokens[chosen, wording].long(), device)
 
 
 def loss(model: CLIP, batch: Batch) -> torch.Tensor:
@@ -95,11 +97,10 @@ def train_clip(
     observer: Observer | None = None,
     snapshot: Callable[[CLIP], torch.Tensor] | None = None,
     checkpoint: Path | None = None,
-    about: str = "",
 ) -> tuple[CLIP, Training]:
     """Train on these scenes; return the network in evaluation mode, and the record."""
     device = pick_device()
-    model = recipe.model().to(device)
+    model = recipe.model().to(device, memory_format=memory_format(device))
     tokens = tokens_of(scenes, tokenizer_of(recipe.text), recipe.wordings, recipe.seed)
     training = train(
         model,
@@ -114,7 +115,7 @@ def train_clip(
         snapshot=snapshot,
         observer=observer,
         checkpoint=checkpoint,
-        about=about,
+        about=fingerprint(recipe, scenes.pixels, tokens),
     )
     return model, training
 
@@ -132,7 +133,7 @@ def make_clip(
 
     seed_everything(recipe.seed)
     scenes = recipe.data()
-    model, training = train_clip(recipe, scenes, checkpoint=checkpoint, about=command)
+    model, training = train_clip(recipe, scenes, checkpoint=checkpoint)
     score = evaluate_clip(model, tokenizer_of(recipe.text), recipe.data(train=False, count=UNSEEN))
     card = dict(
         command=command,

@@ -6,8 +6,9 @@ import time
 import torch
 import torch.nn.functional as F
 
-from stablediff_edu.device import pick_device
+from stablediff_edu.device import pick_device, synchronize
 from stablediff_edu.models.unet import UNet
+from stablediff_edu.training.precision import memory_format
 
 
 def seconds_per_step(size: int, batch: int = 4, repeats: int = 3, channels: int = 3, patch: int = 2) -> float:
@@ -17,17 +18,18 @@ def seconds_per_step(size: int, batch: int = 4, repeats: int = 3, channels: int 
     after one to warm up. `channels` is 3 for pictures, 4 for latents; `patch` is the U-Net's.
     """
     device = pick_device()
-    model = UNet(channels, channels, (32, 64, 128), time=64, patch=patch).to(device, memory_format=torch.channels_last)
+    layout = memory_format(device)
+    model = UNet(channels, channels, (32, 64, 128), time=64, patch=patch).to(device, memory_format=layout)
     optimizer = torch.optim.AdamW(model.parameters())
-    x = torch.randn(batch, channels, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(batch, channels, size, size, device=device).contiguous(memory_format=layout)
     t = torch.zeros(batch, device=device)
     seconds = []
     for _ in range(repeats + 1):
+        synchronize(device)
         started = time.perf_counter()
         optimizer.zero_grad()
         F.mse_loss(model(x, t), x).backward()
         optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        synchronize(device)
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds[1:])

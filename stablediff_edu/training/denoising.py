@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stablediff_edu.device import device_of, to_device
 from stablediff_edu.diffusion.schedule import Schedule
+from stablediff_edu.training.precision import memory_format
 
 
 def batches(
@@ -22,7 +24,7 @@ def batches(
         if flip:
             mirrored = torch.rand(batch_size, 1, 1, 1) < 0.5
             chosen = torch.where(mirrored, chosen.flip(3), chosen)
-        yield chosen.to(device, memory_format=torch.channels_last)
+        yield to_device(chosen, device, memory_format=memory_format(torch.device(device)))
 
 
 def loss(
@@ -41,12 +43,12 @@ def loss(
     """
     count = len(schedule)
     if middle:
-        t = (torch.randn(len(x0)).sigmoid() * count).long().clamp(max=count - 1).to(x0.device)
+        t = (torch.randn(len(x0)).sigmoid() * count).long().clamp(max=count - 1)
     else:
-        t = torch.randint(count, (len(x0),)).to(x0.device)
+        t = torch.randint(count, (len(x0),))
     if only_step is not None:
         t = torch.full_like(t, only_step)
-    eps = torch.randn(x0.shape).to(x0)
+    t, eps = to_device(t, x0.device), to_device(torch.randn(x0.shape), x0.device, dtype=x0.dtype)
     xt = schedule.add_noise(x0, eps, t)
     return F.mse_loss(model(xt, t), schedule.target(x0, eps, t, prediction))
 
@@ -62,12 +64,12 @@ def errors_by_level(
         x0: (1, 3, S, S) the clean picture.
         count: how many lots of noise for each step; the same ones for every model with the same seed.
     """
-    device = next(model.parameters()).device
-    clean, random = x0.expand(count, -1, -1, -1), torch.Generator().manual_seed(seed)
+    device = device_of(model)
+    clean, random = x0.cpu().expand(count, -1, -1, -1), torch.Generator().manual_seed(seed)
     errors = []
     for t in ts:
         eps = torch.randn(clean.shape, generator=random)
-        xt = schedule.add_noise(clean, eps, t).to(device)
+        xt = to_device(schedule.add_noise(clean, eps, t), device)
         errors.append(F.mse_loss(model(xt, torch.full((count,), t, device=device)).cpu(), eps).item())
     return errors
 
@@ -77,7 +79,7 @@ def psnr(found: torch.Tensor, true: torch.Tensor) -> float:
 
     One of the two may be a single picture, (1, 3, S, S), to compare many with.
     """
-    error = (found.clamp(-1, 1) - true).square().mean().clamp(min=1e-12)
+    error = (found.cpu().clamp(-1, 1) - true.cpu()).square().mean().clamp(min=1e-12)
     return float(10 * torch.log10(4 / error))  # 4 is the square of the range
 
 

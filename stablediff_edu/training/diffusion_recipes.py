@@ -1,5 +1,6 @@
 """The recipes of the diffusion models: one fish (notebook 03), ships and all ten classes (notebook 04)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ from stablediff_edu.models.unet import UNet
 from stablediff_edu.training import denoising
 from stablediff_edu.training.keeping import keep, rebuild
 from stablediff_edu.training.loop import Observer, Training, train
+from stablediff_edu.training.precision import memory_format
+from stablediff_edu.training.progress import fingerprint
 from stablediff_edu.weights import checkpoints
 
 SCHEDULES = {"linear": Schedule.linear, "scaled linear": Schedule.scaled_linear, "cosine": Schedule.cosine}
@@ -98,18 +101,20 @@ def train_diffusion(
     snapshot=None,
     snapshot_at=None,
     checkpoint: Path | None = None,
-    about: str = "",
+    made_of: Sequence[torch.Tensor] = (),
     model: nn.Module | None = None,
     only_step: int | None = None,
 ) -> tuple[nn.Module, Training]:
     """Train a U-Net to find the noise in pictures or latents (N, C, S, S); return it to use, and the record.
 
     `snapshot` is called with the averaged network now and then; what it returns is kept for a replay. It must take
-    its chance from a generator of its own. `checkpoint` and `about` are the training loop's. `model` is trained in the
+    its chance from a generator of its own. `checkpoint` is the training loop's; for latents, which differ a little from
+    device to device, `made_of` is what they are made of: its content identifies the training. `model` is trained in the
     place of the recipe's own network; `only_step` shows it no other step of the schedule.
     """
     device = pick_device()
-    model = (model or recipe.model(pictures.shape[1], pictures.shape[1])).to(device, memory_format=torch.channels_last)
+    model = model or recipe.model(pictures.shape[1], pictures.shape[1])
+    model = model.to(device, memory_format=memory_format(device))
     training = train(
         model,
         denoising.batches(pictures, recipe.batch_size, device, recipe.flip),
@@ -128,7 +133,7 @@ def train_diffusion(
         snapshot_at=snapshot_at,
         observer=observer,
         checkpoint=checkpoint,
-        about=about,
+        about=fingerprint(recipe, *(made_of or [pictures]), str(only_step)),
     )
     return model, training
 
@@ -141,7 +146,7 @@ def make_diffusion(
     Ctrl-C keeps the weights so far, and the progress in `checkpoint`: the same call goes on with it.
     """
     seed_everything(recipe.seed)
-    model, training = train_diffusion(recipe, data.pictures, checkpoint=checkpoint, about=command)
+    model, training = train_diffusion(recipe, data.pictures, checkpoint=checkpoint)
     card = dict(
         command=command,
         seed=recipe.seed,
@@ -173,4 +178,5 @@ def load_diffusion(name: str | Path = "ships", channels: int = 3) -> tuple[UNet,
         raise CourseError(f"The card of {file} does not say which schedule and prediction it learned; train it again.")
     if not size.isdecimal() or not 0 < int(size) <= LARGEST or int(size) % model.shrink:
         raise CourseError(f"The card of {file} names pictures of {size} pixels, which it cannot draw; train it again.")
-    return model.to(pick_device(), memory_format=torch.channels_last), card
+    device = pick_device()
+    return model.to(device, memory_format=memory_format(device)), card

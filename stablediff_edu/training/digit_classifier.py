@@ -13,10 +13,12 @@ from torch import nn
 
 from stablediff_edu.datasets import mnist
 from stablediff_edu.datasets.digits import Digits, draw_digits, load_digits
-from stablediff_edu.device import pick_device, seed_everything
+from stablediff_edu.device import device_of, pick_device, seed_everything, to_device
 from stablediff_edu.layers.blocks import DoubleConvolution
 from stablediff_edu.training.keeping import keep, rebuild
 from stablediff_edu.training.loop import Observer, Training, train
+from stablediff_edu.training.precision import memory_format
+from stablediff_edu.training.progress import fingerprint
 
 DIGITS, DIGITS_TO_TEST_ON = 40_000, 2_000
 
@@ -80,7 +82,8 @@ def batches(
         pictures = pictures.roll((down, right), dims=(2, 3))  # the paper around a digit is wide enough
         if torch.rand(()) < 0.5:
             pictures = torch.lerp(pictures, F.avg_pool2d(pictures, 3, 1, 1), torch.rand(()).item())
-        yield (pictures + 0.1 * torch.randn(pictures.shape)).to(device), answers.to(device)
+        pictures = pictures + 0.1 * torch.randn(pictures.shape)
+        yield to_device(pictures, device), to_device(answers, device)
 
 
 def mix(pictures: torch.Tensor, answers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,8 +108,8 @@ def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Te
 @torch.no_grad()
 def probabilities(model: nn.Module, pictures: torch.Tensor, batch_size: int = 500) -> torch.Tensor:
     """Return how sure the network is of each digit, from 0 to 1: (N, 1, 28, 28) -> (N, 10)."""
-    device = next(model.parameters()).device
-    return torch.cat([model(part.to(device)).softmax(dim=1).cpu() for part in pictures.split(batch_size)])
+    device = device_of(model)
+    return torch.cat([model(to_device(part, device)).softmax(dim=1).cpu() for part in pictures.split(batch_size)])
 
 
 def accuracy(model: nn.Module, digits: Digits) -> float:
@@ -119,11 +122,10 @@ def train_classifier(
     digits: Digits,
     observer: Observer | None = None,
     checkpoint: Path | None = None,
-    about: str = "",
 ) -> tuple[DigitClassifier, Training]:
     """Train on these digits; return the network and the record."""
     device = pick_device()
-    model = recipe.model().to(device, memory_format=torch.channels_last)
+    model = recipe.model().to(device, memory_format=memory_format(device))
     training = train(
         model,
         batches(digits, recipe.batch_size, device),
@@ -134,7 +136,7 @@ def train_classifier(
         beta2=0.99,
         observer=observer,
         checkpoint=checkpoint,
-        about=about,
+        about=fingerprint(recipe, digits.pictures, digits.labels),
     )
     return model, training
 
@@ -149,7 +151,7 @@ def make_classifier(
 ) -> tuple[Path, Training, str]:
     """Train, score on digits never seen, and save with a card: the file, the record, the score."""
     seed_everything(recipe.seed)
-    model, training = train_classifier(recipe, data, checkpoint=checkpoint, about=command)
+    model, training = train_classifier(recipe, data, checkpoint=checkpoint)
     scores = score_on_test_pictures(model)
     card = dict(
         command=command,
@@ -174,4 +176,5 @@ def score_on_test_pictures(model: nn.Module) -> str:
 def load_classifier(name: str | Path = "digit_classifier") -> tuple[DigitClassifier, dict[str, str]]:
     """Return the trained classifier and its card."""
     model, card = rebuild(DigitClassifier, name, "a digit classifier")
-    return model.to(pick_device(), memory_format=torch.channels_last), card
+    device = pick_device()
+    return model.to(device, memory_format=memory_format(device)), card

@@ -1,27 +1,63 @@
 """Several processes that train one network together, as `torchrun` starts them; alone, all of this does nothing.
 
-Every process draws the same batch, computes the gradient of its share, and follows the mean of all gradients. So the
-networks stay the same, and the training is that of one process with the whole batch.
+Every process draws the same batch and its noise, computes the gradient of its share, and follows the mean of all
+gradients. So the networks stay the same, and the training is that of one process with the whole batch.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as together
 from torch import nn
 
+from stablediff_edu.device import pick_device, to_device
+from stablediff_edu.errors import CourseError
+
+
+def started() -> int:
+    """Return how many processes `torchrun` has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def refuse_several(what: str) -> None:
+    """Raise the sentence of a training that one process does alone."""
+    if started() > 1:
+        raise CourseError(f"{what} is trained by one process; start it with python, without torchrun.")
+
+
+def check_batch(*batch_sizes: int) -> None:
+    """Raise the sentence of a batch that cannot be shared out equally among the processes."""
+    for size in batch_sizes:
+        if size % started():
+            raise CourseError(
+                f"A batch of {size} cannot be shared out among {started()} processes; start another number of them."
+            )
+
 
 @contextmanager
 def processes() -> Iterator[None]:
-    """Join the other processes that `torchrun` has started, and part from them at the end."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    """Join the other processes that `torchrun` has started, and part from them at the end.
+
+    Raises:
+        CourseError: the device does not serve several processes.
+    """
+    if started() == 1:
         yield
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    together.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    device, own = pick_device(), int(os.environ["LOCAL_RANK"])
+    if device.type not in ("cuda", "cpu"):
+        raise CourseError(f"Several processes cannot train on {device.type}; set STABLEDIFF_DEVICE=cpu, or start one.")
+    if device.type == "cuda":
+        if own >= torch.cuda.device_count():
+            raise CourseError(
+                f"There are {torch.cuda.device_count()} GPUs for {os.environ['LOCAL_WORLD_SIZE']} processes; start one "
+                "process a GPU."
+            )
+        torch.cuda.set_device(own)
+    together.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
     finally:
@@ -39,8 +75,22 @@ def is_first() -> bool:
 
 
 def own_share(rows: torch.Tensor) -> torch.Tensor:
-    """Return this process' share of a batch; all shares must be of the same size."""
+    """Return this process' share of a batch; `check_batch` has seen to it that all are of one size."""
     return rows if count() == 1 else rows.chunk(count())[together.get_rank()]
+
+
+def shared_noise(share: torch.Tensor) -> torch.Tensor:
+    """Return noise like this process' share of a batch: drawn for the whole batch by all, so that shares differ."""
+    whole = (len(share) * count(), *share.shape[1:])
+    return to_device(own_share(torch.randn(whole, dtype=share.dtype)), share.device)
+
+
+def share_start(model: nn.Module) -> None:
+    """Give all processes the first one's weights and the state of its generator."""
+    if count() > 1:
+        for tensor in model.state_dict().values():
+            together.broadcast(tensor, 0)
+        torch.set_rng_state(from_first(torch.get_rng_state))
 
 
 def average_gradients(model: nn.Module) -> None:
@@ -55,10 +105,26 @@ def average_gradients(model: nn.Module) -> None:
 
 
 def average(value: torch.Tensor) -> torch.Tensor:
-    """Return the mean of a number over all processes."""
+    """Return the mean of numbers over all processes."""
     value = value.detach()
     if count() > 1:
         value = value.clone()
         together.all_reduce(value)
         value /= count()
     return value
+
+
+def from_first(make: Callable[[], Any]) -> Any:
+    """Return in every process what `make` returns in the first; a CourseError is raised in all of them."""
+    if count() == 1:
+        return make()
+    found: list = [None]
+    if is_first():
+        try:
+            found = [make()]
+        except CourseError as error:
+            found = [error]
+    together.broadcast_object_list(found)
+    if isinstance(found[0], CourseError):
+        raise found[0]
+    return found[0]

@@ -58,7 +58,7 @@ def make_vae(
 ) -> tuple[AutoencoderKL, Training, str, Path]:
     """Train on digits, score on unseen ones and save with a card: the network, the record, the score, the file."""
     seed_everything(recipe.seed)
-    model, training = train_vae(recipe, add_frame(digits.pictures), checkpoint=checkpoint, about=command)
+    model, training = train_vae(recipe, add_frame(digits.pictures), checkpoint=checkpoint)
     score = score_vae(model, unseen)
     card = dict(command=command, seed=recipe.seed, data=_what(digits), licence=_licence(digits), result=score)
     return model, training, score, keep(out, model, training, checkpoint, **card)
@@ -67,18 +67,18 @@ def make_vae(
 def score_vae(model: AutoencoderKL, unseen: Digits) -> str:
     """Return one line on how well digits that it has not learned from come back."""
     x = add_frame(unseen.pictures)
-    error = squared_error(in_parts(lambda part: model.decode(model.encode(part)), x), x).item()
+    error = squared_error(in_parts(model, lambda part: model.decode(model.encode(part)), x), x).item()
     return f"squared error per pixel {error:.5f} on {len(unseen):,} unseen {unseen.source}"
 
 
 def encode_digits(vae: AutoencoderKL, digits: torch.Tensor) -> torch.Tensor:
     """Return the scaled latents of digits: (N, 1, 28, 28) -> (N, latent, 4, 4)."""
-    return in_parts(vae.encode, add_frame(digits))
+    return in_parts(vae, vae.encode, add_frame(digits))
 
 
 def decode_digits(vae: AutoencoderKL, z: torch.Tensor) -> torch.Tensor:
     """Return the digits of scaled latents: (N, latent, 4, 4) -> (N, 1, 28, 28) in [-1, 1]."""
-    return remove_frame(in_parts(vae.decode, z)).clamp(-1, 1)
+    return remove_frame(in_parts(vae, vae.decode, z)).clamp(-1, 1)
 
 
 def make_latent_digits(
@@ -92,7 +92,8 @@ def make_latent_digits(
     """Train a noise predictor on the latents of digits and save it with a card: the network, the record, the file."""
     seed_everything(recipe.seed)
     latents = encode_digits(vae[0], digits.pictures)
-    model, training = train_diffusion(recipe, latents, checkpoint=checkpoint, about=command)
+    made_of = [digits.pictures, *vae[0].state_dict().values()]
+    model, training = train_diffusion(recipe, latents, checkpoint=checkpoint, made_of=made_of)
     card = dict(
         command=command,
         seed=recipe.seed,

@@ -1,12 +1,11 @@
 """The one training loop of the course: every network in it, large or small, is trained by `train`."""
 
 import copy
+import math
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,10 +13,14 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from stablediff_edu.device import device_of
 from stablediff_edu.errors import CourseError
-from stablediff_edu.training import distributed
+from stablediff_edu.training import distributed, progress
+from stablediff_edu.training.interrupts import stop_requests
 from stablediff_edu.training.optimizers import make_optimizer
-from stablediff_edu.weights.checkpoints import replacing
+from stablediff_edu.training.precision import make_scaler
+
+READ_EVERY = 20  # steps between two looks at the loss on a GPU, where each look waits for all work so far
 
 
 class Observer(Protocol):
@@ -67,22 +70,24 @@ def train(
     clip: float = 1.0,
     optimizer: str = "adamw",
     ema: float | None = 0.999,
+    half: bool = False,
     snapshot: Callable[[nn.Module], torch.Tensor] | None = None,
     snapshot_at: Callable[[int], bool] | None = None,
     observer: Observer | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 120.0,
-    about: str = "",
+    about: dict[str, str] | None = None,
 ) -> Training:
-    """Train `model` in place and return the record; Ctrl-C ends it cleanly with what was learned.
+    """Train `model` in place and return the record; Ctrl-C ends it after the step, with what was learned.
 
     Each step takes a batch, computes the loss, and lets AdamW follow the gradient (clipped to length `clip`), with a
     learning rate that warms up and then falls along a cosine to 0. At the end the model holds the exponential moving
     average of its weights (EMA), which is steadier than the last step's.
 
     A training that was stopped and resumed ends with the same weights as one that was not, if `batches` and `loss`
-    take all their chance from torch's own generator and `snapshot` takes none of it. Where `torchrun` has started
-    several processes, each passes its share of the batch (`distributed.own_share`), and one of them writes the files.
+    take all their chance from torch's own generator, or `batches` has `state_dict` and `load_state_dict`, and
+    `snapshot` takes none of it. SIGTERM saves the progress and ends the process. Where `torchrun` has started several
+    processes, each passes its share of the batch (`distributed.own_share`), and one of them writes the files.
 
     Args:
         model: any network; it stays on its device.
@@ -93,35 +98,61 @@ def train(
         optimizer: "adamw", or "muon" for the matrices inside (see `optimizers`): dearer a step, but far fewer steps.
         ema: the highest decay of the average; at step n it is min(ema, (1 + n) / (10 + n)), so that short runs work.
             None trains without an average.
+        half: whether `loss` computes with `sixteen_bits`.
         snapshot: (averaged model) -> tensor to keep; called without gradients.
         snapshot_at: which steps to take a snapshot at; by default about 20 steps, dense at the beginning.
         observer: who watches; a bar in the terminal if not given.
         checkpoint: a file to save progress to and to resume from if it is there. It also holds the end: whoever
             calls removes it once the weights are safe.
         checkpoint_seconds: how often.
-        about: what is trained on what, such as the command; a checkpoint about something else is refused.
+        about: the `fingerprint` of the training; a checkpoint with another one is refused.
 
     Raises:
         CourseError: the loss is no longer a number, or the checkpoint belongs to another training.
     """
     observer = observer or (TerminalBar() if distributed.is_first() else Nobody())
     snapshot_at = snapshot_at or spread_out(steps)
-    optimizer = make_optimizer(optimizer, model, learning_rate, beta2, weight_decay)
+    plan = dict(about or {}, steps=str(steps))
+    path = Path(checkpoint) if checkpoint else None
+    state = distributed.from_first(lambda: progress.load(path, plan) if path else None)
+    device = device_of(model)
+    optimizer, scaler = make_optimizer(optimizer, model, learning_rate, beta2, weight_decay), make_scaler(half, device)
     rates = [group["lr"] for group in optimizer.param_groups]
+    distributed.share_start(model)
     average = copy.deepcopy(model).requires_grad_(False) if ema is not None else model
     training = Training()
-    path = Path(checkpoint) if checkpoint else None
-    plan = dict(planned=steps, about=about)
-    if path and path.exists():
-        _resume(path, training, plan, model, average, optimizer)
+    parts = dict(model=model, average=average, optimizer=optimizer, scaler=scaler)
+    if hasattr(batches, "state_dict"):  # it has chance and a position of its own
+        parts["batches"] = batches
+    if state:
+        _restore(path, state, training, parts)
     started, saved = time.monotonic() - training.seconds, time.monotonic()
-    chance = torch.get_rng_state()  # as it was after the last whole step: what a step drew before Ctrl-C is drawn anew
+    every = 1 if device.type == "cpu" else READ_EVERY
+    unread: list[torch.Tensor] = []  # losses that are still on the device
+    chance = _chance(parts)  # as it was after the last whole step
+
+    def read_losses() -> None:
+        """Read what the loss was since the last time: nothing else in a step makes the CPU wait for the device."""
+        asked = torch.full_like(unread[0], bool(request.signal))  # all processes stop where one is asked to
+        *losses, asked = distributed.average(torch.stack([*unread, asked])).tolist()
+        unread.clear()
+        training.interrupted = asked > 0
+        training.seconds = time.monotonic() - started
+        first = len(training.losses)
+        for step, value in enumerate(losses, first):
+            if not math.isfinite(value):
+                raise CourseError(
+                    f"The loss is {value} at step {step}; use a lower learning rate than {learning_rate:g}."
+                )
+        training.losses += losses
+        for step, value in enumerate(losses, first + 1):
+            observer.step(step, value)
+
+    def stop_now() -> bool:
+        """One process stops after any step; of several all after the same one, when they have read the losses."""
+        return training.interrupted or (distributed.count() == 1 and bool(request.signal))
 
     def take_snapshot() -> None:
-        due = training.steps == 0 or snapshot_at(training.steps)
-        taken = training.snapshots and training.snapshots[-1][0] == training.steps  # before a resume
-        if snapshot is None or not due or taken:
-            return
         average.eval()
         with torch.no_grad():
             picture = snapshot(average)
@@ -129,40 +160,53 @@ def train(
         observer.snapshot(training.steps, picture)
         average.train(average is model)
 
+    def snapshot_due() -> bool:
+        taken = training.snapshots and training.snapshots[-1][0] == training.steps  # before a resume
+        return snapshot is not None and not taken and (training.steps == 0 or snapshot_at(training.steps))
+
+    def save() -> None:
+        states = {name: part.state_dict() for name, part in parts.items()} | chance
+        progress.save(path, plan, vars(training) | states)
+
     observer.begin(steps, training.steps)
     model.train()
-    try:
-        take_snapshot()
-        while training.steps < steps:
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * learning_rate_share(training.steps, steps, warmup)
-            value = loss(model, next(batches))
-            if not torch.isfinite(value):
-                raise CourseError(
-                    f"The loss is {value.item()} at step {training.steps}; "
-                    f"use a lower learning rate than {learning_rate:g}."
-                )
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            distributed.average_gradients(model)
-            nn.utils.clip_grad_norm_(model.parameters(), clip)
-            with _whole():  # up to here a step can be dropped, from here on it counts
-                optimizer.step()
+    with stop_requests() as request:
+        try:
+            if snapshot_due():
+                take_snapshot()
+            while training.steps < steps and not stop_now():
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * learning_rate_share(training.steps, steps, warmup)
+                value = loss(model, next(batches))
+                optimizer.zero_grad(set_to_none=True)
+                scaler.scale(value).backward()
+                distributed.average_gradients(model)
+                scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
+                scaler.step(optimizer)
+                scaler.update()
                 if ema is not None:
                     _average(average, model, min(ema, (1 + training.steps) / (10 + training.steps)))
                 training.steps += 1
-                training.losses.append(distributed.average(value).item())
-                training.seconds = time.monotonic() - started
-                chance = torch.get_rng_state()
-            observer.step(training.steps, training.losses[-1])
-            take_snapshot()
-            if path and distributed.is_first() and time.monotonic() - saved > checkpoint_seconds:
-                _save(path, training, plan, model, average, optimizer, chance)
-                saved = time.monotonic()
-    except KeyboardInterrupt:
-        training.interrupted = True
-    if path and distributed.is_first():
-        _save(path, training, plan, model, average, optimizer, chance)
+                unread.append(value.detach())
+                chance, look = _chance(parts), snapshot_due()
+                if training.steps % every == 0 or training.steps == steps or look or stop_now():
+                    read_losses()
+                if look:
+                    take_snapshot()
+                if path and distributed.is_first() and not unread and time.monotonic() - saved > checkpoint_seconds:
+                    save()
+                    saved = time.monotonic()
+        except KeyboardInterrupt:  # raised by the batches, the loss or the observer: the step does not count
+            training.interrupted = True
+        interrupted = training.interrupted or stop_now()
+        if unread:
+            read_losses()
+        training.interrupted = interrupted and training.steps < steps
+        if path and distributed.is_first():
+            save()
+    if request.signal == signal.SIGTERM:
+        raise SystemExit(128 + signal.SIGTERM)
     if average is not model:
         model.load_state_dict(average.state_dict())
     model.eval()
@@ -186,61 +230,27 @@ def spread_out(steps: int, count: int = 20) -> Callable[[int], bool]:
 
 @torch.no_grad()
 def _average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    for kept, new in zip(average.parameters(), model.parameters(), strict=True):
-        kept.lerp_(new, 1 - decay)
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)  # in one launch
     for kept, new in zip(average.buffers(), model.buffers(), strict=True):
         kept.copy_(new)
 
 
-@contextmanager
-def _whole() -> Iterator[None]:
-    """Let a Ctrl-C wait until the block is done, so that no step is half made."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread is ever interrupted
-        yield
-        return
-    waiting = []
-    before = signal.signal(signal.SIGINT, lambda *_: waiting.append(True))
+def _chance(parts: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of torch's generator and of what draws the batches."""
+    own = {"batches": parts["batches"].state_dict()} if "batches" in parts else {}
+    return {"random": torch.get_rng_state()} | own
+
+
+def _restore(path: Path, state: dict, training: Training, parts: dict[str, Any]) -> None:
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if waiting:
-        signal.raise_signal(signal.SIGINT)
-
-
-def _save(path: Path, training: Training, plan: dict, model, average, optimizer, chance: torch.Tensor) -> None:
-    state = plan | dict(
-        steps=training.steps, seconds=training.seconds, losses=training.losses, snapshots=training.snapshots,
-        model=model.state_dict(), average=average.state_dict(), optimizer=optimizer.state_dict(), random=chance,
-    )  # fmt: skip
-    with replacing(path) as temporary:
-        torch.save(state, temporary)
-
-
-def _resume(path: Path, training: Training, plan: dict, model, average, optimizer) -> None:
-    broken = f"{path.name} is not a checkpoint of this training; delete it to begin anew, or name another file."
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        planned, about = state["planned"], state.get("about", plan["about"])
-    except Exception as error:  # torch raises a dozen kinds here
-        raise CourseError(broken) from error
-    if about != plan["about"]:
-        raise CourseError(
-            f"{path.name} belongs to another training ({about}); go on with that one, or delete it to begin anew."
-        )
-    if planned != plan["planned"]:
-        raise CourseError(
-            f"{path.name} belongs to a training of {planned} steps, not {plan['planned']}; delete it to begin anew."
-        )
-    try:
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         torch.set_rng_state(state["random"])
-        training.losses, training.snapshots = state["losses"], [tuple(pair) for pair in state["snapshots"]]
-        training.steps, training.seconds = state["steps"], state["seconds"]
+        for name in vars(training):
+            setattr(training, name, state[name])
+        training.snapshots, training.interrupted = [tuple(pair) for pair in training.snapshots], False
     except Exception as error:
-        raise CourseError(broken) from error
+        raise progress.broken(path) from error
 
 
 class Nobody:

@@ -1,4 +1,4 @@
-"""Half precision where the processor computes faster with it: bfloat16, 8 bits of precision with float32's range."""
+"""Half precision where the device computes faster with it; weights, sums and losses stay in float32."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,14 +16,34 @@ def has_bfloat16(device: torch.device) -> bool:
     return False
 
 
+def half_dtype(device: torch.device) -> torch.dtype | None:
+    """Return the half precision that the device is fast with: bfloat16, on GPUs before 2020 float16, or none.
+
+    bfloat16 has float32's range. float16 has not: its gradients must be scaled, or small ones become 0.
+    """
+    if has_bfloat16(device):
+        return torch.bfloat16
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0):  # V100 and T4
+        return torch.float16
+    return None
+
+
 @contextmanager
 def sixteen_bits(wanted: bool, device: torch.device) -> Iterator[None]:
-    """Compute convolutions and matrix products in bfloat16, if wanted; weights and sums stay in float32.
-
-    A third to a half faster on processors that have instructions for it; nothing changes on those that have none.
-    """
-    wanted = wanted and has_bfloat16(device)
-    plain = wanted and device.type == "cpu"  # there attention in one piece is slow with 16 bits, in steps it is not
-    attention = sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
-    with torch.autocast(device.type, torch.bfloat16, enabled=wanted), attention:
+    """Compute convolutions and matrix products in the device's half precision, if wanted and if it has one."""
+    dtype = half_dtype(device) if wanted else None
+    slow = dtype is not None and device.type == "cpu"  # there attention in one piece is slow, in steps it is not
+    attention = sdpa_kernel(SDPBackend.MATH) if slow else nullcontext()
+    with torch.autocast(device.type, dtype, enabled=True) if dtype else nullcontext(), attention:
         yield
+
+
+def make_scaler(wanted: bool, device: torch.device) -> torch.amp.GradScaler:
+    """Return what scales the gradients of float16 (Micikevicius et al., 2018); for other precisions it does nothing."""
+    return torch.amp.GradScaler(device.type, enabled=wanted and half_dtype(device) is torch.float16)
+
+
+def memory_format(device: torch.device, half: bool = False) -> torch.memory_format:
+    """Return the layout with which convolutions are fastest: channels last on CUDA, and on a CPU in float32."""
+    fast = device.type == "cuda" or (device.type == "cpu" and not (half and half_dtype(device)))
+    return torch.channels_last if fast else torch.contiguous_format

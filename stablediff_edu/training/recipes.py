@@ -13,6 +13,8 @@ from stablediff_edu.models.unet import UNet
 from stablediff_edu.training import segmentation
 from stablediff_edu.training.keeping import keep, rebuild
 from stablediff_edu.training.loop import Observer, Training, train
+from stablediff_edu.training.precision import memory_format
+from stablediff_edu.training.progress import fingerprint
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,10 @@ def train_fish(
         checkpoint: where to keep progress, to resume from.
     """
     device = pick_device()
-    # channels last is how CPUs and GPUs like their pictures: up to 1.4 times as fast
-    model = recipe.model().to(device, memory_format=torch.channels_last)
+    model = recipe.model().to(device, memory_format=memory_format(device))
     training = train(
         model,
-        segmentation.batches(data, recipe.batch_size, recipe.seed, device, recipe.colour, recipe.half_size),
+        segmentation.Batches(data, recipe.batch_size, recipe.seed, device, recipe.colour, recipe.half_size),
         partial(segmentation.loss, overlap=recipe.overlap),
         steps=recipe.steps,
         learning_rate=recipe.learning_rate,
@@ -114,6 +115,7 @@ def train_fish(
         snapshot=None if replay is None else lambda averaged: segmentation.predict(averaged, replay.pictures),
         observer=observer,
         checkpoint=checkpoint,
+        about=fingerprint(recipe, data.pictures, data.masks),
     )
     return model, training
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stablediff_edu.datasets.cifar10 import load_cifar10
+from stablediff_edu.device import device_of, to_device
 from stablediff_edu.diffusion.samplers import generate
 from stablediff_edu.errors import CourseError
 from stablediff_edu.training import denoising
@@ -33,10 +34,10 @@ def draw(
         return torch.cat([model(*part) for part in zip(xt.split(batch_size), t.split(batch_size), strict=True)])
 
     size = int(card.get("size", 32))
-    options = BEST | dict(prediction=card["prediction"], device=next(model.parameters()).device) | options
+    options = BEST | dict(prediction=card["prediction"], device=device_of(model)) | options
     schedule = SCHEDULES[card["schedule"]]()
     channels = getattr(model, "config", {}).get("in_channels", 3)
-    drawn = generate(in_parts, schedule, (count, channels, size, size), seed=seed, **options).cpu()
+    drawn = generate(in_parts, schedule, (count, channels, size, size), seed=seed, **options)
     return drawn.clamp(-1, 1) if options["clip"] else drawn
 
 
@@ -46,6 +47,7 @@ def nearest(pictures: torch.Tensor, among: torch.Tensor, mirror: bool = True) ->
     The distance is the length of the difference over all pixels and colours. With `mirror` the mirrored pictures of
     `among` count as well, since the network learned from them, too; the number is that of the picture not mirrored.
     """
+    pictures, among = pictures.cpu(), among.cpu()
     rows = pictures.flatten(1)  # (N, 3, S, S) -> (N, D)
     best = torch.full((len(rows),), torch.inf)
     index = torch.zeros(len(rows), dtype=torch.int64)
@@ -60,17 +62,17 @@ def nearest(pictures: torch.Tensor, among: torch.Tensor, mirror: bool = True) ->
 
 def spread(pictures: torch.Tensor) -> float:
     """Return the mean distance between two of the pictures: how varied they are."""
-    return torch.pdist(pictures.flatten(1)).mean().item()
+    return torch.pdist(pictures.cpu().flatten(1)).mean().item()
 
 
 @torch.no_grad()
 def mean_loss(model: nn.Module, card: dict[str, str], pictures: torch.Tensor, seed: int = 0) -> float:
     """Return the loss on these pictures, each at a step and with noise of its own, the same for every network."""
-    schedule, device = SCHEDULES[card["schedule"]](), next(model.parameters()).device
+    schedule, device = SCHEDULES[card["schedule"]](), device_of(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = [
-            denoising.loss(model, part.to(device), schedule, card["prediction"]).item() * len(part)
+            denoising.loss(model, to_device(part, device), schedule, card["prediction"]).item() * len(part)
             for part in pictures.split(50)
         ]
     return sum(parts) / len(pictures)

@@ -18,11 +18,12 @@ from stablediff_edu.datasets.scene_set import load_scenes, to_pictures
 from stablediff_edu.datasets.scene_weather import SEAS, SKIES
 from stablediff_edu.datasets.scene_words import PLACES, SIZES, truth
 from stablediff_edu.datasets.scenes import KINDS, Scene
-from stablediff_edu.device import pick_device, seed_everything
+from stablediff_edu.device import device_of, pick_device, seed_everything, to_device
 from stablediff_edu.models.clip import ImageConfig, ImageEncoder
 from stablediff_edu.training.keeping import keep, rebuild
 from stablediff_edu.training.loop import Observer, Training, train
-from stablediff_edu.training.precision import sixteen_bits
+from stablediff_edu.training.precision import memory_format, sixteen_bits
+from stablediff_edu.training.progress import fingerprint
 
 # what is read off a picture -> the names that there are for it, as `truth` uses them
 FIELDS: dict[str, tuple[str, ...]] = dict(
@@ -97,7 +98,8 @@ def batches(
         soft = F.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
         pictures = torch.lerp(pictures, soft, torch.rand(batch_size, 1, 1, 1) * (torch.rand(batch_size, 1, 1, 1) < 0.5))
         pictures = pictures + 0.04 * torch.randn(pictures.shape)
-        yield pictures.to(device), {field: numbers[chosen].to(device) for field, numbers in answers.items()}
+        right = {field: to_device(numbers[chosen], device) for field, numbers in answers.items()}
+        yield to_device(pictures, device), right
 
 
 def loss(model: nn.Module, batch: tuple[torch.Tensor, Answers], bfloat16: bool = False) -> torch.Tensor:
@@ -113,8 +115,8 @@ def loss(model: nn.Module, batch: tuple[torch.Tensor, Answers], bfloat16: bool =
 @torch.no_grad()
 def read_pictures(model: nn.Module, pictures: torch.Tensor, batch_size: int = 250) -> dict[str, list[str]]:
     """Return what the judge reads off pictures (N, 3, 64, 64): field -> N names."""
-    device = next(model.parameters()).device
-    parts = [model(to_judge_size(part).to(device)) for part in pictures.split(batch_size)]
+    device = device_of(model)
+    parts = [model(to_device(to_judge_size(part), device)) for part in pictures.split(batch_size)]
     numbers = {field: torch.cat([part[field].argmax(dim=1) for part in parts]).tolist() for field in FIELDS}
     return {field: [FIELDS[field][number] for number in found] for field, found in numbers.items()}
 
@@ -122,8 +124,9 @@ def read_pictures(model: nn.Module, pictures: torch.Tensor, batch_size: int = 25
 @torch.no_grad()
 def judge_features(model: SceneJudge, images: torch.Tensor, batch_size: int = 250) -> torch.Tensor:
     """Return the features before the heads, on the CPU: (N, 3, S, S) -> (N, channels)."""
-    device = next(model.parameters()).device
-    return torch.cat([model.encoder(to_judge_size(part).to(device)).cpu() for part in images.split(batch_size)])
+    device = device_of(model)
+    parts = [model.encoder(to_device(to_judge_size(part), device)) for part in images.split(batch_size)]
+    return torch.cat(parts).cpu()
 
 
 def to_judge_size(images: torch.Tensor) -> torch.Tensor:
@@ -139,11 +142,10 @@ def train_judge(
     answers: Answers,
     observer: Observer | None = None,
     checkpoint: Path | None = None,
-    about: str = "",
 ) -> tuple[SceneJudge, Training]:
     """Train on scenes as bytes (N, 3, 64, 64) and what is right; return the network and the record."""
     device = pick_device()
-    model = recipe.model().to(device)
+    model = recipe.model().to(device, memory_format=memory_format(device, recipe.bfloat16))
     training = train(
         model,
         batches(pixels, answers, recipe.batch_size, device),
@@ -155,7 +157,8 @@ def train_judge(
         beta2=0.99,
         observer=observer,
         checkpoint=checkpoint,
-        about=about,
+        half=recipe.bfloat16,
+        about=fingerprint(recipe, pixels, *answers.values()),
     )
     return model, training
 
@@ -167,7 +170,7 @@ def make_judge(
     seed_everything(recipe.seed)
     known, rare = load_scenes(SCENES, SIZE), load_scenes(SCENES_HELD_OUT, SIZE, train=False)
     answers = right_answers([*known.scenes, *rare.scenes])
-    model, training = train_judge(recipe, torch.cat([known.pixels, rare.pixels]), answers, None, checkpoint, command)
+    model, training = train_judge(recipe, torch.cat([known.pixels, rare.pixels]), answers, None, checkpoint)
     score = score_judge(model)
     card = dict(
         command=command,

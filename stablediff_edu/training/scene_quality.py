@@ -153,7 +153,7 @@ def draw_prompts(pipe: StableDiffusion, prompts: Sequence[Prompt], seed: int = 0
     """Draw a picture of each prompt: (N, 3, S, S) in [-1, 1] on the CPU. Every batch has a seed of its own."""
     batches = [prompts[start : start + BATCH] for start in range(0, len(prompts), BATCH)]
     pictures = [
-        pipe([prompt.sentence for prompt in batch], seed=seed + number, **BEST | options).cpu()
+        pipe([prompt.sentence for prompt in batch], seed=seed + number, **BEST | options)
         for number, batch in enumerate(batches)
     ]
     return torch.cat(pictures)
@@ -164,7 +164,7 @@ def seconds_a_picture(pipe: StableDiffusion, sentence: str, times: int = 5, **op
     seconds = []
     for seed in range(times + 1):
         began = time.perf_counter()
-        pipe(sentence, seed=seed, **BEST | options).cpu()
+        pipe(sentence, seed=seed, **BEST | options)  # on the CPU: all is done when it is there
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds[1:])
 
@@ -198,7 +198,7 @@ def compare_with_scenes(
     for words, sentence in wanted.items():
         if not known[words]:
             continue
-        drawn = pipe(sentence, count=each, **BEST | options).cpu()
+        drawn = pipe(sentence, count=each, **BEST | options)
         pictures, others = (torch.stack([draw_scene(scene, drawn.shape[-1]) for scene in scenes[words]])
                             for scenes in (known, fresh))  # fmt: skip
         near.append(nearest(drawn, pictures, mirror=False)[0])

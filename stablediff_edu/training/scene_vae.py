@@ -50,11 +50,11 @@ def make_scene_vae(
     kept = checkpoint and checkpoint.with_suffix(".scenes.npy")
     scenes = load_scenes(SCENES, recipe.size, cache=kept, workers=os.cpu_count() or 1)
     begun, begun_card = load_vae(init) if init else (None, {})
-    model, training = train_vae(recipe, scenes.pixels, checkpoint=checkpoint, about=command, init=begun)
+    model, training = train_vae(recipe, scenes.pixels, checkpoint=checkpoint, init=begun)
     score = score_scene_vae(model, size=recipe.size)
     if recipe.sharpening and not training.interrupted:
         second = checkpoint and checkpoint.with_suffix(".sharpening")
-        training = both(training, sharpen(model, recipe, scenes.pixels, checkpoint=second, about=command))
+        training = both(training, sharpen(model, recipe, scenes.pixels, checkpoint=second))
         score = f"{score_scene_vae(model, size=recipe.size)}; before sharpening {score}"
     card = dict(
         command=command,
@@ -92,4 +92,4 @@ def score_scene_vae(model: AutoencoderKL, count: int | None = None, size: int = 
 
 def through(model: AutoencoderKL, pictures: torch.Tensor) -> torch.Tensor:
     """Return pictures (N, 3, S, S) as they come back through their latents, on the CPU."""
-    return in_parts(lambda part: model.decode(model.encode(part)), pictures)
+    return in_parts(model, lambda part: model.decode(model.encode(part)), pictures)

@@ -1,7 +1,5 @@
 """Learning to cut things out: batches of pictures with masks, the loss, and the scores."""
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,40 +7,61 @@ import torch.nn.functional as F
 from torch import nn
 
 from stablediff_edu.datasets.folder import MaskedPictures
+from stablediff_edu.device import device_of, to_device
 
 
-def batches(
-    data: MaskedPictures,
-    batch_size: int,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    colour: float = 0.25,
-    half_size: int = 0,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+class Batches:
     """Give batches of (pictures, masks) for ever: every picture once, in a new order, before any comes again.
 
     Each batch is turned and flipped as a whole (a fish is a fish from all sides), and every picture's brightness,
     contrast and colour balance are shifted by up to `colour`. The first `half_size` batches are of half the size:
     they cost a quarter, and what a fish is can be learned from them; then only these have their colours shifted.
+    `state_dict` tells where it is, so that a training that was stopped goes on from there.
     """
-    random = torch.Generator().manual_seed(seed)
-    order: list[int] = []
-    for number in itertools.count():
+
+    def __init__(
+        self,
+        data: MaskedPictures,
+        batch_size: int,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        colour: float = 0.25,
+        half_size: int = 0,
+    ) -> None:
+        self.data, self.batch_size, self.device = data, batch_size, device
+        self.colour, self.half_size = colour, half_size
+        self.random, self.order, self.number = torch.Generator().manual_seed(seed), [], 0
+
+    def state_dict(self) -> dict[str, object]:
+        """Return the state of the generator, what is left of the order, and the number of the next batch."""
+        return dict(random=self.random.get_state(), order=self.order, number=self.number)
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Go on from where `state_dict` was called."""
+        self.random.set_state(state["random"])
+        self.order, self.number = list(state["order"]), state["number"]
+
+    def __iter__(self) -> "Batches":
+        return self
+
+    def __next__(self) -> tuple[torch.Tensor, torch.Tensor]:
+        random, batch_size, number, half_size = self.random, self.batch_size, self.number, self.half_size
+        order = self.order
         while len(order) < batch_size:
-            order += torch.randperm(len(data), generator=random).tolist()
-        chosen, order = order[:batch_size], order[batch_size:]
-        pictures, masks = data.pictures[chosen], data.masks[chosen]  # (B, 3, S, S), (B, 1, S, S)
+            order = order + torch.randperm(len(self.data), generator=random).tolist()
+        chosen, self.order, self.number = order[:batch_size], order[batch_size:], number + 1
+        pictures, masks = self.data.pictures[chosen], self.data.masks[chosen]  # (B, 3, S, S), (B, 1, S, S)
         turns, flip = torch.randint(0, 4, (), generator=random).item(), torch.rand((), generator=random) < 0.5
         pictures, masks = (torch.rot90(x, turns, dims=(2, 3)) for x in (pictures, masks))
         if flip:
             pictures, masks = pictures.flip(3), masks.flip(3)
-        spread = colour if number < half_size or not half_size else 0.0
+        spread = self.colour if number < half_size or not half_size else 0.0
         gain = 1 + spread * (2 * torch.rand(batch_size, 3, 1, 1, generator=random) - 1)
         shift = 0.5 * spread * (2 * torch.rand(batch_size, 1, 1, 1, generator=random) - 1)
         pictures = ((pictures + 1) * gain - 1 + shift).clamp(-1, 1)
         if number < half_size:
             pictures, masks = F.avg_pool2d(pictures, 2), (F.avg_pool2d(masks, 2) > 0.5).float()
-        yield pictures.to(device), masks.to(device)
+        return to_device(pictures, self.device), to_device(masks, self.device)
 
 
 def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], overlap: float = 0.0) -> torch.Tensor:
@@ -65,8 +84,8 @@ def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], overlap: fl
 def predict(model: nn.Module, pictures: torch.Tensor, batch_size: int = 50) -> torch.Tensor:
     """Return the network's raw output for every picture: (N, 3, S, S) -> (N, 1, S, S) on the CPU."""
     model.eval()
-    device = next(model.parameters()).device
-    return torch.cat([model(part.to(device)).cpu() for part in pictures.split(batch_size)])
+    device = device_of(model)
+    return torch.cat([model(to_device(part, device)).cpu() for part in pictures.split(batch_size)])
 
 
 def predict_from_all_sides(model: nn.Module, pictures: torch.Tensor) -> torch.Tensor:

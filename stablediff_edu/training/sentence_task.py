@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stablediff_edu.datasets.sentences import CLASSES, WORDS, Sentences, draw_sentences
+from stablediff_edu.device import device_of, to_device
 from stablediff_edu.models.sentence_reader import SentenceReader
 from stablediff_edu.training.loop import Observer, Training, train
 
@@ -34,11 +35,13 @@ class SentenceRecipe:
 SENTENCE_TASK = SentenceRecipe()
 
 
-def batches(sentences: Sentences, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(
+    sentences: Sentences, batch_size: int, device: torch.device | str = "cpu"
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Give batches for ever: words' numbers (B, N) and labels (B,)."""
     while True:
         chosen = torch.randint(len(sentences), (batch_size,))
-        yield sentences.numbers[chosen], sentences.labels[chosen]
+        yield to_device(sentences.numbers[chosen], device), to_device(sentences.labels[chosen], device)
 
 
 def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -74,4 +77,5 @@ def train_sentences(
 @torch.no_grad()
 def accuracy(model: nn.Module, sentences: Sentences) -> float:
     """Return the share of the sentences whose class the network finds."""
-    return (model(sentences.numbers).argmax(dim=1) == sentences.labels).float().mean().item()
+    found = model(to_device(sentences.numbers, device_of(model))).argmax(dim=1).cpu()
+    return (found == sentences.labels).float().mean().item()

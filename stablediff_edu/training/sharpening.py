@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
-from stablediff_edu.device import pick_device
+from stablediff_edu.device import device_of
 from stablediff_edu.models.vae import AutoencoderKL
 from stablediff_edu.training.loop import Observer, Training, train
-from stablediff_edu.training.precision import sixteen_bits
+from stablediff_edu.training.precision import memory_format, sixteen_bits
+from stablediff_edu.training.progress import fingerprint
 from stablediff_edu.training.vae_training import VAERecipe, batches
 
 
@@ -70,7 +71,7 @@ def contest_loss(
 
 def pairs(vae: AutoencoderKL, recipe: VAERecipe, pictures: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Give latents and their pictures for ever."""
-    for x in batches(pictures, recipe.batch_size, pick_device(), recipe.flip, recipe.crop):
+    for x in batches(pictures, recipe.batch_size, device_of(vae), recipe.flip, recipe.crop):
         with torch.no_grad():
             z = vae.moments(x)[0]
         yield z, x
@@ -82,11 +83,11 @@ def sharpen(
     pictures: torch.Tensor,
     observer: Observer | None = None,
     checkpoint: Path | None = None,
-    about: str = "",
 ) -> Training:
     """Let the decoder of a trained autoencoder learn on, in place; return the record."""
     torch.manual_seed(recipe.seed)
-    contest, error = Contest(vae).to(pick_device()), recipe.make_error()
+    device, before = device_of(vae), [weight.clone() for weight in vae.state_dict().values()]
+    contest, error = Contest(vae).to(device, memory_format=memory_format(device, recipe.bfloat16)), recipe.make_error()
 
     def loss(model: Contest, pair: tuple) -> torch.Tensor:
         return contest_loss(model, pair, error, recipe.critic, recipe.bfloat16)
@@ -99,7 +100,7 @@ def sharpen(
         **recipe.training_options(),
         observer=observer,
         checkpoint=checkpoint,
-        about=f"{about}, sharpening",
+        about=fingerprint(recipe, pictures, *before, "sharpening"),
     )
     vae.eval()
     return training

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from stablediff_edu.errors import CourseError
 from stablediff_edu.training.loop import TerminalBar
 from stablediff_edu.weights import checkpoints
 
@@ -21,6 +22,8 @@ def sheet(pictures: torch.Tensor) -> torch.Tensor:
 
 def save(picture: torch.Tensor, out: Path) -> None:
     """Write a picture (3, H, W) in [-1, 1] to a file, which is either whole or not there."""
+    if not picture.isfinite().all():
+        raise CourseError("The picture holds values that are not numbers; load the weights without half=True.")
     pixels = ((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
     kind = {".jpg": "jpeg"}.get(out.suffix.lower(), out.suffix[1:].lower())
     with checkpoints.replacing(out) as temporary:

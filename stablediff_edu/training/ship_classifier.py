@@ -13,10 +13,12 @@ from torch import nn
 
 from stablediff_edu.datasets.cifar10 import CLASSES, load_cifar10
 from stablediff_edu.datasets.pictures import Pictures
-from stablediff_edu.device import pick_device, seed_everything
+from stablediff_edu.device import device_of, pick_device, seed_everything, to_device
 from stablediff_edu.layers.blocks import DoubleConvolution
 from stablediff_edu.training.keeping import keep, rebuild
 from stablediff_edu.training.loop import Observer, Training, train
+from stablediff_edu.training.precision import memory_format
+from stablediff_edu.training.progress import fingerprint
 
 OTHERS = tuple(name for name in CLASSES if name != "ship")
 CIFAR10_LICENCE = "CIFAR-10: A. Krizhevsky 2009, no formal licence"
@@ -83,7 +85,8 @@ def batches(
         chosen = F.pad(chosen, (3, 3, 3, 3), mode="reflect")[:, :, down : down + size, right : right + size]
         if torch.rand(()) < 0.5:
             chosen = torch.lerp(chosen, F.avg_pool2d(chosen, 3, 1, 1, count_include_pad=False), torch.rand(()).item())
-        yield (chosen + 0.05 * torch.randn(chosen.shape)).to(device), labels.to(device)
+        chosen = chosen + 0.05 * torch.randn(chosen.shape)
+        yield to_device(chosen, device), to_device(labels, device)
 
 
 def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], smoothing: float = 0.02) -> torch.Tensor:
@@ -95,8 +98,8 @@ def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], smoothing: 
 @torch.no_grad()
 def probability(model: nn.Module, pictures: torch.Tensor, batch_size: int = 100) -> torch.Tensor:
     """Return how sure the network is that each picture shows a ship, from 0 to 1: (N, 3, 32, 32) -> (N,)."""
-    device = next(model.parameters()).device
-    return torch.cat([model(part.to(device)).sigmoid().cpu() for part in pictures.split(batch_size)])
+    device = device_of(model)
+    return torch.cat([model(to_device(part, device)).sigmoid().cpu() for part in pictures.split(batch_size)])
 
 
 def share_of_ships(model: nn.Module, pictures: torch.Tensor) -> float:
@@ -110,11 +113,10 @@ def train_classifier(
     others: torch.Tensor,
     observer: Observer | None = None,
     checkpoint: Path | None = None,
-    about: str = "",
 ) -> tuple[ShipClassifier, Training]:
     """Train on ships (N, 3, S, S) and on pictures of other things; return the network and the record."""
     device = pick_device()
-    model = recipe.model().to(device, memory_format=torch.channels_last)
+    model = recipe.model().to(device, memory_format=memory_format(device))
     training = train(
         model,
         batches(ships, others, recipe.batch_size, device),
@@ -125,7 +127,7 @@ def train_classifier(
         beta2=0.99,
         observer=observer,
         checkpoint=checkpoint,
-        about=about,
+        about=fingerprint(recipe, ships, others),
     )
     return model, training
 
@@ -141,7 +143,7 @@ def make_classifier(
     """Train, score on the test pictures of CIFAR-10, and save with a card: the file, the record, the score."""
     seed_everything(recipe.seed)
     ships, others = data
-    model, training = train_classifier(recipe, ships.pictures, others.pictures, checkpoint=checkpoint, about=command)
+    model, training = train_classifier(recipe, ships.pictures, others.pictures, checkpoint=checkpoint)
     scores = score_on_test_pictures(model)
     card = dict(
         command=command,
@@ -170,4 +172,5 @@ def score_on_test_pictures(model: nn.Module) -> str:
 def load_classifier(name: str | Path = "ship_classifier") -> tuple[ShipClassifier, dict[str, str]]:
     """Return the trained classifier and its card."""
     model, card = rebuild(ShipClassifier, name, "a ship classifier")
-    return model.to(pick_device(), memory_format=torch.channels_last), card
+    device = pick_device()
+    return model.to(device, memory_format=memory_format(device)), card

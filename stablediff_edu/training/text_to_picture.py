@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from stablediff_edu.datasets.scenes import KINDS
-from stablediff_edu.device import pick_device
+from stablediff_edu.device import pick_device, to_device
 from stablediff_edu.diffusion.schedule import Schedule
-from stablediff_edu.errors import CourseError
 from stablediff_edu.models.conditional_unet import ConditionalUNet, UNetConfig
 from stablediff_edu.training import distributed
 from stablediff_edu.training.loop import Observer, Training, train
-from stablediff_edu.training.precision import sixteen_bits
+from stablediff_edu.training.precision import memory_format, sixteen_bits
+from stablediff_edu.training.progress import fingerprint
 
 MIDDLE = 1.4  # how much oftener steps in the middle come: at 1.8 hardly, at 1 so much that the noisiest never do
 
@@ -103,7 +103,7 @@ def batches(
         x0 = lesson.latents[chosen].float()
         sentences = torch.where(silent, lesson.nothing, lesson.tokens[chosen, wording]).long()
         whole = Batch(x0, torch.randn(x0.shape), t, sentences)
-        yield Batch(*(distributed.own_share(part).to(device) for part in whole))
+        yield Batch(*(to_device(distributed.own_share(part), device) for part in whole))
 
 
 def loss(
@@ -131,21 +131,11 @@ def train_text_to_picture(
     snapshot: Callable[[nn.Module], torch.Tensor] | None = None,
     snapshot_at: Callable[[int], bool] | None = None,
     checkpoint: Path | None = None,
-    about: str = "",
 ) -> tuple[ConditionalUNet, Training]:
-    """Train a U-Net; return it in evaluation mode, and the record. The text encoder stays as it is.
-
-    Raises:
-        CourseError: the batch cannot be shared out equally among the processes that train.
-    """
-    if recipe.batch_size % distributed.count():
-        raise CourseError(
-            f"A batch of {recipe.batch_size} cannot be shared out among {distributed.count()} processes; "
-            "start another number of them."
-        )
+    """Train a U-Net; return it in evaluation mode, and the record. The text encoder stays as it is."""
+    distributed.check_batch(recipe.batch_size)
     device, schedule = pick_device(), recipe.make_schedule()
-    layout = torch.contiguous_format if recipe.bfloat16 else torch.channels_last  # what is faster on a CPU
-    model = recipe.model().to(device, memory_format=layout)
+    model = recipe.model().to(device, memory_format=memory_format(device, recipe.bfloat16))
     text_encoder = text_encoder.to(device).eval()
     training = train(
         model,
@@ -167,6 +157,7 @@ def train_text_to_picture(
         snapshot_at=snapshot_at,
         observer=observer,
         checkpoint=checkpoint,
-        about=about,
+        half=recipe.bfloat16,
+        about=fingerprint(recipe, *lesson, *text_encoder.state_dict().values()),
     )
     return model, training

@@ -90,8 +90,7 @@ def make_parts() -> Parts:
 
     If there is no such model either, what is not there, or not finished, is trained first.
     """
-    alone = all(checkpoints.path_of(name).exists() for name in ("scene-vae", "clip-scenes"))
-    if not alone and checkpoints.path_of("tiny-sd").exists():
+    if _shipped_whole():
         return parts_of(*load_tiny_sd())
     # first CLIP: the autoencoder learns what it sees
     _train_part("clip-scenes", lambda *place: clip_training.make_clip(clip_training.CLIP_SCENES, *place))
@@ -102,11 +101,27 @@ def make_parts() -> Parts:
     return Parts(clip.text, vae, tokenizer, "; ".join(how))
 
 
+def _shipped_whole() -> bool:
+    """Tell whether the parts are only in the shipped model."""
+    alone = all(checkpoints.path_of(name).exists() for name in ("scene-vae", "clip-scenes"))
+    return not alone and checkpoints.path_of("tiny-sd").exists()
+
+
+def batch_sizes_of_missing_parts() -> list[int]:
+    """Return the batch sizes of what `make_parts` would train and several processes would share out."""
+    return [] if _shipped_whole() or _is_made("scene-vae") else [scene_vae.SCENE_VAE.batch_size]
+
+
+def _is_made(name: str) -> bool:
+    out = checkpoints.path_of(name)
+    return out.exists() and not out.with_suffix(".progress").exists()
+
+
 def _train_part(name: str, make: Callable) -> None:
     """Train a part with its own recipe, unless its weights are there."""
     out = checkpoints.path_of(name)
     progress = out.with_suffix(".progress")
-    if out.exists() and not progress.exists():
+    if _is_made(name):
         return
     _say(f"first its part {name}; weights go to {out}")
     training = make(out, f"python -m stablediff_edu train {name}", progress)[1]
@@ -137,7 +152,7 @@ def make_lesson(recipe: TextToPictureRecipe, parts: Parts, file: Path | None = N
     _say(f"drawing {recipe.scenes:,} scenes, and turning them into latents")
     scenes = draw_lesson(recipe, file and file.with_suffix(".scenes.npy"), (os.cpu_count() or 1) if file else 1)
     lesson = Lesson(
-        latents=in_parts(lambda part: parts.vae.encode(as_pictures(part)), scenes.pixels).half(),
+        latents=in_parts(parts.vae, lambda part: parts.vae.encode(as_pictures(part)), scenes.pixels).half(),
         tokens=clip_training.tokens_of(scenes, parts.tokenizer, recipe.wordings),
         nothing=parts.tokenizer(""),
     )
@@ -178,7 +193,6 @@ def train_tiny_sd(
     lesson: Lesson,
     observer: Observer | None = None,
     checkpoint: Path | None = None,
-    about: str = "",
     prompts: list[str] | None = None,
     looks: int = 20,
 ) -> tuple[StableDiffusion, Training]:
@@ -194,7 +208,7 @@ def train_tiny_sd(
         return pipe(prompts, seed=1, **scene_quality.BEST)
 
     pipe.unet, training = train_text_to_picture(
-        recipe, lesson, parts.text_encoder, observer, snapshot, spread_out(recipe.steps, looks), checkpoint, about
+        recipe, lesson, parts.text_encoder, observer, snapshot, spread_out(recipe.steps, looks), checkpoint
     )
     return pipe, training
 
@@ -211,7 +225,7 @@ def make_tiny_sd(
     kept = progress.with_suffix(".latents")
     lesson = make_lesson(recipe, parts, kept)
     diary = Diary(progress) if distributed.is_first() else None
-    pipe, training = train_tiny_sd(recipe, parts, lesson, diary, progress, command)
+    pipe, training = train_tiny_sd(recipe, parts, lesson, diary, progress)
     score = f"loss {training.loss:.5f}"
     if checkpoints.path_of("scene_judge").exists() and distributed.is_first() and not training.interrupted:
         _say("drawing and judging")

@@ -8,18 +8,20 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from stablediff_edu.datasets.scene_set import to_pictures
-from stablediff_edu.device import pick_device
+from stablediff_edu.device import device_of, pick_device, to_device
 from stablediff_edu.errors import CourseError
 from stablediff_edu.models.vae import AutoencoderKL, VAEConfig, kl_divergence
 from stablediff_edu.training.autoencoding import squared_error
 from stablediff_edu.training.clip_training import load_clip
-from stablediff_edu.training.distributed import own_share
+from stablediff_edu.training.distributed import own_share, shared_noise
 from stablediff_edu.training.keeping import rebuild
 from stablediff_edu.training.loop import Observer, Training, train
 from stablediff_edu.training.perception import with_perception
-from stablediff_edu.training.precision import sixteen_bits
+from stablediff_edu.training.precision import memory_format, sixteen_bits
+from stablediff_edu.training.progress import fingerprint
 from stablediff_edu.weights import checkpoints
 
 
@@ -78,7 +80,8 @@ class VAERecipe:
 
     def training_options(self) -> dict[str, object]:
         """Return what the training loop is told, whichever half learns."""
-        return dict(learning_rate=self.learning_rate, beta2=0.99, optimizer=self.optimizer, ema=self.ema)
+        options = dict(learning_rate=self.learning_rate, beta2=0.99, optimizer=self.optimizer, ema=self.ema)
+        return options | dict(half=self.bfloat16)
 
     def make_error(self) -> Callable:
         """Return what counts as a bad picture: (found, true) -> one number."""
@@ -102,11 +105,10 @@ def batches(
     while True:
         rows = torch.randint(len(pictures), (batch_size,))
         chosen = random_crops(pictures, rows, crop) if crop else pictures[rows]
-        chosen = chosen.to(device)
         if flip:
-            mirrored = (torch.rand(batch_size, 1, 1, 1) < 0.5).to(device)
+            mirrored = torch.rand(batch_size, 1, 1, 1) < 0.5
             chosen = torch.where(mirrored, chosen.flip(3), chosen)
-        yield as_pictures(own_share(chosen))
+        yield as_pictures(to_device(own_share(chosen), device))
 
 
 def random_crops(pictures: torch.Tensor, rows: torch.Tensor, side: int) -> torch.Tensor:
@@ -128,7 +130,9 @@ def vae_loss(
 ) -> torch.Tensor:
     """Return how badly pictures (B, C, H, W) come back through a sampled latent, plus `divergence` · KL."""
     with sixteen_bits(bfloat16, x.device):
-        found, mean, logvar = model(x)
+        mean, logvar = model.moments(x)
+        z = mean + torch.exp(logvar / 2) * shared_noise(mean)
+        found = model.decode(model.config.scaling * z)
     found, mean, logvar = (part.to(x.dtype) for part in (found, mean, logvar))
     return error(found, x) + divergence * kl_divergence(mean, logvar)
 
@@ -139,7 +143,6 @@ def train_vae(
     observer: Observer | None = None,
     snapshot=None,
     checkpoint: Path | None = None,
-    about: str = "",
     init: AutoencoderKL | None = None,
 ) -> tuple[AutoencoderKL, Training]:
     """Train on images (N, C, H, W); return the network in evaluation mode, its scaling measured, and the record.
@@ -148,9 +151,11 @@ def train_vae(
         init: an autoencoder of the recipe's sizes to begin from, instead of random weights.
     """
     device = pick_device()
-    model = recipe.model().to(device)
+    model = recipe.model().to(device, memory_format=memory_format(device, recipe.bfloat16))
     if init is not None:
         model.load_state_dict(init.state_dict())
+    besides: list = [str(checkpoints.read_card("clip-scenes"))] if recipe.error == "perceptual" else []
+    besides += [] if init is None else init.state_dict().values()
     training = train(
         model,
         batches(pictures, recipe.batch_size, device, recipe.flip, recipe.crop),
@@ -160,19 +165,19 @@ def train_vae(
         snapshot=snapshot,
         observer=observer,
         checkpoint=checkpoint,
-        about=about,
+        about=fingerprint(recipe, pictures, *besides),
     )
     model.config = replace(model.config, scaling=1.0)
-    deviation = in_parts(lambda part: model.encode(as_pictures(part)), pictures[:1000]).std().item()
+    deviation = in_parts(model, lambda part: model.encode(as_pictures(part)), pictures[:1000]).std().item()
     model.config = replace(model.config, scaling=1 / deviation)  # so that latents have the size of the noise
     return model, training
 
 
 @torch.no_grad()
-def in_parts(function: Callable, rows: torch.Tensor, batch_size: int = 250) -> torch.Tensor:
-    """Return what a network says of many pictures or latents, a batch at a time: (N, …) -> (N, …), on the CPU."""
-    device = pick_device()
-    return torch.cat([function(part.to(device)).cpu() for part in rows.split(batch_size)])
+def in_parts(model: nn.Module, function: Callable, rows: torch.Tensor, batch_size: int = 250) -> torch.Tensor:
+    """Return what a function of a network says of many pictures or latents, a batch at a time, on the CPU: (N, …)."""
+    device = device_of(model)
+    return torch.cat([function(to_device(part, device)).cpu() for part in rows.split(batch_size)])
 
 
 def load_vae(name: str | Path = "digit-vae") -> tuple[AutoencoderKL, dict[str, str]]:

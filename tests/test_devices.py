@@ -1,0 +1,235 @@
+"""The package on a pretended accelerator: nothing is mixed, nothing is float64, and the CPU hardly ever waits."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import tiny_tasks
+import torch
+from accelerator import DEVICE, Accelerator, Generator, use_everywhere
+from test_resume import StopAt, equal
+from tiny_tasks import STEPS, TASKS
+
+from stablediff_edu.diffusion.samplers import SAMPLERS, generate, sample
+from stablediff_edu.diffusion.schedule import Schedule
+from stablediff_edu.errors import CourseError
+from stablediff_edu.models.autoencoder import PCA, Autoencoder
+from stablediff_edu.models.conditional_unet import ConditionalUNet
+from stablediff_edu.models.inspection import channel_correlations
+from stablediff_edu.models.unet import UNet
+from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConfig
+from stablediff_edu.training import (
+    autoencoding, clip_quality, cost, denoising, digit_classifier, latent_recipes, loop, sample_quality, scene_judge,
+    segmentation, sentence_task, ship_classifier,
+)  # fmt: skip
+
+
+@pytest.fixture(params=["cuda", "mps"])
+def accelerator(request, monkeypatch):
+    """The strict variants; `cuda` has float64, `mps` has none."""
+    use_everywhere(monkeypatch.setattr)
+    with Accelerator(mps=request.param == "mps") as mode:
+        yield mode
+
+
+@pytest.fixture
+def on_mps(monkeypatch):
+    use_everywhere(monkeypatch.setattr)
+    with Accelerator(mps=True) as mode:
+        yield mode
+
+
+def test_the_accelerator_refuses_what_a_gpu_refuses(accelerator):
+    there, here = torch.ones(2, device=DEVICE), torch.ones(2)
+    with pytest.raises(RuntimeError, match="at least two devices"):
+        there + here
+    with pytest.raises(RuntimeError, match="'cuda' device type for generator"):
+        torch.randn(2, device=DEVICE, generator=torch.Generator())
+    with pytest.raises(RuntimeError, match="'cpu' device type for generator"):
+        torch.randn(2, generator=Generator())
+    if accelerator.mps:
+        for wrong in (there.double, lambda: there.to("cpu", torch.float64)):
+            with pytest.raises(TypeError, match="float64"):
+                wrong()
+    with accelerator.counted() as waits:
+        there.sum().item(), there.cpu(), here.to(DEVICE), there[there > 0], torch.tensor([1.0], device=DEVICE)
+        assert sum(waits.values()) == 5
+        there[0].sqrt() * 2 + torch.zeros(2, device=DEVICE), here.to(DEVICE, non_blocking=True)
+        assert sum(waits.values()) == 5
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_trains_stops_and_goes_on_there(name: str, on_mps, tmp_path, monkeypatch):
+    model, whole = TASKS[name](loop.Nobody(), None)
+    assert next(model.parameters()).device == DEVICE and len(whole.losses) == STEPS
+    monkeypatch.setattr(loop, "READ_EVERY", 2)  # where a request to stop comes from the observer
+    _, first = TASKS[name](StopAt(2), tmp_path / "progress")
+    resumed, second = TASKS[name](loop.Nobody(), tmp_path / "progress")
+    assert first.steps == 2 and second.losses == whole.losses and equal(model.cpu(), resumed.cpu())
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_training_step_makes_the_cpu_wait_only_where_the_loss_is_read(name: str, on_mps, monkeypatch):
+    """The steps are counted from one batch to the next, after the third (before, caches are filled and a snapshot is taken)."""
+    counts, right = [], torch.nn.utils.clip_grad_norm_
+
+    def counted(*arguments, **options):
+        counts.append(sum(on_mps.counter.values()))
+        return right(*arguments, **options)
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", counted)
+    TASKS[name](loop.Nobody(), None)
+    assert len(counts) == STEPS and counts[-1] == counts[2], f"{counts}: {on_mps.counter}"
+
+
+def test_the_loss_is_read_every_20th_step(on_mps, monkeypatch):
+    model = torch.nn.Linear(2, 1).to(DEVICE)
+    batches = iter(lambda: torch.ones(3, 2, device=DEVICE), None)
+    with on_mps.counted() as waits:
+        training = loop.train(model, batches, lambda m, x: m(x).square().mean(), steps=60, observer=loop.Nobody())
+    assert len(training.losses) == 60 and sum(waits.values()) == 3
+    with pytest.raises(CourseError, match="The loss is nan at step 0"):
+        loop.train(model, batches, lambda m, x: m(x).mean() * torch.nan, steps=60, observer=loop.Nobody())
+
+
+def test_evaluations_and_helpers_take_the_device_from_the_model(accelerator):
+    unet, schedule = UNet(3, 3, (8, 16), time=16, patch=2).to(DEVICE).eval(), Schedule.cosine()
+    x, there = tiny_tasks.ships(), tiny_tasks.ships().to(DEVICE)
+    card = dict(size="32", schedule="cosine", prediction="velocity")
+    assert sample_quality.draw(unet, card, 3, steps=2).device.type == "cpu"
+    assert sample_quality.mean_loss(unet, card, x) > 0
+    assert denoising.psnr(there, x) > 100 and denoising.edge_strength(there) > 0
+    assert denoising.errors_by_level(unet, there[:1], schedule, [5, 500], count=2)
+    assert sample_quality.nearest(there, x)[0].device.type == "cpu" and sample_quality.spread(there) > 0
+    assert cost.seconds_per_step(16, 1, repeats=1) > 0
+    assert "middle" in UNet(3, 1, (8, 16)).to(DEVICE).summary(16)
+    fish = tiny_tasks.fish()
+    assert segmentation.examine(UNet(3, 1, (8, 16)).to(DEVICE), fish).iou.device.type == "cpu"
+    assert channel_correlations(there, there[:, :1]).device.type == "cpu"
+    digits = tiny_tasks.digits()
+    pca = PCA(digits.pictures.to(DEVICE))
+    assert autoencoding.reconstruction_error(pca, digits.pictures) > 0
+    assert autoencoding.reconstruction_error(Autoencoder().to(DEVICE), digits.pictures) > 0
+    assert 0 <= digit_classifier.accuracy(digit_classifier.DigitClassifier((8, 16)).to(DEVICE), digits) <= 1
+    assert 0 <= ship_classifier.share_of_ships(ship_classifier.ShipClassifier((8, 16)).to(DEVICE), x) <= 1
+    vae = tiny_tasks.vae().to(DEVICE)
+    z = latent_recipes.in_parts(vae, vae.encode, tiny_tasks.scenes().pictures)
+    assert z.device.type == "cpu" and vae.encode(tiny_tasks.scenes().pictures.to(DEVICE), sample=True).device == DEVICE
+    tokenizer = tiny_tasks.parts().tokenizer
+    scenes = tiny_tasks.scenes(16)
+    assert clip_quality.similarities(tiny_tasks.clip().to(DEVICE), tokenizer, scenes.pixels, ["a duck"]).shape == (6, 1)
+    judge = scene_judge.SceneJudge((8, 16, 16, 16)).to(DEVICE)
+    assert len(scene_judge.read_pictures(judge, tiny_tasks.scenes().pictures)["sky"]) == 6
+
+
+def test_sentences_train_and_are_scored_there(on_mps):
+    recipe = sentence_task.SentenceRecipe(sentences=50, steps=3)
+    sentences = sentence_task.draw_sentences(50, 0)
+    model, _ = sentence_task.train_sentences(recipe, loop.Nobody())
+    assert 0 <= sentence_task.accuracy(model.to(DEVICE), sentences) <= 1
+
+
+# --- sampling ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_gives_the_pictures_of_the_cpu_and_waits_for_nothing(sampler: str, accelerator):
+    torch.manual_seed(0)
+    model, schedule = UNet(3, 3, (8, 16), time=16, patch=2).eval(), Schedule.cosine()
+    how = dict(shape=(2, 3, 16, 16), steps=4, sampler=sampler, prediction="velocity", seed=7)
+    expected = generate(model, schedule, **how)
+    model.to(DEVICE)
+    assert torch.allclose(generate(model, schedule, **how), expected, atol=1e-5)
+    with accelerator.counted() as waits:
+        steps = list(sample(model, schedule, **how, clip=True))
+    assert steps[-1].next.device == DEVICE and not waits
+    for generator in (Generator(), torch.Generator()):
+        drawn = [generate(model, schedule, **how | dict(seed=generator.manual_seed(3))) for _ in range(2)]
+        assert drawn[0].device.type == "cpu" and torch.equal(*drawn)
+
+
+def make_pipe(dtype: torch.dtype = torch.float32) -> StableDiffusion:
+    torch.manual_seed(0)
+    vae = replace(tiny_tasks.LATENTS, widths=(8, 8, 8, 16))
+    config = StableDiffusionConfig(tiny_tasks.TEXT, tiny_tasks.UNET, vae, "velocity", 32, "scaled_linear")
+    return StableDiffusion(config, tiny_tasks.parts().tokenizer).eval().to(DEVICE, dtype)
+
+
+IMAGE = torch.linspace(-1, 1, 3 * 32 * 32).view(3, 32, 32)
+MASK = torch.zeros(32, 32)
+MASK[4:20, 8:24] = 1
+OPTIONS = {
+    "guidance 0": dict(guidance=0),
+    "guidance 1": dict(guidance=1),
+    "guidance 4": dict(guidance=4),
+    "count": dict(count=2, negative="a duck"),
+    "batch": dict(prompt=["a red duck", "a blue boat"], count=2),
+    "a generator of the CPU": dict(seed=torch.Generator()),
+    "a generator of the device": dict(seed=Generator()),
+    "image to image": dict(image=IMAGE, strength=0.5),
+    "inpainting": dict(image=IMAGE, mask=MASK, sampler="ddpm"),
+    "image and mask on the device": dict(image=IMAGE, mask=MASK),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_the_pipeline_draws_with_every_option(name: str, dtype: torch.dtype, on_mps):
+    pipe, options = make_pipe(dtype), dict(prompt="a red duck", steps=3) | OPTIONS[name]
+    if name == "image and mask on the device":
+        options |= dict(image=IMAGE.to(DEVICE), mask=MASK.to(DEVICE))
+    picture = pipe(**options)
+    assert picture.device.type == "cpu" and picture.dtype == torch.float32 and picture.isfinite().all()
+    assert pipe.vae.quant.weight.dtype == torch.float32 and pipe.unet.last.weight.dtype == dtype
+    if "mask" in options:
+        assert torch.equal(picture[0][:, MASK == 0], IMAGE[:, MASK == 0])
+
+
+def test_the_seed_draws_the_picture_of_the_cpu_and_a_step_waits_for_nothing(accelerator):
+    pipe = make_pipe()
+    drawn = pipe("a red duck", steps=3, seed=4)
+    way = pipe.draw("a red duck", steps=5, guidance=4)
+    first = next(way)
+    with accelerator.counted() as waits:
+        last = [first, *way][-1]
+    assert waits == Counter() and last.preview().device.type == last.picture().device.type == "cpu"
+    with accelerator.counted() as waits:
+        list(pipe.draw("a red duck", steps=3, sampler="ddpm", image=IMAGE, mask=MASK))
+        begun = sum(waits.values())
+        list(pipe.draw("a red duck", steps=6, sampler="ddpm", image=IMAGE, mask=MASK))
+        assert sum(waits.values()) == 2 * begun, "three more steps, not one more synchronization"
+    assert torch.allclose(make_pipe().cpu()("a red duck", steps=3, seed=4), drawn, atol=1e-4)
+
+
+def test_attention_maps_and_weighted_prompts(accelerator):
+    from stablediff_edu.display.word_looks import watch_drawing, weighted
+
+    pipe = make_pipe()
+    watched = watch_drawing(pipe, "a red duck", steps=2, weights={1: 2.0})
+    assert watched.looks.device.type == watched.picture().device.type == "cpu"
+    assert pipe(weighted(pipe, "a red duck", {1: 0.5}), steps=2).isfinite().all()
+
+
+def test_values_that_are_not_numbers_are_reported(accelerator):
+    pipe = make_pipe(torch.float16)
+    pipe.unet.last.weight.data.fill_(torch.inf)
+    with pytest.raises(CourseError, match="values that are not numbers; load the weights without half=True"):
+        pipe("a red duck", steps=2)
+
+
+# --- half precision ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_both_unets_compute_in_the_precision_of_their_weights(dtype: torch.dtype):
+    unet, x, t = (
+        UNet(3, 3, (8, 16), time=16, attention=1).to(dtype),
+        torch.randn(1, 3, 8, 8, dtype=dtype),
+        torch.ones(1),
+    )
+    assert unet(x, t).dtype == dtype
+    conditional = ConditionalUNet(tiny_tasks.UNET).to(dtype)
+    assert conditional(torch.randn(1, 4, 4, 4, dtype=dtype), t, torch.randn(1, 3, 16, dtype=dtype)).dtype == dtype
