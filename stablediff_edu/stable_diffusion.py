@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from stablediff_edu.datasets.byte_pair import BytePairTokenizer, checked_text
+from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.diffusion import wishes
 from stablediff_edu.diffusion.editing import Original
 from stablediff_edu.diffusion.samplers import SAMPLERS, Level, Step, levels, noise_source, sample
@@ -266,9 +267,12 @@ class StableDiffusion(nn.Module):
             CourseError: they are missing, broken or another model's, or the memory does not suffice.
         """
         parts = read_parts(source, half)
-        words, length = parts.tokenizer_files, parts.config["text"].positions
+        files, length = parts.tokenizer_files, parts.config["text"].positions
+        tokenizer = BytePairTokenizer(*files, length) if files else None
+        if parts.words:
+            tokenizer = WordTokenizer(parts.words, length)
         with torch.device("meta"):  # sizes alone, so that no weight is in memory twice
-            model = cls(StableDiffusionConfig(**parts.config), BytePairTokenizer(*words, length) if words else None)
+            model = cls(StableDiffusionConfig(**parts.config), tokenizer)
         for name, part in model.named_children():
             part.load_state_dict(parts.weights(name), assign=True)
         return model.eval()

@@ -27,7 +27,8 @@ CONFIGS = {"text_encoder": "text", "unet": "unet", "vae": "vae"}  # part -> its 
 KINDS = {"text": TextConfig, "unet": UNetConfig, "vae": VAEConfig}
 NOTE = "stablediff_edu"  # under this name our single files tell the sizes, which not all follow from shapes
 SETTINGS = [f"{part}/config.json" for part in MODELS] + ["scheduler/scheduler_config.json"]
-TOKENIZER = ["tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/tokenizer.json"]
+WORDS = "tokenizer/words.txt"  # the vocabulary of a model trained by this package: a word a line
+TOKENIZER = ["tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/tokenizer.json", WORDS]
 
 
 class Parts:
@@ -37,6 +38,7 @@ class Parts:
         config: the arguments of `StableDiffusionConfig`: text, unet, vae, prediction, schedule, size.
         tokenizer_files: vocab.json and merges.txt; None where there are none. For a single file, which has no place for
             them, they are looked for in a folder `tokenizer` beside it.
+        words: the vocabulary of a tokenizer that has one token a word, or None.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Parts:
     ) -> None:
         self._layout, self._files, self._half = layout, files, half
         self.config, self.tokenizer_files = config, tokenizer_files(tokenizer)
+        self.words = word_list(tokenizer / Path(WORDS).name, config["text"].vocabulary)
 
     def weights(self, part: str) -> dict[str, torch.Tensor]:
         """Read "text_encoder", "unet" or "vae": our names -> tensors, in single or half precision.
@@ -162,6 +165,19 @@ def tokenizer_files(folder: Path) -> tuple[Path, Path] | None:
         (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *pairs, ""]), encoding="utf-8")
     files = folder / "vocab.json", folder / "merges.txt"
     return files if all(file.is_file() for file in files) else None
+
+
+def word_list(file: Path, vocabulary: int) -> list[str] | None:
+    """Return the words of a tokenizer that has one token a word; None where there is no such file."""
+    if not file.is_file():
+        return None
+    try:
+        words = file.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CourseError(f"{file} cannot be read ({error}); get the folder again.") from error
+    if len(words) + 2 != vocabulary:
+        raise CourseError(f"{file} has {len(words)} words, the text encoder {vocabulary - 2}; get the folder again.")
+    return words
 
 
 # --- the single file --------------------------------------------------------------------------------------------------

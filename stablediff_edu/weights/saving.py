@@ -19,7 +19,7 @@ from stablediff_edu.errors import CourseError
 from stablediff_edu.weights.checkpoints import replacing
 from stablediff_edu.weights.layouts import MODELS, names
 from stablediff_edu.weights.part_configs import Json, scheduler_json, text_json, unet_json, vae_json
-from stablediff_edu.weights.pretrained import NOTE
+from stablediff_edu.weights.pretrained import NOTE, WORDS
 
 if TYPE_CHECKING:
     from stablediff_edu.stable_diffusion import StableDiffusion
@@ -32,7 +32,10 @@ LIBRARIES = {
     "unet": ("diffusers", "UNet2DConditionModel"),
     "vae": ("diffusers", "AutoencoderKL"),
 }
-WRITTEN = r"model_index.json|scheduler/.+|tokenizer/.+|(text_encoder|unet|vae)/(config.json|[\w.]+.safetensors)"
+WRITTEN = (
+    r"model_index.json|scheduler/.+|tokenizer/.+|(text_encoder|unet|vae)/(config.json|[\w.]+.safetensors)"
+    r"|training.json|samples.png"  # of a training on your own images
+)
 NOTHING = dict.fromkeys(("feature_extractor", "image_encoder", "safety_checker"), (None, None))  # there are none
 
 
@@ -41,7 +44,8 @@ def write_folder(path: str | Path, model: "StableDiffusion", half: bool = False)
 
     Args:
         path: a new folder, or one that holds such a model, which is replaced.
-        model: its tokenizer goes along if it is CLIP's; for another one, diffusers must be told `tokenizer=None`.
+        model: its tokenizer goes along. diffusers does not know one that is a list of words: it must be told
+            `tokenizer=None`.
         half: store half precision, else single.
 
     Raises:
@@ -66,6 +70,9 @@ def write_folder(path: str | Path, model: "StableDiffusion", half: bool = False)
             write_tensors(new / part / f"{stem}.safetensors", stored("diffusers", part, model, half), {})
         if vocabulary:
             write_tokenizer(new / "tokenizer", vocabulary, config.text.positions)
+        elif words := getattr(model.tokenizer, "words", None):
+            (new / "tokenizer").mkdir()
+            (new / WORDS).write_text("\n".join(words) + "\n", encoding="utf-8")
     return folder
 
 
@@ -154,13 +161,18 @@ def found_in(folder: Path) -> list[str]:
     return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir())
 
 
-@contextmanager
-def replacing_folder(folder: Path, needed: int) -> Iterator[Path]:
-    """Give a new folder to fill, of about `needed` bytes; it takes the old one's place only if all went well."""
+def check_replaceable(folder: Path) -> None:
+    """Raise CourseError if a folder holds anything but a saved model."""
     if others := [name for name in found_in(folder) if not re.fullmatch(WRITTEN, name)]:
         raise CourseError(
             f"{folder} holds other things, such as {others[0]}; choose another folder, so that nothing is lost."
         )
+
+
+@contextmanager
+def replacing_folder(folder: Path, needed: int) -> Iterator[Path]:
+    """Give a new folder to fill, of about `needed` bytes; it takes the old one's place only if all went well."""
+    check_replaceable(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
