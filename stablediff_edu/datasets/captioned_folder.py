@@ -102,6 +102,8 @@ def load_captioned_folder(folder: str | Path, size: int = 64, background: str = 
         else:
             pixels.append(image)
             found[name] = texts
+    missing = captions.keys() - {file.relative_to(folder).as_posix() for file in files}
+    left_out += [f"{name}: named in {source}, but not there" for name in sorted(missing)]
     if not found:
         reason = f"; for instance {left_out[0]}" if left_out else ""
         raise CourseError(
