@@ -11,11 +11,14 @@ from PIL import Image
 
 import stablediff_edu as sd
 from stablediff_edu.__main__ import main
+from stablediff_edu.datasets.caption_tokens import make_tokenizer, sample_prompts, tokens_of
 from stablediff_edu.datasets.captioned_folder import load_captioned_folder
+from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.errors import CourseError
+from stablediff_edu.models.clip import TextConfig
 from stablediff_edu.models.conditional_unet import UNetConfig
 from stablediff_edu.models.vae import VAEConfig
-from stablediff_edu.stable_diffusion import StableDiffusion
+from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from stablediff_edu.training import own_text_to_image as own
 from stablediff_edu.training.loop import TerminalBar
 from stablediff_edu.training.memorization import measure_memorization
@@ -34,7 +37,7 @@ def here(monkeypatch, tmp_path: Path) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "pretrained")
     monkeypatch.setitem(own.PRESETS, "quick", SMALL)
-    monkeypatch.setattr(own, "SCRATCH", VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4, scaling=1.0))
+    monkeypatch.setattr(own, "TINY", replace(own.TINY, vae=VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4)))
     monkeypatch.setattr(own, "BEST", own.BEST | {"steps": 2})
     colored_shapes.write_set(tmp_path / "shapes", 12)
     return tmp_path
@@ -80,49 +83,54 @@ def test_the_command_writes_one_folder_that_generates(here: Path, capsys):
     assert "copies of a training image" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("of", "code"), [("autoencoder", 130), ("unet", 0)])
-def test_stopped_anywhere_the_same_command_ends_as_if_it_had_not_been(here: Path, monkeypatch, capsys, of, code):
+def test_stopped_in_both_trainings_it_ends_as_if_it_had_not_been(here: Path, monkeypatch, capsys):
     assert main([*TRAIN, "--out", "whole"]) == 0
-    with monkeypatch.context() as patch:
-        stop_at(patch, 2, of)
-        assert main(TRAIN) == code
-    assert Path("mine").exists() == (of == "unet") and Path("mine_training/autoencoder.progress").exists()
+    for of, code in (("autoencoder", 130), ("unet", 0)):
+        with monkeypatch.context() as patch:
+            stop_at(patch, 2, of)
+            assert main(TRAIN) == code
+        assert Path("mine").exists() == (of == "unet") and Path("mine_training/autoencoder.progress").exists()
     capsys.readouterr()
+    (here / "shapes/0003.png").rename(here / "elsewhere.png")
+    assert main(TRAIN) == 2, "other images"
+    assert "belongs to another training" in capsys.readouterr().err
+    (here / "elsewhere.png").rename(here / "shapes/0003.png")
     assert main([*TRAIN, "--resume"]) == 0
     assert "resuming the training" in capsys.readouterr().out
     one, whole = (StableDiffusion.from_pretrained(name).state_dict() for name in ("mine", "whole"))
     assert all(torch.equal(one[name], whole[name]) for name in whole)
 
 
-def test_other_images_do_not_resume_a_training(here: Path, monkeypatch, capsys):
-    with monkeypatch.context() as patch:
-        stop_at(patch, 2, "unet")
-        assert main(TRAIN) == 0
-    (here / "shapes/0003.png").unlink()
-    assert main(TRAIN) == 2
-    assert "belongs to another training" in capsys.readouterr().err
-
-
-def test_the_pretrained_autoencoder_is_where_it_begins(here: Path):
-    torch.manual_seed(5)
-    vae = sd.AutoencoderKL(own.SCRATCH)
-    checkpoints.save("scene-vae", vae, dict.fromkeys(checkpoints.CARD_NEEDS, "a test"))
-    begun = own.pretrained_vae()
-    assert torch.allclose(begun.decoder.last.weight, vae.decoder.last.weight, atol=1e-3)
+def test_it_begins_with_the_pretrained_weights_and_the_words_of_both(here: Path):
     images = load_captioned_folder(here / "shapes", 16)
-    assert own.Planned(SMALL, images, begun).vae_steps == 1 and own.Planned(SMALL, images).vae_steps == 3
+    scratch = own.Planned(SMALL, images)
+    tokenizer = WordTokenizer(["other", "red", "a"], 9)
+    config = StableDiffusionConfig(TextConfig(5, 9, 8, 1, 4), UNET, own.TINY.vae)
+    torch.manual_seed(5)
+    pretrained = StableDiffusion(config, tokenizer)
+    plan = own.Planned(SMALL, images, pretrained)
+    assert plan.vae is pretrained.vae and plan.vae_steps == 1 and scratch.vae_steps == 3
+    assert torch.equal(plan.model.unet.first.weight, pretrained.unet.first.weight)
+    assert torch.equal(plan.model.text_encoder.blocks[0].state_dict().popitem()[1],
+                       pretrained.text_encoder.blocks[0].state_dict().popitem()[1])  # fmt: skip
+    words, theirs = (encoder.words.weight for encoder in (plan.model.text_encoder, pretrained.text_encoder))
+    assert torch.equal(words[plan.tokenizer.numbers["red"]], theirs[1]) and torch.equal(words[-2:], theirs[-2:])
+    new = plan.tokenizer.numbers["circle"]
+    assert torch.equal(words[new], scratch.model.text_encoder.words.weight[new])
+    wider = replace(SMALL, unet=replace(RECIPE, config=replace(UNET, widths=(8, 24))))
+    assert torch.equal(own.Planned(wider, images, pretrained).model.unet.first.weight, pretrained.unet.first.weight)
 
 
 def test_captions_become_tokens_in_all_their_wordings(here: Path):
     images = load_captioned_folder(here / "shapes", 16)
     images.captions[0] = ("one two", "three", "one")
     images.captions[1] = ("word " * 100,)
-    tokenizer = own.make_tokenizer(images)
-    tokens = own.tokens_of(images, tokenizer)
+    tokenizer = make_tokenizer(images)
+    tokens = tokens_of(images, tokenizer)
     assert tokens.shape == (12, 3, 77) and tokens[0, 0, 1] == tokenizer.numbers["one"]
     assert torch.equal(tokens[2, 0], tokens[2, 2]) and not torch.equal(tokens[0, 0], tokens[0, 2])
     assert (tokens[1, 0] == tokenizer.numbers["word"]).sum() == 75
-    assert len(set(own.sample_prompts(images, tokenizer, 5))) == 5
+    assert len(set(sample_prompts(images, tokenizer, 5))) == 5
 
 
 def test_measuring_the_time_leaves_weights_and_seed_as_they_are(here: Path):
@@ -159,7 +167,7 @@ def test_bad_input_is_one_sentence(words: list[str], sentence: str, capsys):
 
 
 def test_a_list_of_words_that_does_not_fit_is_one_sentence(here: Path):
-    assert main(TRAIN) == 0
+    own.Planned(SMALL, load_captioned_folder(here / "shapes", 16)).pipe().save_pretrained("mine")
     Path("mine/tokenizer/words.txt").write_text("a\nred\n", encoding="utf-8")
     with pytest.raises(CourseError, match="has 2 words"):
         StableDiffusion.from_pretrained("mine")

@@ -30,13 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
         "--background", default="white", metavar="COLOR", help='behind transparent images: a name or "#ffcc00"'
     )
-    parser.add_argument("--from-scratch", action="store_true", help="train the autoencoder without pretrained weights")
+    parser.add_argument("--from-scratch", action="store_true", help="do not begin with the weights of the tiny model")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from stablediff_edu.datasets.captioned_folder import load_captioned_folder
     from stablediff_edu.device import seed_everything, use_threads
     from stablediff_edu.training import own_text_to_image as own
+    from stablediff_edu.training.transfer import load_pretrained
     from stablediff_edu.weights.saving import check_replaceable
 
     _check(arguments)
@@ -56,9 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     check_replaceable(out)
     seed_everything(config.unet.seed)
-    vae = None if arguments.from_scratch else own.pretrained_vae()
+    pretrained = None if arguments.from_scratch else load_pretrained()
     command = command_line(arguments)
-    plan = own.Planned(config, images, vae, about=command)
+    plan = own.Planned(config, images, pretrained, about=command)
     work.mkdir(parents=True, exist_ok=True)
     (work / "left_out.txt").write_text("".join(f"{line}\n" for line in images.left_out), encoding="utf-8")
     _describe(plan, work)

@@ -25,7 +25,6 @@ from stablediff_edu.errors import CourseError
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 NO_IMAGES = {".txt", ".csv", ".json", ".jsonl", ".md", ".zip"}  # endings of files that are passed over
-MOST_WORDS = 75  # of a caption: CLIP reads 77 tokens, start and end included
 VOCABULARY = 10_000  # the most words that a text encoder of this size should learn
 
 

@@ -1,8 +1,9 @@
 """Stable Diffusion on your own captioned images: `train text-to-image` (chapter 8).
 
-First the autoencoder is fine-tuned on the images. Then they become latents, once, and the text encoder and the U-Net
-are trained together: the text encoder learns from the U-Net's loss which words matter. (Stable Diffusion's was trained
-before, as part of CLIP, on 400 million pairs; some hundred pairs are too few for a contrastive loss.)
+All three networks begin with the weights of the pretrained tiny model. First the autoencoder is fine-tuned on the
+images. Then they become latents, once, and the text encoder and the U-Net are trained together: the text encoder learns
+from the U-Net's loss what the words mean. (Stable Diffusion's was trained before, as a part of CLIP, on 400 million
+pairs; some hundred pairs are too few for that.)
 """
 
 import copy
@@ -12,21 +13,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import cycle, islice
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stablediff_edu.datasets.captioned_folder import MOST_WORDS, CaptionedImages
-from stablediff_edu.datasets.tokenizer import WordTokenizer, split_words
+from stablediff_edu.datasets.caption_tokens import make_tokenizer, sample_prompts, tokens_of
+from stablediff_edu.datasets.captioned_folder import CaptionedImages
 from stablediff_edu.device import pick_device
 from stablediff_edu.diffusion.schedule import Schedule
 from stablediff_edu.models.clip import TextConfig, TextEncoder
 from stablediff_edu.models.conditional_unet import ConditionalUNet, UNetConfig
-from stablediff_edu.models.vae import AutoencoderKL, VAEConfig
-from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConfig
+from stablediff_edu.models.vae import AutoencoderKL
+from stablediff_edu.stable_diffusion import TINY, StableDiffusion, StableDiffusionConfig
 from stablediff_edu.training import sheets, vae_training
 from stablediff_edu.training.denoising import psnr
 from stablediff_edu.training.loop import Nobody, Training, spread_out, train
@@ -35,14 +35,12 @@ from stablediff_edu.training.precision import sixteen_bits
 from stablediff_edu.training.scene_quality import BEST
 from stablediff_edu.training.sheets import Diary
 from stablediff_edu.training.text_to_picture import Batch, Lesson, TextToPictureRecipe, batches
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.training.transfer import begin_with
 
 TOO_FEW = 200  # images; with fewer, samples are mostly copies of training images
-WORDINGS = 8  # captions of an image that are used
 SHEET = 9  # samples on a sheet
 LOOKS = 8  # sheets of each training
 MOST_COMPARED = 4_000  # training images that samples are compared with
-SCRATCH = VAEConfig(widths=(16, 32, 64, 128), blocks=1, latent=4, groups=8, scaling=1.0)
 
 
 @dataclass(frozen=True)
@@ -51,22 +49,22 @@ class OwnImagesConfig:
 
     Attributes:
         unet: of the U-Net and its training.
-        vae_steps, vae_batch: of the autoencoder's; a training from scratch takes three times the steps.
+        vae_steps, vae_batch: of the autoencoder's training; from scratch it takes three times the steps.
         size: side of the images in pixels, a multiple of 16.
-        text_width, text_layers: of the text encoder; the width is the U-Net's `context`.
+        text_layers: of the text encoder, which is as wide as the U-Net's `context`.
     """
 
     unet: TextToPictureRecipe
     vae_steps: int = 600
     vae_batch: int = 8
     size: int = 64
-    text_layers: int = 2
+    text_layers: int = TINY.text.layers
 
 
 PRESETS = {
     "quick": OwnImagesConfig(
         TextToPictureRecipe(
-            UNetConfig(widths=(64, 128), blocks=1, attention=(True, True), heads=4, context=128),
+            TINY.unet,
             steps=1500,
             batch_size=32,
             optimizer="muon",
@@ -85,7 +83,6 @@ PRESETS = {
         ),
         vae_steps=6_000,
         vae_batch=32,
-        text_layers=4,
     ),
 }
 
@@ -109,33 +106,6 @@ def diffusion_loss(model: TextAndUNet, batch: Batch, schedule: Schedule, config:
     return F.mse_loss(prediction, schedule.target(batch.x0, batch.eps, batch.t, config.unet.prediction))
 
 
-# --- the text ---------------------------------------------------------------------------------------------------------
-
-
-def make_tokenizer(images: CaptionedImages) -> WordTokenizer:
-    """Return a tokenizer of all words in the captions, with room for the longest caption and a few words more."""
-    longest = max(len(split_words(text)) for texts in images.captions for text in texts)
-    return WordTokenizer(images.vocabulary(), min(MOST_WORDS, longest + 4) + 2)
-
-
-def known_words(text: str, tokenizer: WordTokenizer) -> str:
-    """Return a caption without the words that the tokenizer lacks, cut to its length."""
-    return " ".join([word for word in split_words(text) if word in tokenizer.numbers][: tokenizer.length - 2])
-
-
-def tokens_of(images: CaptionedImages, tokenizer: WordTokenizer) -> torch.Tensor:
-    """Return the tokens of the captions, (N, captions, length); those of images with fewer captions are repeated."""
-    count = min(WORDINGS, max(map(len, images.captions)))
-    rows = [islice(cycle(known_words(text, tokenizer) for text in texts), count) for texts in images.captions]
-    return torch.stack([tokenizer(list(row)) for row in rows])
-
-
-def sample_prompts(images: CaptionedImages, tokenizer: WordTokenizer, count: int = SHEET) -> list[str]:
-    """Return some captions, all different, from everywhere in the set."""
-    texts = list(dict.fromkeys(known_words(texts[0], tokenizer) for texts in images.captions))
-    return [texts[number * len(texts) // min(count, len(texts))] for number in range(min(count, len(texts)))]
-
-
 # --- the trainings ----------------------------------------------------------------------------------------------------
 
 
@@ -145,7 +115,7 @@ class Planned:
     Args:
         config: the hyperparameters.
         images: what to learn from.
-        vae: the autoencoder to fine-tune; None trains one from scratch.
+        pretrained: a model to begin with; None trains all networks from scratch.
         prompts: what the sheets of samples show; some of the captions, if not given.
         about: what is trained, such as the command; a checkpoint resumes the same training on the same data only.
     """
@@ -154,19 +124,22 @@ class Planned:
         self,
         config: OwnImagesConfig,
         images: CaptionedImages,
-        vae: AutoencoderKL | None = None,
+        pretrained: StableDiffusion | None = None,
         prompts: list[str] | None = None,
         about: str = "",
     ) -> None:
         self.config, self.images, self.device = config, images, pick_device()
         self.about = f"{about}, {len(images):,} images {images.fingerprint()}"
         self.tokenizer = make_tokenizer(images)
-        self.prompts = prompts or sample_prompts(images, self.tokenizer)
-        self.vae_steps = config.vae_steps * (1 if vae else 3)
+        self.prompts = prompts or sample_prompts(images, self.tokenizer, SHEET)
+        self.vae_steps = config.vae_steps * (1 if pretrained else 3)
         torch.manual_seed(config.unet.seed)
-        self.vae = (vae or AutoencoderKL(SCRATCH)).to(self.device)
+        self.vae = (pretrained.vae if pretrained else AutoencoderKL(TINY.vae)).to(self.device)
+        torch.manual_seed(config.unet.seed)
         text = TextConfig(len(self.tokenizer), self.tokenizer.length, config.unet.config.context, config.text_layers, 4)
         model = TextAndUNet(TextEncoder(text), ConditionalUNet(config.unet.config))
+        if pretrained:
+            begin_with(model.unet, model.text_encoder, self.tokenizer, pretrained)
         self.model = model.to(self.device, memory_format=torch.channels_last)
 
     def train_vae(self, **more) -> Training:
@@ -268,15 +241,6 @@ class Stopwatch(Nobody):
     def seconds(self) -> float:
         """Return the median time of a step, the first one left out."""
         return statistics.median(b - a for a, b in zip(self.times, self.times[1:], strict=False))
-
-
-def pretrained_vae() -> AutoencoderKL | None:
-    """Return the pretrained autoencoder of the tiny Stable Diffusion; None where there is none."""
-    from stablediff_edu.training.tiny_sd import load_tiny_sd
-
-    if checkpoints.path_of("scene-vae").exists():
-        return vae_training.load_vae("scene-vae")[0]
-    return load_tiny_sd()[0].vae if checkpoints.path_of("tiny-sd").exists() else None
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------
