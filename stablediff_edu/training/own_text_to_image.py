@@ -55,7 +55,7 @@ class OwnImagesConfig:
     """
 
     unet: TextToPictureRecipe
-    vae_steps: int = 600
+    vae_steps: int = 400
     vae_batch: int = 8
     size: int = 64
     text_layers: int = TINY.text.layers
