@@ -3,11 +3,13 @@
 import argparse
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from stablediff_edu.commands.training_options import command_line, whole_number
 from stablediff_edu.errors import CourseError
 
+say = partial(print, flush=True)  # at once, also where it goes to a file
 SHOWN = 8  # files and words that are named; all of them are in left_out.txt
 
 
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.evaluate:
         from stablediff_edu.stable_diffusion import StableDiffusion
 
-        print(own.measure(StableDiffusion.from_pretrained(out), images))
+        say(own.measure(StableDiffusion.from_pretrained(out), images))
         return 0
     check_replaceable(out)
     seed_everything(config.unet.seed)
@@ -64,16 +66,16 @@ def run(arguments: argparse.Namespace) -> int:
     (work / "left_out.txt").write_text("".join(f"{line}\n" for line in images.left_out), encoding="utf-8")
     _describe(plan, work)
     if any(work.glob("*.progress")):
-        print(f"resuming the training in {work}; delete that folder to start again")
+        say(f"resuming the training in {work}; delete that folder to start again")
     else:
         minutes = plan.seconds() / 60
         until = time.strftime("%H:%M", time.localtime(time.time() + 60 * minutes))
-        print(f"expected: {minutes:.0f} minutes here ({plan.device}), until about {until}; Ctrl-C keeps the progress")
-    _, training = own.make_text_to_image(plan, out, command)
-    print(f"{training.steps:,} steps in {training.seconds:.0f} s, loss {training.loss:.4f}; the model is in {out}")
+        say(f"expected: {minutes:.0f} minutes here ({plan.device}), until about {until}; Ctrl-C keeps the progress")
+    _, training = own.make_text_to_image(plan, out, command, say)
+    say(f"{training.steps:,} steps in {training.seconds:.0f} s, loss {training.loss:.4f}; the model is in {out}")
     if training.interrupted:
-        print("stopped early: these are the weights so far; the same command resumes the training")
-    print(f'try it: python -m stablediff_edu generate "{plan.prompts[0]}" --weights {out}')
+        say("stopped early: these are the weights so far; the same command resumes the training")
+    say(f'try it: python -m stablediff_edu generate "{plan.prompts[0]}" --weights {out}')
     return 0
 
 
@@ -96,16 +98,16 @@ def _describe(plan, work: Path) -> None:
     from stablediff_edu.training.own_text_to_image import TOO_FEW
 
     images, words = plan.images, plan.tokenizer.words
-    print(f"{len(images):,} images of {plan.config.size}×{plan.config.size}, captions from {images.source}")
+    say(f"{len(images):,} images of {plan.config.size}×{plan.config.size}, captions from {images.source}")
     for line in images.left_out[:SHOWN]:
-        print(f"left out: {line}")
+        say(f"left out: {line}")
     if len(images.left_out) > SHOWN:
-        print(f"left out: {len(images.left_out) - SHOWN:,} more, all listed in {work / 'left_out.txt'}")
-    print(f"{len(words):,} words: {', '.join(words[:SHOWN])}{', …' if len(words) > SHOWN else ''}")
+        say(f"left out: {len(images.left_out) - SHOWN:,} more, all listed in {work / 'left_out.txt'}")
+    say(f"{len(words):,} words: {', '.join(words[:SHOWN])}{', …' if len(words) > SHOWN else ''}")
     if len(images) < TOO_FEW:
-        print(f"fewer than about {TOO_FEW} images are too few: expect copies of the training images, nothing new")
+        say(f"fewer than about {TOO_FEW} images are too few: expect copies of the training images, nothing new")
     elif images.unique_share() > 0.5:
-        print(
+        say(
             f"{images.unique_share():.0%} of the images have a caption that no other has: expect the model to memorize "
             "them; it combines words that many images share"
         )

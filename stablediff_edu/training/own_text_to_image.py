@@ -55,7 +55,7 @@ class OwnImagesConfig:
     """
 
     unet: TextToPictureRecipe
-    vae_steps: int = 400
+    vae_steps: int = 300
     vae_batch: int = 8
     size: int = 64
     text_layers: int = TINY.text.layers
@@ -65,7 +65,7 @@ PRESETS = {
     "quick": OwnImagesConfig(
         TextToPictureRecipe(
             TINY.unet,
-            steps=1500,
+            steps=1200,
             batch_size=32,
             optimizer="muon",
             bfloat16=True,
@@ -140,7 +140,7 @@ class Planned:
         model = TextAndUNet(TextEncoder(text), ConditionalUNet(config.unet.config))
         if pretrained:
             begin_with(model.unet, model.text_encoder, self.tokenizer, pretrained)
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model = model.to(self.device)
 
     def train_vae(self, **more) -> Training:
         """Train the autoencoder on the images; its scaling is measured at the end."""
