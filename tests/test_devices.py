@@ -19,8 +19,18 @@ from stablediff_edu.models.inspection import channel_correlations
 from stablediff_edu.models.unet import UNet
 from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from stablediff_edu.training import (
-    autoencoding, clip_quality, cost, denoising, digit_classifier, latent_recipes, loop, sample_quality, scene_judge,
-    segmentation, sentence_task, ship_classifier,
+    autoencoding,
+    clip_quality,
+    cost,
+    denoising,
+    digit_classifier,
+    latent_recipes,
+    loop,
+    sample_quality,
+    scene_judge,
+    segmentation,
+    sentence_task,
+    ship_classifier,
 )  # fmt: skip
 
 
@@ -73,7 +83,7 @@ def test_every_task_trains_stops_and_goes_on_there(name: str, on_mps, tmp_path, 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_training_step_makes_the_cpu_wait_only_where_the_loss_is_read(name: str, on_mps, monkeypatch):
-    """The steps are counted from one batch to the next, after the third (before, caches are filled and a snapshot is taken)."""
+    """Steps count from one batch to the next, after the third: before, caches are filled and a snapshot is taken."""
     counts, right = [], torch.nn.utils.clip_grad_norm_
 
     def counted(*arguments, **options):

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from stablediff_edu.commands.training_options import seed, whole_number
 from stablediff_edu.datasets.folder import open_picture
+from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.device import pick_device, use_threads
 from stablediff_edu.errors import CourseError
 from stablediff_edu.stable_diffusion import V1, StableDiffusion
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--guidance",
         type=float,
-        help=f"how much the prompt counts (default: {GUIDANCE:g}, without --weights {BEST['guidance']:g})",
+        help=f"how much the prompt counts (default: {GUIDANCE:g}, for models trained here {BEST['guidance']:g})",
     )
     parser.add_argument("--sampler", default="dpm++", help="how to step from noise to picture (default: dpm++)")
     parser.add_argument("--seed", type=seed, default=0, help="another seed is another picture (default: 0)")
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     use_threads()
     pipe = StableDiffusion.from_pretrained(arguments.weights, arguments.half) if arguments.weights else own_model()
     if arguments.guidance is None:
-        arguments.guidance = GUIDANCE if arguments.weights else BEST["guidance"]
+        arguments.guidance = BEST["guidance"] if isinstance(pipe.tokenizer, WordTokenizer) else GUIDANCE
     pipe = pipe.to(pick_device(), torch.float16 if arguments.half else torch.float32)
     for text in (arguments.prompt, arguments.negative):
         say_what_is_left_out(pipe, text)

@@ -21,6 +21,7 @@ NAMES = {
     "scene-vae": ("train_tiny_sd", "the autoencoder of the tiny Stable Diffusion, on captioned scenes (notebook 08)"),
     "scene-judge": ("train_tiny_sd", "the judge that reads what scenes show (notebook 08)"),
     "tiny-sd": ("train_tiny_sd", "the course's own Stable Diffusion, with its parts that are missing (notebook 08)"),
+    "text-to-image": ("train_text_to_image", "a Stable Diffusion of your own captioned images (notebook 08)"),
     "words": ("train_words", "word vectors, from the drawn corpus or your own text (notebook 06)"),
 }
 
@@ -36,7 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.out and arguments.out.suffix != ".safetensors":
+    if arguments.name == "text-to-image":
+        if arguments.out and arguments.out.suffix:
+            raise CourseError(f"The model is saved as a folder: name it without an ending, {arguments.out.stem}.")
+    elif arguments.out and arguments.out.suffix != ".safetensors":
         raise CourseError(f"The weights are saved as safetensors: name the file {arguments.out.stem}.safetensors.")
     if not arguments.evaluate:
         from stablediff_edu.training import distributed

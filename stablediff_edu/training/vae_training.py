@@ -167,10 +167,15 @@ def train_vae(
         checkpoint=checkpoint,
         about=fingerprint(recipe, pictures, *besides),
     )
+    measure_scaling(model, pictures)
+    return model, training
+
+
+def measure_scaling(model: AutoencoderKL, pictures: torch.Tensor) -> None:
+    """Set the scaling so that latents have the standard deviation of the noise, 1."""
     model.config = replace(model.config, scaling=1.0)
     deviation = in_parts(model, lambda part: model.encode(as_pictures(part)), pictures[:1000]).std().item()
-    model.config = replace(model.config, scaling=1 / deviation)  # so that latents have the size of the noise
-    return model, training
+    model.config = replace(model.config, scaling=1 / deviation)
 
 
 @torch.no_grad()

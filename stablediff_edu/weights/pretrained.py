@@ -52,6 +52,11 @@ class Parts:
         """Return CLIP's tokenizer, or the course's own; None where there is none."""
         length, whole = self.config["text"].positions, self._tokenizer / "tokenizer.json"
         if whole.is_file() and (words := load_word_tokenizer(read_json(whole).get("model", {}), length)):
+            if len(words) != self.config["text"].vocabulary:
+                raise CourseError(
+                    f"{whole} has {len(words)} tokens and the text encoder {self.config['text'].vocabulary}; get the "
+                    "folder again."
+                )
             return words
         files = tokenizer_files(self._tokenizer)
         return BytePairTokenizer(*files, length) if files else None

@@ -34,7 +34,10 @@ LIBRARIES = {
     "unet": ("diffusers", "UNet2DConditionModel"),
     "vae": ("diffusers", "AutoencoderKL"),
 }
-WRITTEN = r"model_index.json|scheduler/.+|tokenizer/.+|(text_encoder|unet|vae)/(config.json|[\w.]+.safetensors)"
+WRITTEN = (
+    r"model_index.json|scheduler/.+|tokenizer/.+|(text_encoder|unet|vae)/(config.json|[\w.]+.safetensors)"
+    r"|training.json|samples.png"  # of a training on your own images
+)
 NOTHING = dict.fromkeys(("feature_extractor", "image_encoder", "safety_checker"), (None, None))  # there are none
 
 
@@ -163,13 +166,18 @@ def found_in(folder: Path) -> list[str]:
     return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir())
 
 
-@contextmanager
-def replacing_folder(folder: Path, needed: int) -> Iterator[Path]:
-    """Give a new folder to fill, of about `needed` bytes; it takes the old one's place only if all went well."""
+def check_replaceable(folder: Path) -> None:
+    """Raise CourseError if a folder holds anything but a saved model."""
     if others := [name for name in found_in(folder) if not re.fullmatch(WRITTEN, name)]:
         raise CourseError(
             f"{folder} holds other things, such as {others[0]}; choose another folder, so that nothing is lost."
         )
+
+
+@contextmanager
+def replacing_folder(folder: Path, needed: int) -> Iterator[Path]:
+    """Give a new folder to fill, of about `needed` bytes; it takes the old one's place only if all went well."""
+    check_replaceable(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
