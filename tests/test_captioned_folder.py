@@ -101,13 +101,10 @@ def test_broken_files_and_copies_are_named_and_a_copy_adds_its_caption(two: Path
     assert found.left_out[2].endswith("the same image as crimson.png")
 
 
-def test_the_vocabulary_is_that_of_the_captions_and_the_fingerprint_that_of_the_data(two: Path):
+def test_the_vocabulary_is_that_of_the_captions(two: Path):
     found = load_captioned_folder(two, 16)
     assert found.vocabulary() == ["blue", "car", "red"] and found.vocabulary(most=1) == ["car"]
-    assert found.unique_share() == 1 and found.fingerprint() == load_captioned_folder(two, 16).fingerprint()
-    text(two / "red_car_03.txt", "a")
-    text(two / "blue_car_04.txt", "b")
-    assert load_captioned_folder(two, 16).fingerprint() != found.fingerprint()
+    assert found.unique_share() == 1
 
 
 def test_bad_folders_are_one_sentence(tmp_path: Path):
