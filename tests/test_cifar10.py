@@ -145,7 +145,7 @@ def test_single_files_in_folders_are_read_too(data: Path):
     assert pictures.pictures.shape == (4, 3, 32, 32) and labels.tolist() == [8, 8, 3, 3]
     assert pictures.source == "CIFAR-10 (JPEG copies)" and count_class("ship") == 3 and count_class("dog") == 0
     assert len(load_cifar10(["cat"], train=False)[0]) == 1
-    with pytest.raises(CourseError, match="pictures of the class dog"):
+    with pytest.raises(CourseError, match="images of the class dog"):
         load_cifar10(["dog"])
 
 

@@ -196,11 +196,11 @@ def test_bad_photographs_get_one_sentence(here):
     picture = next(here.rglob("Trout/00001.png"))
     whole = picture.read_bytes()
     picture.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CourseError, match="is broken or no picture"):
+    with pytest.raises(CourseError, match="is broken or not an image"):
         load_fish(4, size=16, source="kaggle")
     picture.write_bytes(whole)
     Image.new("L", (9, 9)).save(next(here.rglob("Trout GT/00001.png")))
-    with pytest.raises(CourseError, match="a mask must have the size of its picture"):
+    with pytest.raises(CourseError, match="a mask must have the size of its image"):
         load_fish(4, size=16, source="kaggle")
     next(here.rglob("Trout GT/00001.png")).unlink()
     for use in (load_fish, fish_source):

@@ -158,7 +158,7 @@ REFUSED = {
     "strength without image": (["--strength", "0.5"], "strength and mask are about an image"),
     "mask without image": (["--mask", "image.png"], "--mask says what of a picture is drawn anew"),
     "no such image": (["--image", "none.png"], "none.png"),
-    "an image that is none": (["--image", "text.png"], "text.png is broken or no picture"),
+    "an image that is none": (["--image", "text.png"], "text.png is broken or not an image"),
     "a mask of another size": (
         ["--image", "image.png", "--mask", "small.png"],
         "small.png and image.png differ",
@@ -174,7 +174,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_bad_input_gets_one_sentence(name: str, shipped, capsys):
     Image.new("RGB", (32, 32)).save("image.png")
-    Image.new("L", (16, 16)).save("small.png")
+    Image.linear_gradient("L").point(lambda value: 255 * (value > 127)).resize((16, 16), 0).save("small.png")
     Path("text.png").write_text("no picture")
     words, sentence = REFUSED[name]
     assert (main(words) if words[0] == "generate" else draw(*words)) == 2

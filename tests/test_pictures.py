@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def refused(folder: Path, match: str, **options: int) -> None:
+def refused(folder: Path, match: str, **options: object) -> None:
     with pytest.raises(CourseError, match=match) as error:
         load_pictures(folder, **options)
     text = str(error.value)
@@ -67,33 +67,53 @@ def test_the_middle_square_is_taken(folder: Path):
 
 def test_the_first_ones_by_name_are_taken(folder: Path):
     write(folder / "0.png", plain(value=0))
-    assert load_pictures(folder, 8, most=1).pictures.max() == -1
+    assert load_pictures(folder, 8, most=2).pictures[0].max() == -1
     assert load_pictures(folder, 8, most=9).pictures.shape[0] == 3
 
 
 def test_no_pictures_are_refused(tmp_path: Path):
-    refused(tmp_path, "There are no pictures in")
+    refused(tmp_path, "There are no images in")
     (tmp_path / "notes.txt").write_text("no picture")
-    refused(tmp_path, "There are no pictures in")
+    refused(tmp_path, "There are no images in")
     refused(tmp_path / "missing", "is not there; check its name")
     refused(tmp_path / "notes.txt", "is not there; check its name")
 
 
 def test_one_picture_only_is_refused(tmp_path: Path):
     write(tmp_path / "a.png", plain())
-    refused(tmp_path, "holds one picture only")
+    refused(tmp_path, "holds 1 images that can be read")
 
 
 @pytest.mark.parametrize("contents", [b"", b"no picture", "half"])
 def test_a_broken_picture_is_named(folder: Path, contents: bytes | str):
     whole = write(folder / "broken.png", np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).read_bytes()
     (folder / "broken.png").write_bytes(whole[: len(whole) // 2] if contents == "half" else contents)
-    refused(folder, r"broken\.png is broken or no picture")
+    (folder / "notes.txt").write_text("no image")
+    pictures = load_pictures(folder, 8)
+    assert len(pictures) == 2 and pictures.left_out[0] == "notes.txt: not an image"
+    assert "broken.png is broken or not an image" in pictures.left_out[1]
 
 
-def test_sixteen_bits_are_refused_with_a_way_out(folder: Path):
+def test_pages_are_images(tmp_path: Path):
+    pages = [Image.fromarray(plain(value=value)) for value in (0, 100, 200)]
+    pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
+    found = load_pictures(tmp_path, 8).pictures
+    assert found[:, 0, 0, 0].tolist() == pytest.approx([-1, 100 / 127.5 - 1, 200 / 127.5 - 1])
+
+
+def test_transparent_images_get_a_background(folder: Path):
+    logo = np.zeros((20, 20, 4), np.uint8)  # a black logo on nothing
+    logo[5:15, 5:15, 3] = 255
+    Image.fromarray(logo).save(folder / "0.png")
+    white, red = (load_pictures(folder, 20, background=color) for color in ("white", "#ff0000"))
+    assert white.pictures[0, :, 0, 0].tolist() == [1, 1, 1] and white.pictures[0, :, 10, 10].tolist() == [-1, -1, -1]
+    assert red.pictures[0, :, 0, 0].tolist() == [1, -1, -1] and "1 transparent ones on white" in white.source
+    refused(folder, "'nocolor' is not a color", background="nocolor")
+
+
+def test_images_of_16_bits_are_read(folder: Path):
     write(folder / "deep.png", np.full((20, 20), 40_000, np.uint16))
-    refused(folder, r"deep\.png has 16 bits or more a pixel .* convert it to 8 bits first")
+    assert load_pictures(folder, 8).pictures[2].mean().item() == pytest.approx(2 * 40_000 / 65_535 - 1, abs=0.01)
 
 
 def test_a_size_of_nothing_is_refused(folder: Path):

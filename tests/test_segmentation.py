@@ -25,9 +25,9 @@ def test_scores_by_hand():
     predicted[1, 0, 0, 0] = 0.4  # below one half: nothing found, nothing there
     truth[2, 0] = 1  # everything missed
     scores = segmentation.score(predicted, truth)
-    assert scores.iou.tolist() == pytest.approx([4 / 12, 1, 0])
-    assert scores.dice.tolist() == pytest.approx([0.5, 1, 0])
-    assert str(scores) == "IoU 0.444 · Dice 0.500 on 3 pictures"
+    assert scores.iou.tolist() == pytest.approx([4 / 12, torch.nan, 0], nan_ok=True)
+    assert scores.dice.tolist() == pytest.approx([0.5, torch.nan, 0], nan_ok=True)
+    assert str(scores) == "IoU 0.167 · Dice 0.250 on 2 pictures, 1 with nothing to find not counted"
 
 
 def test_iou_and_dice_agree():

@@ -10,7 +10,8 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from stablediff_edu.commands.training_options import seed, whole_number
-from stablediff_edu.datasets.folder import open_picture
+from stablediff_edu.datasets.image_files import as_rgb, open_image
+from stablediff_edu.datasets.masks import decide
 from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.device import pick_device, use_threads
 from stablediff_edu.errors import CourseError
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", type=Path, metavar="FILE", help="begin with this picture instead of noise alone")
     parser.add_argument("--strength", type=float, help="how much to change it, up to 1 (default: 0.8, with --mask 1)")
     parser.add_argument("--mask", type=Path, metavar="FILE", help="draw the picture anew only where this is white")
+    parser.add_argument("--invert", action="store_true", help="the mask marks what stays")
     parser.add_argument("--half", action="store_true", help="half precision: half the memory, and faster on a GPU")
     parser.add_argument("--previews", type=Path, metavar="DIR", help="save what is seen after every step here")
     parser.add_argument("--out", type=Path, default=Path("picture.png"), metavar="FILE", help="default: picture.png")
@@ -116,10 +118,13 @@ def beginning(arguments: argparse.Namespace, pipe: StableDiffusion) -> dict[str,
         if arguments.mask:
             raise CourseError("--mask says what of a picture is drawn anew; give the picture too: --image FILE.")
         return {"size": size}
-    image = open_picture(arguments.image).convert("RGB")
+    stored = open_image(arguments.image)
+    image = as_rgb(stored)
     wishes = {"size": size, "image": tensor(image, size) / 127.5 - 1}
     if arguments.mask:
-        mask = open_picture(arguments.mask).convert("L")
+        rule = decide([arguments.mask], invert=arguments.invert, bright=True)
+        mask = rule.read(arguments.mask, stored)
+        print(f"{arguments.mask.name}: {rule}")
         if mask.size != image.size:
             raise CourseError(f"{arguments.mask.name} and {arguments.image.name} differ in size; they must be alike.")
         wishes["mask"] = (tensor(mask, size) > 127).float()

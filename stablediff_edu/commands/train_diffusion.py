@@ -4,7 +4,14 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from stablediff_edu.commands.training_options import command_line, places, print_card, print_end, whole_number
+from stablediff_edu.commands.training_options import (
+    command_line,
+    places,
+    print_card,
+    print_end,
+    print_left_out,
+    whole_number,
+)
 from stablediff_edu.errors import CourseError
 
 SIZE = 32
@@ -17,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     if name != "ships":
         return
     parser.add_argument("--images", type=Path, metavar="DIR", help="your own pictures, of any size")
+    parser.add_argument("--background", metavar="COLOR", help="behind transparent images (default: white)")
     parser.add_argument(
         "--source",
         choices=["drawn", "cifar10"],
@@ -75,7 +83,9 @@ def _data(arguments: argparse.Namespace, recipe):
     if arguments.images:
         if arguments.source:
             raise CourseError("--images DIR are your own pictures and --source names others: give one of the two.")
-        return load_pictures(arguments.images, size), "your own pictures"
+        pictures = load_pictures(arguments.images, size, background=arguments.background or "white")
+        print_left_out(pictures.left_out)
+        return pictures, "your own pictures"
     if not arguments.source:
         there = ships.count_photographs()
         if not there and not arguments.quick:

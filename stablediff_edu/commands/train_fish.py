@@ -1,10 +1,18 @@
 """`train fish`: the U-Net of notebook 02, on fish or on the learner's own pictures with masks."""
 
 import argparse
+import re
 from dataclasses import replace
 from pathlib import Path
 
-from stablediff_edu.commands.training_options import command_line, places, print_card, print_end, whole_number
+from stablediff_edu.commands.training_options import (
+    command_line,
+    places,
+    print_card,
+    print_end,
+    print_left_out,
+    whole_number,
+)
 from stablediff_edu.errors import CourseError
 
 OWN_STEPS = 800
@@ -13,11 +21,24 @@ OWN_STEPS = 800
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help="your own pictures")
     parser.add_argument("--masks", type=Path, metavar="DIR", help="a mask for each picture, of the same name")
+    parser.add_argument(
+        "--foreground", type=_values, metavar="1,2", help="the mask values that are foreground, or nonzero"
+    )
+    parser.add_argument("--invert", action="store_true", help="the masks mark the background")
     parser.add_argument("--source", choices=["drawn", "kaggle"], help="which fish (default: drawn)")
     parser.add_argument("--pictures", type=whole_number, help="how many pictures to learn from")
     parser.add_argument("--size", type=whole_number, help="side of the pictures in pixels")
     parser.add_argument("--quick", action="store_true", help="the quick numbers of notebook 02")
     parser.add_argument("--no-skips", action="store_true", help="a U-Net without its copies")
+
+
+def _values(text: str) -> tuple[int, ...] | str:
+    """Read mask values such as 1,2, or nonzero."""
+    if text == "nonzero":
+        return text
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise argparse.ArgumentTypeError(f"{text} is not a list of mask values such as 1,2, nor nonzero")
+    return tuple(map(int, text.split(",")))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,7 +81,10 @@ def _data(arguments: argparse.Namespace, recipe):
     if not arguments.images:
         licence = "the Kaggle set's own terms" if arguments.source == "kaggle" else "drawn by this package (MIT)"
         return recipe.data(arguments.source or "drawn"), licence
-    data = load_masked_folder(arguments.images, arguments.masks, recipe.size)
+    data = load_masked_folder(
+        arguments.images, arguments.masks, recipe.size, arguments.foreground or (), arguments.invert
+    )
+    print_left_out(data.left_out)
     if arguments.pictures:
         data = data.first(arguments.pictures)
     return data.split(0.2, recipe.seed), "your own pictures"
@@ -75,7 +99,9 @@ def _evaluate(arguments: argparse.Namespace, recipe) -> int:
     if arguments.images:
         from stablediff_edu.datasets.folder import load_masked_folder
 
-        data = load_masked_folder(arguments.images, arguments.masks, recipe.size)
+        data = load_masked_folder(
+            arguments.images, arguments.masks, recipe.size, arguments.foreground or (), arguments.invert
+        )
     else:
         data = load_fish(recipe.held_out, recipe.size, "drawn", recipe.seed + 1)  # another seed: fish never seen
     print(f"{data.source}: {segmentation.examine(model, data)}")

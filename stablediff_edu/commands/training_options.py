@@ -40,7 +40,9 @@ def command_line(arguments: argparse.Namespace) -> str:
     for name, value in vars(arguments).items():
         if name not in NOT_REPEATED and value is not None and value is not False:
             option = "--" + name.replace("_", "-")
-            words.append(option if value is True else f"{option} {value.name if isinstance(value, Path) else value}")
+            text = value.name if isinstance(value, Path) else value
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else text
+            words.append(option if value is True else f"{option} {text}")
     return " ".join(words)
 
 
@@ -73,3 +75,10 @@ def print_card(card: dict[str, str]) -> None:
     """Say how the weights came to be."""
     names = ("command", "data", "steps", "seconds", "licence")
     print("weights: " + " · ".join(f"{name} {card.get(name, 'unknown')}" for name in names))
+
+
+def print_left_out(left_out: list[str]) -> None:
+    """Count the files that were not used, and name the first ones."""
+    if left_out:
+        more = f"; and {len(left_out) - 5:,} more" if len(left_out) > 5 else ""
+        print(f"left out: {len(left_out):,} files ({'; '.join(left_out[:5])}{more})")

@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from stablediff_edu.datasets.image_files import as_rgb, list_images, open_image
 from stablediff_edu.datasets.tokenizer import split_words
 from stablediff_edu.errors import CourseError
 
 METADATA = ("metadata.csv", "metadata.jsonl")
-NO_IMAGES = {".txt", ".csv", ".json", ".jsonl", ".md", ".zip"}  # endings of files that are passed over
+CAPTION_FILES = {".txt", ".csv", ".json", ".jsonl"}  # endings of files that hold captions, not images
 VOCABULARY = 10_000  # the most words that a text encoder of this size should learn
 
 
@@ -74,17 +75,20 @@ def load_captioned_folder(folder: str | Path, size: int = 64, background: str = 
         CourseError: the folder is missing, holds no captioned image, or its captions cannot be read.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise CourseError(f"The folder of images, {folder}, is not there; check its name.")
-    files = _files(folder)
+    files, others = list_images(folder)
     captions, source = _captions(folder, files)
-    pixels, found, left_out, known = [], {}, [], {}
+    pixels, found, known = [], {}, {}
+    left_out = [
+        f"{file.relative_to(folder).as_posix()}: not an image"
+        for file in others
+        if file.suffix.lower() not in CAPTION_FILES
+    ]
     for file in files:
         name = file.relative_to(folder).as_posix()
         try:
             image = square_image(file, size, background)
-        except Exception as error:  # a broken file makes Pillow raise a dozen kinds
-            left_out.append(f"{name}: not an image that Pillow can read ({type(error).__name__})")
+        except CourseError as error:
+            left_out.append(f"{name}: {error}")
             continue
         texts = tuple(text for text in captions.get(name, ()) if split_words(text))
         if not texts:
@@ -173,35 +177,10 @@ def _read(path: Path) -> str:
 # --- images -----------------------------------------------------------------------------------------------------------
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return the files that may be images, sorted by name: all but hidden ones and those of `NO_IMAGES`."""
-    found = []
-    for here, inside, names in os.walk(folder):
-        inside[:] = [name for name in inside if not name.startswith((".", "__"))]  # such as .git and __MACOSX
-        found += [Path(here) / name for name in names if not name.startswith(".")]
-    kept = [path for path in found if path.suffix.lower() not in NO_IMAGES]
-    return sorted(kept, key=lambda path: path.relative_to(folder).as_posix())
-
-
 def square_image(file: Path, size: int, background: str = "white") -> np.ndarray:
     """Read an image of any mode and size: (S, S, 3) uint8."""
-    with Image.open(file) as opened:
-        opened.load()
-        image = ImageOps.exif_transpose(opened)
-    if image.mode.startswith(("I", "F")):
-        image = _eight_bits(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        canvas = Image.new("RGBA", image.size, background)
-        image = Image.alpha_composite(canvas, image).convert("RGB")
-        fitted = ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC, color=background)
-    else:
-        fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
-    return np.array(fitted)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return an image of 16 or 32 bits a pixel with 8: whole numbers count to 65535, fractions to 1."""
-    values = np.asarray(image, np.float64)
-    most = 1.0 if image.mode == "F" and values.max() <= 1 else 65535.0 if values.max() > 255 else 255.0
-    return Image.fromarray((values / most * 255).clip(0, 255).round().astype(np.uint8))
+    stored = open_image(file)
+    image = as_rgb(stored, background)
+    if stored.has_transparency_data:
+        return np.array(ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC, color=background))
+    return np.array(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))

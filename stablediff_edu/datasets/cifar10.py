@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from stablediff_edu.datasets.download import data_folder
-from stablediff_edu.datasets.folder import PICTURE_ENDINGS, picture_files
+from stablediff_edu.datasets.image_files import image_endings, list_images
 from stablediff_edu.datasets.pictures import Pictures, read_square, to_tensor
 from stablediff_edu.errors import CourseError
 from stablediff_edu.vision import import_torchvision
@@ -73,7 +73,7 @@ def count_class(name: str) -> int:
     folder = data_folder("cifar10")
     if (folder / _BATCHES).is_dir():
         return _OF_EACH
-    return sum(file.suffix.lower() in PICTURE_ENDINGS for file in folder.glob(f"train/{name}/*"))
+    return sum(file.suffix.lower() in image_endings() for file in folder.glob(f"train/{name}/*"))
 
 
 def _from_batches(folder: Path, train: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +87,7 @@ def _from_batches(folder: Path, train: bool) -> tuple[np.ndarray, np.ndarray]:
 def _from_folders(folder: Path, classes: Sequence[str], most: int | None) -> tuple[np.ndarray, np.ndarray]:
     pictures, labels = [], []
     for name in classes:
-        files = picture_files(folder / name, f"pictures of the class {name}")[:most]
+        files = list_images(folder / name, f"images of the class {name}")[0][:most]
         pictures += [read_square(file, 32) for file in files]
         labels += [CLASSES.index(name)] * len(files)
     return np.stack(pictures), np.asarray(labels)

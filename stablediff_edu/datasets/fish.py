@@ -17,10 +17,12 @@ from stablediff_edu.datasets import drawn_fish
 from stablediff_edu.datasets.copies import group_copies, ring_signature
 from stablediff_edu.datasets.download import data_folder
 from stablediff_edu.datasets.folder import MaskedPictures, as_masked_pictures, find_pairs, read_pair, shrink
+from stablediff_edu.datasets.masks import MaskRule
 from stablediff_edu.errors import CourseError
 
 DATASET = "crowww/a-large-scale-fish-dataset"  # Ulucan, Karakaya, Turkan 2020: 9 species, 1000 pictures of each
 FETCH = "python -m stablediff_edu fetch fish"
+MASKS = MaskRule(alpha=False, above=127)  # white fish on black
 _CACHE_VERSION = 1  # part of the cache's name: raise it when the pictures in it would come out otherwise
 
 # Where one picture lies: its species, the picture, its mask.
@@ -89,8 +91,8 @@ def find_fish(folder: Path) -> dict[str, list[FishFile]]:
             only = next(iter(others.values())) if len(others) == 1 else None
             pictures = others.get(_key(masks).removesuffix("gt"), only)
             if pictures is not None:
-                pairs = find_pairs(Path(here) / pictures, Path(here) / masks)
-                found[pictures] = [(pictures, *pair) for pair in pairs]
+                pairs, _ = find_pairs(Path(here) / pictures, Path(here) / masks)
+                found[pictures] = [(pictures, picture, files[0]) for picture, files in pairs]
     return dict(sorted(found.items()))
 
 
@@ -137,7 +139,7 @@ def _decode(chosen: list[FishFile], size: int) -> dict[str, np.ndarray]:
         chosen, desc="reading photographs, this first time", leave=False, disable=len(chosen) < 50, file=sys.stdout
     )
     for index, (_, picture_file, mask_file) in enumerate(bar):
-        picture, mask = read_pair(picture_file, mask_file)
+        picture, mask = read_pair(picture_file, [mask_file], MASKS)
         pictures[index], masks[index] = shrink(picture, mask, size)
         signatures.append(ring_signature(picture))
     groups = group_copies(np.stack(signatures), [species for species, _, _ in chosen])

@@ -1,22 +1,23 @@
-"""Pictures with masks from two folders: the learner's own, and the way every other masked data set is read."""
+"""Images with masks from two folders: your own, and the way every other masked data set is read."""
 
-import os
 import re
-import struct
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import unicodedata
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
+from stablediff_edu.datasets.image_files import as_rgb, image_endings, list_images, open_image
+from stablediff_edu.datasets.masks import MaskRule, decide
 from stablediff_edu.errors import CourseError
 
-PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-# What people append to a name to say "this is the mask of": 7_mask.png, 7-GT.png, "7 label.png", 7_segmentation.png
-_MASK_WORD = re.compile(r"[\s_.-]+(masks?|gt|ground[\s_-]?truth|labels?|seg|segmentation)$", re.IGNORECASE)
-_DEEPER_THAN_8_BIT = ("I", "F")  # Pillow's modes I, I;16, I;16B, F: pictures of 16 or 32 bits a number
+_WORDS = r"(masks?|gt|ground[\s_-]?truth|labels?|seg|segmentation|annotations?)"
+# What people add to a name to say "this is a mask of": 7_mask.png, 7-GT.png, "7 label.png", 7_mask_2.png, mask_7.png
+_MASK_WORD = re.compile(rf"^{_WORDS}[\s_.-]+|[\s_.-]+{_WORDS}([\s_.-]*\d+)?$", re.IGNORECASE)
+_IMAGE_WORD = re.compile(r"^(ima?ge?|photo|sat|rgb)[\s_.-]+|[\s_.-]+(ima?ge?|photo|sat|rgb)$", re.IGNORECASE)
 
 
 @dataclass
@@ -29,6 +30,7 @@ class MaskedPictures:
         groups: (N,) int64; turned or flipped copies of one original carry the same number.
         names: a short name for each picture.
         source: one line for figures, such as "drawn fish".
+        left_out: files that were not used, each with the reason.
     """
 
     pictures: torch.Tensor
@@ -36,6 +38,7 @@ class MaskedPictures:
     groups: torch.Tensor
     names: list[str]
     source: str
+    left_out: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         lengths = {len(self.pictures), len(self.masks), len(self.groups), len(self.names)}
@@ -87,35 +90,41 @@ class MaskedPictures:
         return self.take((~is_held_out).nonzero().flatten()), self.take(is_held_out.nonzero().flatten())
 
 
-def load_masked_folder(images: str | Path, masks: str | Path, size: int = 128) -> MaskedPictures:
-    """Read the learner's own pictures and masks.
+def load_masked_folder(
+    images: str | Path, masks: str | Path, size: int = 128, foreground: Collection[int] | str = (), invert: bool = False
+) -> MaskedPictures:
+    """Read your own images and masks.
 
-    A picture and its mask have the same name, and the mask may add a word: ``7.jpg`` goes with ``7.png``,
-    ``7_mask.png``, ``7-GT.tif`` or ``7 label.png``. Both folders may have folders inside (then these must agree too),
-    and may be one and the same. Masks without a picture are ignored.
+    An image and its mask have the same name, and the mask may add a word: ``7.jpg`` goes with ``7.png``,
+    ``7_mask.png``, ``mask_7.gif``, ``7.jpg.png`` or ``7 label.tif``; ``7_mask_1.png`` and ``7_mask_2.png`` are united.
+    Both folders may have folders inside (then these must agree too), and may be one and the same.
 
-    Pictures may be grey or coloured and of any size, different ones too; they are stretched to squares. In a mask the
-    larger of two values is the thing (0 and 255, 0 and 1, …); of more than two, all but 0 are. If your pictures are
-    tiles or frames of a few originals, set ``groups`` yourself, or a split will leak.
+    Images may be of any mode and size; they are stretched to squares. `masks.decide` says how masks are read. If your
+    images are tiles or frames of a few originals, set ``groups`` yourself, or a split will leak.
 
     Args:
-        images: the folder of pictures (png, jpg, bmp, tif or webp, with 8 bits a number).
+        images: the folder of images.
         masks: the folder of masks.
         size: side of the result in pixels.
+        foreground: the mask values that are foreground, where the files do not tell.
+        invert: the masks mark the background.
 
     Returns:
-        The pictures sorted by name, each a group of its own.
+        The images sorted by name, each a group of its own.
 
     Raises:
-        CourseError: a folder or a mask is missing, a file is broken or has 16 bits, a mask's size differs.
+        CourseError: a folder or a mask is missing, a file is broken, a mask's size differs or its meaning is not clear.
     """
-    pairs = find_pairs(Path(images), Path(masks))
+    images, masks = Path(images), Path(masks)
+    pairs, left_out = find_pairs(images, masks)
+    rule = decide([mask for _, found in pairs for mask in found], foreground, invert)
     pictures = np.empty((len(pairs), size, size, 3), np.uint8)
     foregrounds = np.empty((len(pairs), size, size), np.uint8)
-    for index, (picture, mask) in enumerate(pairs):
-        pictures[index], foregrounds[index] = shrink(*read_pair(picture, mask), size)
+    for index, (picture, found) in enumerate(pairs):
+        pictures[index], foregrounds[index] = shrink(*read_pair(picture, found, rule), size)
     names = [picture.relative_to(images).with_suffix("").as_posix() for picture, _ in pairs]
-    return as_masked_pictures(pictures, foregrounds, np.arange(len(pairs)), names, f"own pictures ({len(pairs)})")
+    source = f"your own images ({len(pairs)}; {rule})"
+    return replace(as_masked_pictures(pictures, foregrounds, np.arange(len(pairs)), names, source), left_out=left_out)
 
 
 def as_masked_pictures(
@@ -132,65 +141,65 @@ def as_masked_pictures(
     )
 
 
-# --- which mask belongs to which picture ---------------------------------------------------------------------------
+# --- which mask belongs to which image -----------------------------------------------------------------------------
 
 
-def find_pairs(images: Path, masks: Path) -> list[tuple[Path, Path]]:
-    """Return (picture, mask) for every picture in ``images``, sorted by name; see :func:`load_masked_folder`."""
-    pictures_there, mask_files = picture_files(images, "pictures"), picture_files(masks, "masks")
+def find_pairs(images: Path, masks: Path) -> tuple[list[tuple[Path, list[Path]]], list[str]]:
+    """Return (image, its masks) for every image, sorted by name, and what was left out; see `load_masked_folder`."""
+    (pictures_there, other_files), (mask_files, _) = list_images(images), list_images(masks, "masks")
     if images.resolve() == masks.resolve():
-        pictures_there = [path for path in pictures_there if not _MASK_WORD.search(path.stem)]
-        mask_files = [path for path in mask_files if _MASK_WORD.search(path.stem)]
+        pictures_there = [path for path in pictures_there if not _MASK_WORD.search(_stem(path.name))]
+        mask_files = [path for path in mask_files if _MASK_WORD.search(_stem(path.name))]
     elif masks.resolve().is_relative_to(images.resolve()):
         pictures_there = [path for path in pictures_there if not path.resolve().is_relative_to(masks.resolve())]
     elif images.resolve().is_relative_to(masks.resolve()):
         mask_files = [path for path in mask_files if not path.resolve().is_relative_to(images.resolve())]
     if not pictures_there:
-        raise CourseError(f"There are no pictures in {images}; name the folder that holds them (png, jpg, tif, …).")
-    partner = pair_names(
-        [path.relative_to(images).as_posix() for path in pictures_there],
-        [path.relative_to(masks).as_posix() for path in mask_files],
-    )
-    return [(images / picture, masks / mask) for picture, mask in partner.items()]
+        raise CourseError(f"There are no images in {images}; name the folder that holds them (png, jpg, tif, …).")
+    names = [path.relative_to(masks).as_posix() for path in mask_files]
+    partners = pair_names([path.relative_to(images).as_posix() for path in pictures_there], names)
+    used = {mask for found in partners.values() for mask in found}
+    left_out = [f"{path.relative_to(images).as_posix()}: not an image" for path in other_files]
+    left_out += [f"{name}: a mask without an image" for name in names if name not in used]
+    return [(images / picture, [masks / mask for mask in found]) for picture, found in partners.items()], left_out
 
 
-def pair_names(pictures: Sequence[str], masks: Sequence[str]) -> dict[str, str]:
-    """Find the mask of each picture by name alone: the same name first, then the same but for a word such as _mask.
+def pair_names(pictures: Sequence[str], masks: Sequence[str]) -> dict[str, list[str]]:
+    """Find the masks of each image by name alone: the same name first, then the same but for a word such as _mask.
 
     Args:
         pictures: names such as ``"a/7.jpg"``, relative to their folder.
         masks: names such as ``"a/7_mask.png"``, relative to theirs.
 
     Returns:
-        picture name -> mask name, in the order of the pictures.
+        image name -> mask names, in the order of the images.
 
     Raises:
-        CourseError: a picture has no mask, or it cannot be told which of two is meant.
+        CourseError: an image has no mask, or it cannot be told which of two is meant.
     """
-    exact, loose = _by_key(masks, _plain_key), _by_key(masks, _loose_key)
-    partner, taken = {}, {}
-    missing = []
-    for picture in pictures:
-        key = _plain_key(picture)
-        candidates = exact.get(key) or loose.get(key) or []
-        if not candidates:
-            missing.append(picture)
-            continue
-        if len(candidates) > 1:
-            raise CourseError(f"Two masks fit {picture}: {candidates[0]} and {candidates[1]}; take one of them away.")
-        if candidates[0] in taken:
-            raise CourseError(
-                f"{taken[candidates[0]]} and {picture} would share the mask {candidates[0]}; rename one of the two."
-            )
-        partner[picture] = candidates[0]
-        taken[candidates[0]] = picture
+    partners: dict[str, list[str]] = {}
+    for key in (_plain_key, _loose_key, _number_key):  # what a stricter rule has paired is not paired again
+        taken = {mask for found in partners.values() for mask in found}
+        owners: dict[str, str] = {}
+        there = _by_key([mask for mask in masks if mask not in taken], key)
+        for picture in [name for name in pictures if name not in partners]:
+            found = there.get(key(picture), [])
+            if len(found) > 1 and len({_word(name) for name in found}) > 1:
+                raise CourseError(f"Two masks fit {picture}: {found[0]} and {found[1]}; take one of them away.")
+            if found and found[0] in owners:
+                both = f"{owners[found[0]]} and {picture}"
+                raise CourseError(f"{both} would share the mask {found[0]}; rename one of the two.")
+            if found:
+                partners[picture], owners[found[0]] = found, picture
+    missing = [name for name in pictures if name not in partners]
     if missing:
         others = f" (and for {len(missing) - 1} more)" if len(missing) > 1 else ""
+        stem = _stem(missing[0].rpartition("/")[2])
         raise CourseError(
-            f"There is no mask for {missing[0]}{others}; give it the same name, with or without _mask, "
-            "in the folder of masks."
+            f"There is no mask for {missing[0]}{others}; in the folder of masks it may be called {stem}.png, "
+            f"{stem}_mask.png or mask_{stem}.png."
         )
-    return partner
+    return {name: partners[name] for name in pictures}
 
 
 def _by_key(names: Sequence[str], key) -> dict[str, list[str]]:
@@ -200,77 +209,52 @@ def _by_key(names: Sequence[str], key) -> dict[str, list[str]]:
     return found
 
 
+def _stem(name: str) -> str:
+    """Return a file's name without its ending, or without both in "7.jpg.png"."""
+    stem, _, _ = name.rpartition(".")
+    inner, _, ending = stem.rpartition(".")
+    return inner if inner and f".{ending.lower()}" in image_endings() else stem
+
+
 def _plain_key(name: str) -> str:
-    return name.rpartition(".")[0].casefold()
+    return unicodedata.normalize("NFC", _stem(name)).casefold()
 
 
 def _loose_key(name: str) -> str:
-    return "/".join(_MASK_WORD.sub("", part) for part in _plain_key(name).split("/"))
+    return "/".join(_IMAGE_WORD.sub("", _MASK_WORD.sub("", part)) for part in _plain_key(name).split("/"))
 
 
-def picture_files(folder: Path, what: str) -> list[Path]:
-    if not folder.is_dir():
-        raise CourseError(f"The folder of {what}, {folder}, is not there; check its name.")
-    found = []
-    for here, inside, files in os.walk(folder):
-        inside[:] = [name for name in inside if not name.startswith((".", "__"))]  # such as .git and __MACOSX
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in PICTURE_ENDINGS:
-                found.append(Path(here) / name)
-    if not found:
-        raise CourseError(f"There are no {what} in {folder}; name the folder that holds them (png, jpg, tif, …).")
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+def _number_key(name: str) -> str:
+    return re.sub(r"(?<!\d)0+(?=\d)", "", _loose_key(name))
 
 
-# --- reading one picture and its mask ------------------------------------------------------------------------------
+def _word(name: str) -> str:
+    """Return which word makes a name that of a mask; ".png" and ".gif" of one name differ, too."""
+    found = _MASK_WORD.search(_plain_key(name))
+    return found[1] or found[2] if found else name
 
 
-def read_pair(picture: Path, mask: Path) -> tuple[Image.Image, Image.Image]:
-    """Read a picture (mode RGB) and its mask (mode L, 0 or 255) in their own size, which must be the same."""
-    colours, foreground = open_picture(picture).convert("RGB"), _as_foreground(open_picture(mask))
-    if colours.size != foreground.size:
-        (width, height), (mask_width, mask_height) = colours.size, foreground.size
-        raise CourseError(
-            f"{picture.name} is {width}×{height} pixels but its mask {mask.name} is {mask_width}×{mask_height}; "
-            "a mask must have the size of its picture."
-        )
-    return colours, foreground
+# --- reading one image and its masks -------------------------------------------------------------------------------
+
+
+def read_pair(picture: Path, masks: Sequence[Path], rule: MaskRule) -> tuple[Image.Image, Image.Image]:
+    """Read an image (mode RGB) and the union of its masks (mode L, 0 or 255), upright, in their own size."""
+    stored = open_image(picture)
+    colors, union = as_rgb(stored), None
+    for mask in masks:
+        read = rule.read(mask, stored)
+        if colors.size != read.size:
+            (width, height), (mask_width, mask_height) = colors.size, read.size
+            raise CourseError(
+                f"{picture.name} is {width}×{height} pixels but its mask {mask.name} is {mask_width}×{mask_height}; "
+                "a mask must have the size of its image."
+            )
+        union = read if union is None else Image.fromarray(np.maximum(np.asarray(union), np.asarray(read)))
+    return colors, union
 
 
 def shrink(picture: Image.Image, mask: Image.Image, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Stretch both to squares: the picture smoothly, (S, S, 3) uint8; the mask by majority, (S, S) uint8 of 0 and 1."""
+    """Stretch both to squares: the image smoothly, (S, S, 3) uint8; the mask by majority, (S, S) uint8 of 0 and 1."""
     small = picture.resize((size, size), Image.Resampling.BICUBIC)  # Pillow filters as wide as it shrinks: no aliasing
     share = np.asarray(mask.resize((size, size), Image.Resampling.BOX))  # part of each new pixel that is foreground
     return np.asarray(small), (share >= 128).astype(np.uint8)
-
-
-def open_picture(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as opened:
-            opened.load()
-            upright = ImageOps.exif_transpose(opened)
-    except PermissionError as error:
-        raise CourseError(f"{path} may not be read; change its permissions.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise CourseError(f"{path} is broken or no picture ({error}); replace it or take it away.") from error
-    if upright.mode.startswith(_DEEPER_THAN_8_BIT):
-        raise CourseError(
-            f"{path} has 16 bits or more a pixel (mode {upright.mode}); convert it to 8 bits first, for instance "
-            f"with ImageMagick: magick {path.name} -auto-level -depth 8 {path.stem}.png."
-        )
-    if upright.has_transparency_data:  # whatever is hidden by transparency counts as black
-        see_through = upright.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", see_through.size, "black"), see_through).convert("RGB")
-    return upright
-
-
-def _as_foreground(mask: Image.Image) -> Image.Image:
-    # (H, W, 3) -> (H, W) by the brightest channel, not by lightness: no dark colour may count as black
-    grey = np.asarray(mask) if mask.mode == "L" else np.asarray(mask.convert("RGB")).max(axis=2)
-    values = np.unique(grey)
-    threshold = 0  # labels: everything but 0 is the thing
-    if len(values) == 2:
-        threshold = values[0]
-    elif len(values) > 16 and (grey > 230).sum() > 0.8 * (grey > 24).sum():
-        threshold = 127  # black and white, blurred at the edges by JPEG or by an earlier change of size
-    return Image.fromarray(np.where(grey > threshold, 255, 0).astype(np.uint8))

@@ -1,14 +1,14 @@
 """Plain pictures, without masks or words: what a diffusion model learns from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from stablediff_edu.datasets.folder import open_picture, picture_files
+from stablediff_edu.datasets.image_files import as_rgb, list_images, open_pages, read_rgb
 from stablediff_edu.errors import CourseError
 
 
@@ -19,10 +19,12 @@ class Pictures:
     Attributes:
         pictures: (N, 3, S, S) float32 in [-1, 1].
         source: one line for figures, such as "drawn ships".
+        left_out: files that were not used, each with the reason.
     """
 
     pictures: torch.Tensor
     source: str
+    left_out: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -41,43 +43,55 @@ class Pictures:
         return replace(self, pictures=self.pictures[:n])
 
 
-def load_pictures(folder: str | Path, size: int = 32, most: int | None = None) -> Pictures:
-    """Read the pictures of a folder and of the folders in it: the learner's own.
+def load_pictures(folder: str | Path, size: int = 32, most: int | None = None, background: str = "white") -> Pictures:
+    """Read the images of a folder and of the folders in it: your own.
 
-    They may be grey or coloured, and of different sizes and shapes: of each the middle square is taken and made
-    ``size`` pixels wide.
+    They may be of any mode, size and shape: of each the middle square is taken and resized to ``size`` pixels. Every
+    page of a file with several is an image.
 
     Args:
         folder: where they lie, as png, jpg, tif, ….
         size: side of the squares in pixels.
-        most: at most so many, the first ones by name.
+        most: at most so many files, the first ones by name.
+        background: what shows through transparent pixels, a name such as "white" or "#ffcc00".
 
     Raises:
-        CourseError: the folder is missing or empty, holds one picture only, or a file is broken or has 16 bits.
+        CourseError: the folder is missing or empty, or holds one image only.
     """
     if size < 1:
         raise CourseError(f"Pictures of {size}×{size} pixels cannot be made; ask for at least 1×1.")
-    files = picture_files(Path(folder), "pictures")
-    if len(files) < 2:
-        raise CourseError(
-            f"{folder} holds one picture only, and a network trained on it could draw nothing else; add more pictures."
-        )
-    squares, kinds = [], set()
+    folder = Path(folder)
+    files, others = list_images(folder)
+    left_out = [f"{file.relative_to(folder).as_posix()}: not an image" for file in others]
+    squares, kinds, transparent = [], set(), 0
     for file in files[:most]:
-        picture = open_picture(file)
-        kinds.add((picture.size, picture.mode))
-        squares.append(_square(picture, size))
+        try:
+            pages = open_pages(file)
+        except CourseError as error:
+            left_out.append(str(error))
+            continue
+        for page in pages:
+            kinds.add((page.size, page.mode))
+            transparent += page.has_transparency_data
+            squares.append(_square(as_rgb(page, background), size))
+    if len(squares) < 2:
+        reason = f"; {left_out[0]}" if left_out else ""
+        raise CourseError(
+            f"{folder} holds {len(squares)} images that can be read{reason}. A network trained on one image could "
+            "generate nothing else; add more."
+        )
     mixed = f", of {len(kinds)} sizes or modes, each cut to its middle square" if len(kinds) > 1 else ""
-    return Pictures(to_tensor(np.stack(squares)), f"own pictures ({len(squares):,}{mixed})")
+    mixed += f", {transparent:,} transparent ones on {background}" if transparent else ""
+    return Pictures(to_tensor(np.stack(squares)), f"own pictures ({len(squares):,}{mixed})", left_out)
 
 
 def read_square(file: Path, size: int) -> np.ndarray:
-    """Read one picture's middle square, made ``size`` pixels wide: (S, S, 3) uint8."""
-    return _square(open_picture(file), size)
+    """Read one image's middle square, resized to ``size`` pixels: (S, S, 3) uint8."""
+    return _square(read_rgb(file), size)
 
 
-def _square(picture: Image.Image, size: int) -> np.ndarray:
-    return np.asarray(ImageOps.fit(picture.convert("RGB"), (size, size), Image.Resampling.BICUBIC))
+def _square(image: Image.Image, size: int) -> np.ndarray:
+    return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))
 
 
 def to_tensor(pictures: np.ndarray) -> torch.Tensor:

@@ -107,25 +107,31 @@ class Scores:
     """How well predicted masks fit the true ones.
 
     Attributes:
-        iou: (N,) the intersection of both masks over their union, for every picture.
-        dice: (N,) twice the intersection over the sum of both areas.
+        iou: (N,) the intersection of both masks over their union, for every picture; nan where both are empty.
+        dice: (N,) twice the intersection over the sum of both areas; nan where both are empty.
     """
 
     iou: torch.Tensor
     dice: torch.Tensor
 
     def __str__(self) -> str:
-        return f"IoU {self.iou.mean():.3f} · Dice {self.dice.mean():.3f} on {len(self.iou)} pictures"
+        empty = int(self.iou.isnan().sum())
+        besides = f", {empty} with nothing to find not counted" if empty else ""
+        means = f"IoU {self.iou.nanmean():.3f} · Dice {self.dice.nanmean():.3f}"
+        return f"{means} on {len(self.iou) - empty} pictures{besides}"
 
 
 def score(predicted: torch.Tensor, masks: torch.Tensor) -> Scores:
-    """Compare raw outputs (N, 1, S, S), cut at one half, with true masks. Two empty masks agree fully."""
+    """Compare raw outputs (N, 1, S, S), thresholded at one half, with true masks.
+
+    Where both are empty there is nothing to compare: a network that finds nothing must not score on empty masks.
+    """
     found, true = predicted > 0.5, masks > 0.5
     both = (found & true).sum(dim=(1, 2, 3)).float()
     areas = (found.sum(dim=(1, 2, 3)) + true.sum(dim=(1, 2, 3))).float()
     nothing = areas == 0
-    iou = torch.where(nothing, 1.0, both / (areas - both).clamp(min=1))
-    return Scores(iou, torch.where(nothing, 1.0, 2 * both / areas.clamp(min=1)))
+    iou = torch.where(nothing, torch.nan, both / (areas - both).clamp(min=1))
+    return Scores(iou, torch.where(nothing, torch.nan, 2 * both / areas.clamp(min=1)))
 
 
 def examine(model: nn.Module, data: MaskedPictures) -> Scores:

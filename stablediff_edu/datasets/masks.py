@@ -1,0 +1,173 @@
+"""Mask files of any kind: which of their values are the foreground, decided once for a whole set and then said.
+
+A mask may be black and white in any mode, the alpha channel of an image, blurred by JPEG, or a map of labels. What the
+values do not decide is refused, with the option that decides it.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stablediff_edu.datasets.image_files import open_image, upright
+from stablediff_edu.errors import CourseError
+
+
+@dataclass(frozen=True)
+class MaskRule:
+    """How the masks of one set are read.
+
+    Attributes:
+        alpha: whether the alpha channel is the mask, or else the brightness.
+        above: values above this one are foreground, if `values` is empty.
+        values: the labels that are foreground.
+        invert: whether foreground and background are exchanged.
+        area: mean share of the foreground in the set.
+    """
+
+    alpha: bool
+    above: float = 0.0
+    values: tuple[int, ...] = ()
+    invert: bool = False
+    area: float = 0.0
+
+    def __str__(self) -> str:
+        channel = "alpha" if self.alpha else "mask"
+        which = f"in {', '.join(map(str, self.values))}" if self.values else f"above {self.above:g}"
+        background = "background" if self.invert else "foreground"
+        return f"{background} = {channel} values {which}; the foreground is {self.area:.1%} of the images on average"
+
+    def read(self, path: Path, of: Image.Image | None = None) -> Image.Image:
+        """Read a mask file: mode L, 0 or 255, upright.
+
+        Args:
+            of: the image that it belongs to, as stored. A mask of the same stored size, but without an EXIF
+                orientation, was made from the stored pixels: it is turned as the image is.
+        """
+        file = open_image(path)
+        chosen = self.foreground(_channel(file, self.alpha))
+        mask = Image.fromarray(np.where(chosen, 255, 0).astype(np.uint8))
+        own = file.info["orientation"]
+        return upright(mask, of.info["orientation"] if own == 1 and of and of.size == mask.size else own)
+
+    def foreground(self, channel: np.ndarray) -> np.ndarray:
+        """Return which values of a channel are foreground: bool."""
+        chosen = np.isin(channel, self.values) if self.values else channel > self.above
+        return ~chosen if self.invert else chosen
+
+
+def decide(
+    paths: Sequence[Path], foreground: Collection[int] | str = (), invert: bool = False, bright: bool = False
+) -> MaskRule:
+    """Look at all masks of a set and decide how they are read.
+
+    Args:
+        foreground: the values that are foreground, where the files do not tell, or "nonzero".
+        invert: the files mark the background.
+        bright: the brighter of two values is the foreground by convention, however much of the image it covers.
+
+    Raises:
+        CourseError: the masks are empty or full throughout, or it cannot be told which values are the foreground.
+    """
+    alpha = _alpha_decides(paths)
+    counts: dict[float, int] = {}
+    for path in paths:
+        for value, count in zip(*np.unique(_channel(open_image(path), alpha), return_counts=True), strict=True):
+            counts[value.item()] = counts.get(value.item(), 0) + count.item()
+    values = np.array(sorted(counts))
+    if foreground == "nonzero":
+        rule = MaskRule(alpha, invert=invert)
+    elif foreground:
+        rule = MaskRule(alpha, values=tuple(sorted(foreground)), invert=invert)
+        if not np.isin(values, rule.values).any():
+            raise CourseError(f"No mask has the value {_list(rule.values)}; there are: {_list(values)}.")
+    elif len(values) == 1:
+        which = f"All {len(paths)} masks have" if len(paths) > 1 else f"{paths[0].name} has"
+        raise CourseError(f"{which} the same value {values[0]:g} everywhere, so nothing is marked; give another mask.")
+    else:
+        rule = MaskRule(alpha, above=_threshold(values, counts), invert=invert)
+    areas, rims = zip(
+        *(_area_and_rim(rule.foreground(_channel(open_image(path), alpha))) for path in paths), strict=True
+    )
+    area = float(np.mean(areas))
+    if area in (0, 1):
+        raise CourseError(f"All {len(paths)} masks are {'full' if area else 'empty'}; check --foreground and --invert.")
+    if not (foreground or invert or bright) and area > 0.5 and np.median(rims) > 0.8:
+        raise CourseError(
+            f"The larger value covers {area:.0%} of the masks and most of their border, as a background does; give "
+            f"--invert, or --foreground {values[-1]:g} if it is the foreground."
+        )
+    return MaskRule(alpha, rule.above, rule.values, invert, area)
+
+
+def _alpha_decides(paths: Sequence[Path]) -> bool:
+    """Return whether the masks lie in the alpha channel: it varies, and the colors agree with it or do not vary."""
+    varying, agreeing = 0, True
+    for path in paths:
+        image = open_image(path)
+        if not image.has_transparency_data:
+            continue
+        alpha, color = _channel(image, True), _channel(image, False)
+        if alpha.min() == alpha.max():
+            continue
+        varying += 1
+        visible = np.where(alpha > 127, color, 0)
+        agreeing &= color.min() == color.max() or np.array_equal(visible > visible.max() / 2, alpha > 127)
+    if varying and not agreeing:
+        raise CourseError(
+            f"In {paths[0].name} the transparency and the brightness mark different pixels; save the masks without "
+            "transparency."
+        )
+    return varying > 0
+
+
+def _channel(image: Image.Image, alpha: bool) -> np.ndarray:
+    """Return what may be the mask, (H, W): alpha, indices of a colored palette, or the largest color channel."""
+    if alpha:
+        return np.asarray(image.convert("RGBA"))[..., 3]
+    if image.mode == "P" and not _is_gray(image):
+        return np.asarray(image)
+    if image.mode in ("1", "L") or image.mode.startswith(("I", "F")):
+        return np.asarray(image.convert("L") if image.mode == "1" else image)
+    if image.mode in ("LA", "La"):
+        return np.asarray(image)[..., 0]
+    return np.asarray(image.convert("RGBA"))[..., :3].max(axis=2)  # no dark color may count as black
+
+
+def _is_gray(image: Image.Image) -> bool:
+    """Return whether the colors of a palette image are shades of gray, or just two colors."""
+    colors = np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)
+    return len(colors) <= 2 or bool((colors.max(axis=1) - colors.min(axis=1) < 16).all())
+
+
+def _threshold(values: np.ndarray, counts: dict[float, int]) -> float:
+    """Return the value above which the foreground begins; a map of more than two labels is refused."""
+    low, high = values[0], values[-1]
+    middle = (low + high) / 2
+    if len(values) == 2:
+        return float(low)
+    # soft edges and JPEG: the pixels lie near two far values, most of them at one of both; few lie between
+    weights, share = np.array([counts[value] for value in values.tolist()], float), (values - low) / (high - low)
+    below, above = weights[share < 0.1], weights[share > 0.9]
+    between = weights.sum() - below.sum() - above.sum()
+    peaked = min(part.max() / part.sum() for part in (below, above)) > 0.5
+    if high - low >= 64 and len(values) > 8 and peaked and between < 0.15 * weights.sum() and between < 2 * above.sum():
+        return float(middle)
+    raise CourseError(
+        f"The masks have {len(values)} values ({_list(values)}); say which are the foreground, for instance "
+        f"--foreground {values[1]:g}, or --foreground nonzero."
+    )
+
+
+def _area_and_rim(mask: np.ndarray) -> tuple[float, float]:
+    """Return the share of the foreground in a mask, and along its border."""
+    rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    return float(mask.mean()), float(rim.mean())
+
+
+def _list(values: Sequence[float] | np.ndarray) -> str:
+    """Return the first values in words."""
+    shown = ", ".join(f"{value:g}" for value in values[:6])
+    return shown if len(values) <= 6 else f"{shown}, … {values[-1]:g}"
