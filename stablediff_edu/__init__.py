@@ -193,7 +193,7 @@ _ROOMS = {
     "similarity_panel": "display.panels.similarity",
     "UNetConfig": "models.conditional_unet",
     "ConditionalUNet": "models.conditional_unet",
-    "BytePairTokenizer": "datasets.byte_pair",
+    "BytePairTokenizer": "tokenizers.clip_bpe",
     "StableDiffusion": "stable_diffusion",
     "StableDiffusionConfig": "stable_diffusion",
     "V1": "stable_diffusion",

@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stablediff_edu.datasets.byte_pair import checked_text
 from stablediff_edu.device import to_device
 from stablediff_edu.diffusion import wishes
 from stablediff_edu.diffusion.editing import Original
@@ -28,6 +27,7 @@ from stablediff_edu.layers.attention import watch_attention
 from stablediff_edu.models.clip import TextConfig, TextEncoder
 from stablediff_edu.models.conditional_unet import ConditionalUNet, UNetConfig
 from stablediff_edu.models.vae import AutoencoderKL, VAEConfig
+from stablediff_edu.tokenizers.clip_bpe import checked_text
 from stablediff_edu.weights.pretrained import read_parts
 from stablediff_edu.weights.saving import write_file, write_folder
 

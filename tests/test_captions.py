@@ -24,8 +24,8 @@ from stablediff_edu.datasets.scene_words import (
     worded_scene,
 )
 from stablediff_edu.datasets.scenes import KINDS, Scene, draw_scene, draw_scene_bytes
-from stablediff_edu.datasets.tokenizer import WordTokenizer, split_words
 from stablediff_edu.errors import CourseError
+from stablediff_edu.tokenizers.words import WordTokenizer, split_words
 
 EVERY = [Scene(*words[:2], sky=words[2]) for words in product(KINDS, COLOURS, SKIES)]
 

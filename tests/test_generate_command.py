@@ -12,9 +12,9 @@ from vocabulary import write_vocabulary
 
 from stablediff_edu.__main__ import main
 from stablediff_edu.commands import generate
-from stablediff_edu.datasets.byte_pair import BytePairTokenizer
 from stablediff_edu.datasets.captions import VOCABULARY
 from stablediff_edu.stable_diffusion import StableDiffusion
+from stablediff_edu.tokenizers.clip_bpe import BytePairTokenizer
 from stablediff_edu.training.scene_quality import BEST
 from stablediff_edu.weights import checkpoints
 

@@ -121,6 +121,8 @@ def test_a_module_is_short(path: Path):
 UPWARDS = {
     "layers": "models datasets training weights display commands",
     "models": "datasets training weights display commands",
+    "tokenizers": "models datasets training weights display commands",
+    "metrics": "models datasets training weights display commands",
     "datasets": "models training weights display commands",
     "weights": "datasets training display commands",
     "training": "display commands",

@@ -12,7 +12,7 @@ from test_pretrained import CONFIG, LENGTH
 from vocabulary import write_vocabulary
 
 import stablediff_edu as sd
-from stablediff_edu.datasets.byte_pair import BytePairTokenizer
+from stablediff_edu.tokenizers.clip_bpe import BytePairTokenizer
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "08_stable_diffusion.ipynb"
 

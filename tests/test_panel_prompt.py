@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from stablediff_edu.datasets.captions import VOCABULARY
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.diffusion.samplers import noise_source
 from stablediff_edu.display.panels.drawing import SIDE
 from stablediff_edu.display.panels.inpainting import inpainting_panel
@@ -24,6 +23,7 @@ from stablediff_edu.models.clip import TextConfig
 from stablediff_edu.models.conditional_unet import UNetConfig
 from stablediff_edu.models.vae import VAEConfig
 from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConfig
+from stablediff_edu.tokenizers.words import WordTokenizer
 
 SMALLEST = StableDiffusionConfig(
     TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=16, layers=1, heads=2),

@@ -15,12 +15,12 @@ from parity import randomised
 from safetensors.torch import load_file, save_file
 from vocabulary import write_vocabulary
 
-from stablediff_edu.datasets.byte_pair import BytePairTokenizer
 from stablediff_edu.errors import CourseError
 from stablediff_edu.models.clip import TextConfig
 from stablediff_edu.models.conditional_unet import UNetConfig
 from stablediff_edu.models.vae import VAEConfig
 from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConfig
+from stablediff_edu.tokenizers.clip_bpe import BytePairTokenizer
 from stablediff_edu.weights import saving
 from stablediff_edu.weights.layouts import MODELS
 from stablediff_edu.weights.pretrained import read_parts

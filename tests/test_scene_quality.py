@@ -12,11 +12,11 @@ from stablediff_edu.datasets.captions import VOCABULARY, fits, told
 from stablediff_edu.datasets.scene_set import load_scenes
 from stablediff_edu.datasets.scene_words import held_out
 from stablediff_edu.datasets.scenes import KINDS, Scene, draw_scene
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.models.clip import TextConfig
 from stablediff_edu.models.conditional_unet import UNetConfig
 from stablediff_edu.models.vae import VAEConfig
 from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConfig
+from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training import scene_quality
 from stablediff_edu.training.scene_judge import FIELDS, JudgeRecipe
 from stablediff_edu.training.scene_quality import (

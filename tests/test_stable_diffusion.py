@@ -7,7 +7,6 @@ import torch
 
 from stablediff_edu import stable_diffusion
 from stablediff_edu.datasets.captions import VOCABULARY
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.diffusion.samplers import SAMPLERS
 from stablediff_edu.errors import CourseError, enough_memory
 from stablediff_edu.models.clip import TextConfig
@@ -15,6 +14,7 @@ from stablediff_edu.models.conditional_unet import UNetConfig
 from stablediff_edu.models.unet import count_parameters
 from stablediff_edu.models.vae import VAEConfig
 from stablediff_edu.stable_diffusion import TINY, V1, StableDiffusion, StableDiffusionConfig
+from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training.clip_training import SMALL_TEXT
 
 SMALLER = StableDiffusionConfig(

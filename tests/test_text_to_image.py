@@ -13,17 +13,17 @@ import stablediff_edu as sd
 from stablediff_edu.__main__ import main
 from stablediff_edu.datasets.caption_tokens import make_tokenizer, sample_prompts, tokens_of
 from stablediff_edu.datasets.captioned_folder import load_captioned_folder
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.errors import CourseError
 from stablediff_edu.models.clip import TextConfig
 from stablediff_edu.models.conditional_unet import UNetConfig
 from stablediff_edu.models.vae import VAEConfig
 from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConfig
+from stablediff_edu.tokenizers.word_files import save_word_tokenizer
+from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training import own_text_to_image as own
 from stablediff_edu.training.loop import TerminalBar
 from stablediff_edu.training.memorization import measure_memorization
 from stablediff_edu.weights import checkpoints
-from stablediff_edu.weights.word_tokenizer import save_word_tokenizer
 
 UNET = UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4)
 RECIPE = replace(own.PRESETS["quick"].unet, config=UNET, steps=4, batch_size=4, bfloat16=False)

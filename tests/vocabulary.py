@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from stablediff_edu.datasets.byte_pair import END, START, WORDS
+from stablediff_edu.tokenizers.clip_bpe import END, START, WORDS
 
 TEXT = """A photograph of an astronaut riding a horse, and the horse's shadow on the red sand. It's what they'd drawn
 before, isn't it? We've seen ships, a blue sofa in a white room, oil paintings of the sea at night: they're lovely,

@@ -12,10 +12,10 @@ from tqdm import tqdm
 from stablediff_edu.commands.training_options import seed, whole_number
 from stablediff_edu.datasets.image_files import as_rgb, open_image
 from stablediff_edu.datasets.masks import decide
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.device import pick_device, use_threads
 from stablediff_edu.errors import CourseError
 from stablediff_edu.stable_diffusion import V1, StableDiffusion
+from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training.scene_quality import BEST
 from stablediff_edu.training.sheets import save, sheet
 from stablediff_edu.training.tiny_sd import load_tiny_sd

@@ -5,7 +5,7 @@ from itertools import cycle, islice
 import torch
 
 from stablediff_edu.datasets.captioned_folder import CaptionedImages
-from stablediff_edu.datasets.tokenizer import WordTokenizer, split_words
+from stablediff_edu.tokenizers.words import WordTokenizer, split_words
 
 MOST_WORDS = 75  # of a caption: CLIP reads 77 tokens, start and end included
 WORDINGS = 8  # captions of an image that are used

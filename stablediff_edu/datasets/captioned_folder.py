@@ -20,8 +20,8 @@ import torch
 from PIL import Image, ImageOps
 
 from stablediff_edu.datasets.image_files import as_rgb, list_images, open_image
-from stablediff_edu.datasets.tokenizer import split_words
 from stablediff_edu.errors import CourseError
+from stablediff_edu.tokenizers.words import split_words
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 CAPTION_FILES = {".txt", ".csv", ".json", ".jsonl"}  # endings of files that hold captions, not images

@@ -12,8 +12,8 @@ from stablediff_edu.datasets.scene_brush import COLOURS
 from stablediff_edu.datasets.scene_weather import SEAS, SKIES
 from stablediff_edu.datasets.scene_words import truth
 from stablediff_edu.datasets.scenes import KINDS, Scene
-from stablediff_edu.datasets.tokenizer import split_words
 from stablediff_edu.errors import CourseError
+from stablediff_edu.tokenizers.words import split_words
 
 # what is true -> the ways to say it; the first is the plain one
 WORDINGS: dict[str, dict[str, tuple[str, ...]]] = {

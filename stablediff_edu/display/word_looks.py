@@ -6,10 +6,10 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
-from stablediff_edu.datasets.tokenizer import split_words
 from stablediff_edu.diffusion.samplers import noise_source
 from stablediff_edu.errors import CourseError
 from stablediff_edu.stable_diffusion import StableDiffusion
+from stablediff_edu.tokenizers.words import split_words
 
 BEFORE = 1  # tokens before the first word: the start
 

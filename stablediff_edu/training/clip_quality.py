@@ -9,9 +9,9 @@ from stablediff_edu.datasets.scene_brush import COLOURS
 from stablediff_edu.datasets.scene_set import CaptionedScenes, to_pictures
 from stablediff_edu.datasets.scene_weather import SKIES
 from stablediff_edu.datasets.scenes import KINDS
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.errors import CourseError
 from stablediff_edu.models.clip import CLIP
+from stablediff_edu.tokenizers.words import WordTokenizer
 
 GROUP = 64  # pictures that a sentence has to choose among
 WANTED = dict(retrieval=0.90, thing=0.95, colour=0.95, sky=0.95)

@@ -9,9 +9,9 @@ import torch
 
 from stablediff_edu.datasets.captions import VOCABULARY, tell
 from stablediff_edu.datasets.scene_set import CaptionedScenes, load_scenes, to_pictures
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.device import pick_device, seed_everything, to_device
 from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig, contrastive_loss
+from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training.keeping import keep, rebuild
 from stablediff_edu.training.loop import Observer, Training, train
 from stablediff_edu.training.precision import memory_format

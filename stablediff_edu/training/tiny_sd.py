@@ -17,13 +17,13 @@ from torch import nn
 
 from stablediff_edu.datasets.captions import VOCABULARY, full_caption, told
 from stablediff_edu.datasets.scene_set import CaptionedScenes, numbered_scene, render_scenes
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.device import pick_device, seed_everything
 from stablediff_edu.errors import CourseError
 from stablediff_edu.models.clip import TextEncoder
 from stablediff_edu.models.conditional_unet import UNetConfig
 from stablediff_edu.models.vae import AutoencoderKL
 from stablediff_edu.stable_diffusion import TINY, StableDiffusion, StableDiffusionConfig
+from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training import clip_training, distributed, scene_quality, scene_vae
 from stablediff_edu.training.keeping import keep, rebuild
 from stablediff_edu.training.loop import Observer, Training, spread_out

@@ -2,10 +2,10 @@
 
 import torch
 
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.models.clip import TextEncoder
 from stablediff_edu.models.conditional_unet import ConditionalUNet
 from stablediff_edu.stable_diffusion import StableDiffusion
+from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training.tiny_sd import load_tiny_sd
 from stablediff_edu.weights import checkpoints
 

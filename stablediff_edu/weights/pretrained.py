@@ -14,17 +14,17 @@ from pathlib import Path
 
 import torch
 
-from stablediff_edu.datasets.byte_pair import BytePairTokenizer
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.errors import CourseError, enough_memory
 from stablediff_edu.models.clip import TextConfig
 from stablediff_edu.models.conditional_unet import UNetConfig
 from stablediff_edu.models.vae import VAEConfig
+from stablediff_edu.tokenizers.clip_bpe import BytePairTokenizer
+from stablediff_edu.tokenizers.word_files import load_word_tokenizer
+from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.weights import hub
 from stablediff_edu.weights.layouts import MODELS, PREFIXES, names, shapes
 from stablediff_edu.weights.part_configs import V1_NAME, Json, checked, from_json, from_shapes, not_v1
 from stablediff_edu.weights.tensor_files import TensorFile
-from stablediff_edu.weights.word_tokenizer import load_word_tokenizer
 
 CONFIGS = {"text_encoder": "text", "unet": "unet", "vae": "vae"}  # part -> its name in StableDiffusionConfig
 KINDS = {"text": TextConfig, "unet": UNetConfig, "vae": VAEConfig}

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.errors import CourseError
+from stablediff_edu.tokenizers.word_files import save_word_tokenizer
+from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.weights.checkpoints import replacing
 from stablediff_edu.weights.layouts import MODELS, names
 from stablediff_edu.weights.part_configs import Json, scheduler_json, text_json, unet_json, vae_json
 from stablediff_edu.weights.pretrained import NOTE
-from stablediff_edu.weights.word_tokenizer import save_word_tokenizer
 
 if TYPE_CHECKING:
     from stablediff_edu.stable_diffusion import StableDiffusion

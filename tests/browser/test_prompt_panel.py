@@ -6,7 +6,7 @@ from on_page import change, number
 CELLS = [
     """import torch
 from stablediff_edu.datasets.captions import VOCABULARY
-from stablediff_edu.datasets.tokenizer import WordTokenizer
+from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.display.panels.prompt_box import prompt_box
 from stablediff_edu.stable_diffusion import TINY, StableDiffusion
 torch.manual_seed(0)

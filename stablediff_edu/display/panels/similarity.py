@@ -7,7 +7,6 @@ import torch
 from matplotlib.figure import Figure
 
 from stablediff_edu.datasets.scene_set import CaptionedScenes
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.display.clip_figures import draw_similarities
 from stablediff_edu.display.figures import draw_picture
 from stablediff_edu.display.live import png
@@ -15,6 +14,7 @@ from stablediff_edu.display.panels import parts
 from stablediff_edu.display.word_figures import as_image
 from stablediff_edu.errors import CourseError
 from stablediff_edu.models.clip import CLIP
+from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training.clip_quality import similarities
 
 GROUP = 6  # pictures in the matrix at once

@@ -13,7 +13,7 @@ import traitlets
 
 from stablediff_edu.datasets.captions import tell
 from stablediff_edu.datasets.scene_words import worded_scene
-from stablediff_edu.datasets.tokenizer import split_words
+from stablediff_edu.tokenizers.words import split_words
 
 SCRIPT, STYLE = (Path(__file__).with_name(f"word_box.{kind}") for kind in ("js", "css"))
 MOST_LETTERS = 10_000  # of a text that is read at all

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stablediff_edu.datasets.tokenizer import WORD, WordTokenizer
+from stablediff_edu.tokenizers.words import WORD, WordTokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vocabulary import TEXT, write_vocabulary
 
-from stablediff_edu.datasets.byte_pair import END, START, BytePairTokenizer, checked_text
 from stablediff_edu.errors import CourseError
+from stablediff_edu.tokenizers.clip_bpe import END, START, BytePairTokenizer, checked_text
 from stablediff_edu.vision import import_torchvision
 
 import_torchvision()  # transformers imports it, and a plain import fails where it does not fit torch

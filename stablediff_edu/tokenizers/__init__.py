@@ -1,0 +1,1 @@
+"""Text to tokens: CLIP's byte pairs, and the course's own words."""
