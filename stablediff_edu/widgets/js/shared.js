@@ -1,0 +1,79 @@
+// What the controls and the canvases share. Python puts this file before each of the others.
+
+// The grid of a slider: snap a value to it, and print a value with as many digits as it needs.
+function gridOf(low, high, step) {
+  const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+  const snap = (value) => Number((Math.round(Math.min(Math.max(value, low), high) / step) * step).toFixed(digits));
+  return { snap, print: (value) => minus(value.toFixed(digits)) };
+}
+
+const minus = (text) => text.replace("-", "−");
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+
+// Announce to screen readers: a text is spoken once it rests, not at every step of a drag.
+function announcer(el) {
+  const region = el.appendChild(document.createElement("span"));
+  region.className = "sd-spoken";
+  region.setAttribute("role", "status");
+  let timer;
+  return (text) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => { region.textContent = text; }, 600);
+  };
+}
+
+// Keep from the page the keys that a control needs: `takes` returns true for them. Keys with Ctrl, Cmd or Alt, Tab, Esc
+// and Shift+Enter do what they do elsewhere.
+function onKeys(el, takes) {
+  el.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || ["Tab", "Escape"].includes(event.key)) return;
+    if (event.shiftKey && event.key === "Enter") return;
+    if (takes(event)) event.stopPropagation();
+  });
+}
+
+// Drag by mouse or finger. A finger taps first; until then it scrolls the page (style.css: touch-action).
+function onDrag(el, { start = () => {}, move, end = () => {} }) {
+  const focused = () => el.getRootNode().activeElement === el;
+  el.addEventListener("pointerdown", (event) => {
+    if (event.pointerType === "touch" && !focused()) return;
+    el.setPointerCapture(event.pointerId);
+    el.focus({ preventScroll: true });
+    event.preventDefault();
+    start(event);
+  });
+  el.addEventListener("pointermove", (event) => { if (el.hasPointerCapture(event.pointerId)) move(event); });
+  el.addEventListener("pointerup", (event) => { if (el.hasPointerCapture(event.pointerId)) end(event); });
+  el.addEventListener("click", () => el.focus({ preventScroll: true }));
+}
+
+// Send values to Python. While Python computes, the newest values wait and the ones before them are dropped.
+function send(model, values) {
+  for (const [name, value] of Object.entries(values)) model.set(name, value);
+  model.save_changes();
+}
+
+// Call handlers at changes of traits; returns the function that ends it.
+function follow(model, handlers) {
+  for (const [name, handler] of Object.entries(handlers)) model.on(name, handler);
+  return () => { for (const [name, handler] of Object.entries(handlers)) model.off(name, handler); };
+}
+
+// However many changes there are, draw once per frame.
+function oncePerFrame(draw) {
+  let frame;
+  return () => {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(draw);
+  };
+}
+
+// A 2-D context, cleared, in CSS pixels.
+function cleared(canvas) {
+  canvas.width = canvas.clientWidth * devicePixelRatio;
+  canvas.height = canvas.clientHeight * devicePixelRatio;
+  const context = canvas.getContext("2d");
+  context.scale(devicePixelRatio, devicePixelRatio);
+  Object.assign(context, { textBaseline: "middle", textAlign: "center", lineCap: "round" });
+  return context;
+}
