@@ -18,7 +18,7 @@ from PIL import Image
 
 from stablediff_edu.display.live import to_bytes
 from stablediff_edu.errors import CourseError
-from stablediff_edu.widgets.controls import Button, Control, Note, Picture, Text
+from stablediff_edu.widgets.controls import Button, Control, Note, Picture
 from stablediff_edu.widgets.still import compose
 
 SLICE = 0.2  # seconds that a generator computes before the kernel looks at its messages

@@ -69,11 +69,11 @@ class DenoisingPanel(Panel):
         self.prediction_note = Note()
         side = nearest_multiple(x0.shape[-1], SIDE)
         titles = {
-            "noisy image": "noisy image x_t",
+            "noisy image": "noisy image xₜ",
             "added noise": "added noise ε",
             "predicted noise": "predicted noise ε̂",
             "denoised image": "denoised image x̂₀",
-            "x_t": "x_t",
+            "x_t": "xₜ",
             "predicted clean image": "predicted clean image x̂₀",
             "original": "original x₀",
         }
@@ -114,7 +114,7 @@ class DenoisingPanel(Panel):
         self.show("denoised image", x0_pred[0], f"image denoised in one step from timestep {t}")
         signal, noise = (float(share) for share in self.schedule.signal_and_noise(t, x0[None]))
         self.prediction_note.value = (
-            f"x_t = {signal:.2f} · x₀ + {noise:.2f} · ε; denoised in one step: PSNR {psnr(x0_pred[0], x0):.1f} dB"
+            f"xₜ = {signal:.2f} · x₀ + {noise:.2f} · ε; denoised in one step: PSNR {psnr(x0_pred[0], x0):.1f} dB"
         )
 
     def _sample(self) -> Generator[None, None, None]:
@@ -127,7 +127,11 @@ class DenoisingPanel(Panel):
     def _show_step(self) -> None:
         steps = len(self.shown.t) - 1
         step = min(self.controls["sampling step"].value, steps)
-        done = f"after step {step} of {steps}, t = {self.shown.t[step]:.0f}" if step < steps else f"after all {steps} steps"
+        done = (
+            f"after step {step} of {steps}, t = {self.shown.t[step]:.0f}"
+            if step < steps
+            else f"after all {steps} steps"
+        )
         self.show("x_t", self.shown.xt[step, 0], f"noisy image {done}")
         self.show("predicted clean image", self.shown.x0[step, 0], f"predicted clean image {done}")
         self.show("original", self._x0, "the original image")

@@ -122,7 +122,9 @@ class Select(Control):
     @traitlets.validate("value")
     def _known(self, proposal: dict) -> Any:
         if proposal["value"] not in self.options:
-            raise CourseError(f"{self.name} has no option {proposal['value']!r}; choose one of {', '.join(self.labels)}.")
+            raise CourseError(
+                f"{self.name} has no option {proposal['value']!r}; choose one of {', '.join(self.labels)}."
+            )
         return proposal["value"]
 
     @traitlets.observe("value")

@@ -64,7 +64,9 @@ class Trajectories:
 
         device = device_of(self.model)
         began = time.perf_counter()
-        for step in sample(counted, self.schedule, self.shape, steps, sampler, device=device, seed=seed, **self.options):
+        for step in sample(
+            counted, self.schedule, self.shape, steps, sampler, device=device, seed=seed, **self.options
+        ):
             taken.append(step)
             seconds += time.perf_counter() - began
             yield

@@ -53,10 +53,11 @@ function send(model, values) {
   model.save_changes();
 }
 
-// Call handlers at changes of traits; returns the function that ends it.
+// Call handlers at changes of traits, names apart by spaces; returns the function that ends it.
 function follow(model, handlers) {
-  for (const [name, handler] of Object.entries(handlers)) model.on(name, handler);
-  return () => { for (const [name, handler] of Object.entries(handlers)) model.off(name, handler); };
+  const pairs = Object.entries(handlers).flatMap(([names, handler]) => names.split(" ").map((name) => [name, handler]));
+  for (const [name, handler] of pairs) model.on(name, handler);
+  return () => { for (const [name, handler] of pairs) model.off(name, handler); };
 }
 
 // However many changes there are, draw once per frame.
