@@ -142,9 +142,11 @@ class Panel(ipywidgets.VBox):
         """Compute for a moment, then let the kernel look at its messages: at newer values and at Cancel."""
         until = time.monotonic() + SLICE if self._loop and _is_widget_message() else float("inf")
         with self._guard(job):
-            while job is self._job and time.monotonic() < until:
+            while job is self._job:
                 if next(job, self) is self:
                     self._job, self.note.state = None, ""
+                if time.monotonic() >= until:
+                    break
         if job is not self._job:
             job.close()
         elif self._job:

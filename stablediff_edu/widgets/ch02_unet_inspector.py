@@ -118,7 +118,7 @@ class UNetInspector(Panel):
         self.show("predicted mask", to_bytes(output.clamp(0, 1), "unit"), f"predicted mask {weights}")
         predicted, true = output[0] > 0.5, self.data.masks[number, 0].cpu() > 0.5
         iou = (predicted & true).sum() / (predicted | true).sum().clamp(min=1)
-        text = f"output {weights}: {output.min():.2f} to {output.max():.2f}; clamped to 0 … 1 it is the mask · IoU {iou:.2f}"
+        text = f"output {weights}: {output.min():.2f} to {output.max():.2f}; clamped it is the mask · IoU {iou:.2f}"
         self.say(text.replace("-", "−"))
 
 

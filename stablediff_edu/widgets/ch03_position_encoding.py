@@ -10,7 +10,7 @@ from stablediff_edu.widgets.blit import BlittedFigure
 from stablediff_edu.widgets.controls import Slider
 
 WIDTH, HEIGHT = 860, 420
-LAYOUT = dict(left=0.07, right=0.985, bottom=0.12, top=0.94, wspace=0.18, hspace=0.45, width_ratios=[1, 1.25])
+LAYOUT = dict(left=0.07, right=0.985, bottom=0.12, top=0.94, wspace=0.18, hspace=0.6, width_ratios=[1, 1.25])
 LINE = "#0072B2"
 
 
@@ -61,8 +61,8 @@ class PositionPanel(Panel):
         others[position] = -1
         nearest = int(others.argmax())
         self.say(
-            f"{len(vector)} values from {vector.min():.2f} to {vector.max():.2f}, sum of squares {vector @ vector:.1f} · "
-            f"most similar: position {nearest} ({others[nearest]:.2f})".replace("-", "−")
+            f"{len(vector)} values from {vector.min():.2f} to {vector.max():.2f}, sum of squares {vector @ vector:.1f} "
+            f"· most similar: position {nearest} ({others[nearest]:.2f})".replace("-", "−")
         )
 
 

@@ -78,8 +78,8 @@ class SamplerPanel(Panel):
         what = self.controls["show"].labels[self.controls["show"].index]
         self.show("samples", strip(rows, self.side, GAP), f"{len(tiles)} {what}, {at}")
         self.say(
-            f"{self.made} · model evaluations (NFE): {self.shown.calls} · {self.shown.seconds:.1f} s for {len(tiles)} images "
-            f"· shown: {at}"
+            f"{self.made} · model evaluations (NFE): {self.shown.calls} · {self.shown.seconds:.1f} s for {len(tiles)} "
+            f"images · shown: {at}"
         )
 
 

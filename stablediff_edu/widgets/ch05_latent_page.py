@@ -31,7 +31,7 @@ def latent_map_html(model, images: torch.Tensor, labels: torch.Tensor) -> str:
     The script is that of `latent_map`; here it also runs the decoder, with weights rounded to float16.
 
     Args:
-        model: an `Autoencoder` with two latent dimensions: its `decoder` is Linear and SiLU layers, with Tanh at the end.
+        model: an `Autoencoder` with two latent dimensions: its `decoder` has Linear and SiLU layers, Tanh at the end.
         images: digits, (N, 1, 28, 28) in [-1, 1], for the map.
         labels: (N,) the digits.
 

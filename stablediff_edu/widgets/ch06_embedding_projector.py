@@ -111,8 +111,8 @@ class EmbeddingProjector(Panel):
 
         rows = "".join(f"<tr>{cell(*a)}{cell(*b)}</tr>" for a, b in zip(exact, projected, strict=True))
         return (
-            f"<table><caption>nearest words, with distances</caption><tr><th colspan=2>in all {self.directions.shape[1]} "
-            f"dimensions</th><th colspan=2>in the projection</th></tr>{rows}</table>"
+            f"<table><caption>nearest words, with distances</caption><tr><th colspan=2>in all "
+            f"{self.directions.shape[1]} dimensions</th><th colspan=2>in the projection</th></tr>{rows}</table>"
             f"<span>● in both lists: {len(both)} of {len(exact)}</span>"
         )
 

@@ -147,7 +147,9 @@ class QKVPanel(Panel):
         first, second = 0, min(2, len(self.words) - 1)
         a, b = self.words[first], self.words[second]
         kind = "symmetric" if torch.allclose(scores, scores.T, atol=1e-4) else "not symmetric"
-        self.show("matrices", self.plot.render(draw), f"vectors, scores and attention weights; the scores are {kind}")
+        entries = ", ".join(f"{name} {matrix.tolist()}" for name, matrix in self.matrices.items())
+        alt = f"vectors, scores and attention weights with the matrices {entries}; the scores are {kind}"
+        self.show("matrices", self.plot.render(draw), alt)
         self.say(
             f"query · key: {a} → {b} {scores[first, second]:.2f}, {b} → {a} {scores[second, first]:.2f} · "
             f"the scores are <b>{kind}</b>".replace("-", "−")

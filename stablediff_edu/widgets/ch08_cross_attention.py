@@ -103,14 +103,14 @@ class CrossAttentionPanel(Panel):
         for title, tile in self._tiles():
             source, name = base64.b64encode(png(tile)).decode(), html.escape(title)
             figures.append(
-                f'<figure><img src="data:image/png;base64,{source}" width="{MAP_SIDE}" alt="cross-attention map: {name}">'
+                f'<figure><img src="data:image/png;base64,{source}" width="{MAP_SIDE}" alt="map of {name}">'
                 f"<figcaption>{name}</figcaption></figure>"
             )
         self.maps.value = f'<div class="sd-maps">{"".join(figures)}</div>'
         rest = 1 - float(self.samples["weighted"].looks[step - 1].sum(dim=0).mean())
         self.say(
-            f"Cross-attention of each image patch to each token at sampling step {step} of {self.options['steps']} (yellow: "
-            f"largest for this token; below: mean). The rest, {rest:.0%}, goes to the start and end tokens."
+            f"Cross-attention of each image patch to each token at sampling step {step} of {self.options['steps']} "
+            f"(yellow: largest for this token; below: mean). The rest, {rest:.0%}, goes to the start and end tokens."
         )
 
     def tiles(self) -> list[tuple[str, Image.Image]]:

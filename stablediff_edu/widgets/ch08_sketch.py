@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import traitlets
+from ipywidgets import HTML, VBox
 from PIL import Image
 
 from stablediff_edu.stable_diffusion import StableDiffusion
@@ -86,7 +87,7 @@ class SketchPanel(GenerationPanel):
             [self.controls["template"], self.controls["reset"]],
             self.controls["prompt"],
             [self.controls[name] for name in ("strength", "seed", "update live", "generate")],
-            [self.pad, self.generated_image("generated")],
+            [VBox([HTML("<b>sketch</b>"), self.pad]), self.generated_image("generated")],
             self.note,
         )
         with self.quietly():

@@ -64,7 +64,9 @@ class ExamplePicker(ipywidgets.HBox):
         self.digit = Select(name, data.digits(), digit)
         self.another = Button("another", "another example of this digit")
         self.image = panel.image(name, nearest_multiple(data.images.shape[-1], THUMBNAIL), title="")
-        super().__init__([self.digit, self.image, self.another], layout={"align_items": "center"})
+        super().__init__(
+            [self.digit, self.image, self.another], layout={"align_items": "center", "margin": "0 20px 0 0"}
+        )
         panel.controls |= {name: self.digit, f"another {name}": self.another}
         panel.follow(self._choose, self.digit)
         panel.follow(self._next, self.another)

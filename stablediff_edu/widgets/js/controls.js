@@ -103,10 +103,11 @@ function button({ model, el }) {
 
 function grid({ model, el }) { // the values of a matrix, row by row
   let fields = [];
-  el.setAttribute("role", "group");
+  const table = el.appendChild(document.createElement("div"));
+  table.setAttribute("role", "group");
   function build() {
     const columns = model.get("columns");
-    el.style.gridTemplateColumns = `repeat(${columns}, auto)`;
+    table.style.gridTemplateColumns = `repeat(${columns}, auto)`;
     fields = model.get("value").map((_, n) => {
       const field = Object.assign(document.createElement("input"), { type: "number", step: 1 });
       field.setAttribute("aria-label", `${model.get("name")} row ${Math.floor(n / columns) + 1} column ${(n % columns) + 1}`);
@@ -115,7 +116,7 @@ function grid({ model, el }) { // the values of a matrix, row by row
       });
       return field;
     });
-    el.replaceChildren(...fields);
+    table.replaceChildren(...fields);
     show();
   }
   function show() {

@@ -146,6 +146,7 @@ function disc(pen, x, y, radius, fill, rim) {
 function tag(pen, x, y, text) {
   pen.font = `600 ${FONT}`;
   const wide = Math.max(pen.measureText(text).width + 10, 20);
+  x = Math.min(Math.max(x, wide / 2), pen.canvas.clientWidth - wide / 2);
   pen.beginPath();
   pen.roundRect(x - wide / 2, y - 10, wide, 20, text.length > 1 ? 4 : 10);
   pen.fillStyle = INK;
