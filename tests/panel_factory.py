@@ -46,11 +46,11 @@ def jpeg():
 
 
 def latent_map():
-    return sd.latent_map(sd.Autoencoder(2).eval(), *blobs())
+    return sd.latent_map(autoencoder(2), *blobs())
 
 
 def latent_sliders():
-    return sd.latent_sliders(sd.Autoencoder(5).eval(), *blobs())
+    return sd.latent_sliders(autoencoder(5), *blobs())
 
 
 def embedding_projector():
@@ -114,6 +114,14 @@ NAMES = (
 
 def time_unet() -> nn.Module:
     return sd.UNet(3, 3, (8, 16), time=16).eval()
+
+
+def autoencoder(dimensions: int) -> nn.Module:
+    """A network whose images differ visibly, as those of a trained one do."""
+    model = sd.Autoencoder(dimensions).eval()
+    for parameter in model.parameters():
+        parameter.data *= 2.5
+    return model
 
 
 @cache

@@ -185,6 +185,7 @@ class Loop:
 def slow(monkeypatch):
     monkeypatch.setattr(base, "_is_widget_message", lambda: True)
     monkeypatch.setattr(base, "SLICE", 0)  # one step, then the kernel looks at its messages
+    monkeypatch.setattr(base, "_watch_interrupts", lambda: None)
     panel = Slow()
     panel._loop = Loop()
     return panel

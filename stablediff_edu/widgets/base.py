@@ -150,6 +150,7 @@ class Panel(ipywidgets.VBox):
         if job is not self._job:
             job.close()
         elif self._job:
+            self._loop.call_later(0, _watch_interrupts)
             self._loop.call_later(PAUSE, self._advance, job)
 
     @contextmanager
@@ -244,14 +245,30 @@ def _is_widget_message() -> bool:
     return kernel is not None and kernel.get_parent().get("header", {}).get("msg_type") == "comm_msg"
 
 
+_interrupted = False  # by the stop button, between two slices of a computation
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Let the stop button end what runs here: between its messages a kernel ignores it."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+    global _interrupted
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        if _interrupted:
+            raise KeyboardInterrupt
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _interrupted = False
+        signal.signal(signal.SIGINT, signal.SIG_IGN if before is _remember_interrupt else before)
+
+
+def _remember_interrupt(*_signal) -> None:
+    global _interrupted
+    _interrupted = True
+
+
+def _watch_interrupts() -> None:
+    signal.signal(signal.SIGINT, _remember_interrupt)

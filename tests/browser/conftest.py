@@ -46,6 +46,7 @@ class Server:
         page = self.browser.new_page(viewport={"width": 1300, "height": 1400})
         page.goto(f"{self.address}/{where}/{name}" + ("?reset" if where == "lab/tree" else ""))
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
+        page.set_default_timeout(8_000)
         return page
 
     def run(self, name: str, sources: Sequence[str], where: str = "lab/tree", minutes: float = 3) -> Any:

@@ -3,10 +3,9 @@
 const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown"];
 const PRESSES = ["Enter", " "];
 
-let count = 0;
 function labelled(el, model, field, ...more) { // a label and its field, which JupyterLab's shortcuts leave alone
   const label = Object.assign(document.createElement("label"), { textContent: model.get("name") });
-  label.htmlFor = field.id = `sd-control-${++count}`;
+  label.htmlFor = field.id = `sd-${Math.random().toString(36).slice(2)}`; // each widget loads this file: no counter
   el.append(label, field, ...more);
 }
 

@@ -35,15 +35,21 @@ function onKeys(el, takes) {
 // Drag by mouse or finger. A finger taps first; until then it scrolls the page (style.css: touch-action).
 function onDrag(el, { start = () => {}, move, end = () => {} }) {
   const focused = () => el.getRootNode().activeElement === el;
+  let dragging = false;
   el.addEventListener("pointerdown", (event) => {
-    if (event.pointerType === "touch" && !focused()) return;
+    dragging = event.pointerType !== "touch" || focused();
+    if (!dragging) return;
     el.setPointerCapture(event.pointerId);
     el.focus({ preventScroll: true });
     event.preventDefault();
     start(event);
   });
-  el.addEventListener("pointermove", (event) => { if (el.hasPointerCapture(event.pointerId)) move(event); });
-  el.addEventListener("pointerup", (event) => { if (el.hasPointerCapture(event.pointerId)) end(event); });
+  el.addEventListener("pointermove", (event) => { if (dragging) move(event); });
+  el.addEventListener("pointerup", (event) => {
+    if (dragging) end(event);
+    dragging = false;
+  });
+  el.addEventListener("pointercancel", () => { dragging = false; });
   el.addEventListener("click", () => el.focus({ preventScroll: true }));
 }
 

@@ -14,7 +14,7 @@ function renderCloud({ model, el }) {
     <canvas class="sd-hand sd-sheet" tabindex="0" role="application" aria-label="cloud of words: the arrow keys rotate it,
       plus and minus zoom, Enter selects the nearest word"></canvas>
     <span class="sd-tap">Tap the cloud, then drag.</span>
-    <div class="sd-legend" aria-hidden="true"></div>`;
+    <div class="sd-legend sd-sheet" aria-hidden="true"></div>`;
   const canvas = el.querySelector("canvas");
   const say = announcer(el);
   for (const [name, color, marker] of legend) {
