@@ -100,14 +100,11 @@ function renderMap({ model, el }) {
     go(low[0] + right * (high[0] - low[0]), low[1] + up * (high[1] - low[1]));
   }
   onDrag(hand, { start: drag, move: drag });
-  onKeys(hand, (event) => {
+  onKeys(hand, (event) => event.key in ARROWS, (event) => {
     const way = ARROWS[event.key];
-    if (!way) return false;
-    event.preventDefault();
     const share = event.shiftKey ? 0.1 : 0.01;
     const [x, y] = way.map((one, axis) => one * Math.max(share * (high[axis] - low[axis]), step[axis]));
     go(model.get("x") + x, model.get("y") + y);
-    return true;
   });
 
   function drawDigit() {

@@ -68,14 +68,11 @@ function renderMatrix({ model, el }) {
       const [across, down] = [(event.clientX - left) / width, (event.clientY - top) / height];
       go(column, edge * (2 * across - 1), edge * (1 - 2 * down));
     } });
-    onKeys(end, (event) => {
+    onKeys(end, (event) => event.key in ARROWS, (event) => {
       const way = ARROWS[event.key];
-      if (!way) return false;
-      event.preventDefault();
       const far = event.shiftKey ? LARGE_STEP * step : step;
       const [x, y] = columnOf(model.get("matrix"), column);
       go(column, x + far * way[0], y + far * way[1]);
-      return true;
     });
   });
   draw();

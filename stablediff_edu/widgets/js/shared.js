@@ -22,13 +22,24 @@ function announcer(el) {
   };
 }
 
-// Keep from the page the keys that a control needs: `takes` returns true for them. Keys with Ctrl, Cmd or Alt, Tab, Esc
-// and Shift+Enter do what they do elsewhere.
-function onKeys(el, takes) {
+// Keep from the page the keys that a control `takes`, and `act` on them. Keys with Ctrl, Cmd or Alt, Tab, Esc and
+// Shift+Enter do what they do elsewhere.
+function onKeys(el, takes, act) {
+  function wanted(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || ["Tab", "Escape"].includes(event.key)) return false;
+    return !(event.shiftKey && event.key === "Enter") && takes(event);
+  }
+  // Notebook 7 reads a key before the control does. For the keys that the control takes, this attribute keeps it off.
+  const mark = (event) => el.toggleAttribute("data-lm-suppress-shortcuts", wanted(event));
+  el.addEventListener("focusin", () => window.addEventListener("keydown", mark, true));
+  el.addEventListener("focusout", () => window.removeEventListener("keydown", mark, true));
   el.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || ["Tab", "Escape"].includes(event.key)) return;
-    if (event.shiftKey && event.key === "Enter") return;
-    if (takes(event)) event.stopPropagation();
+    if (!wanted(event)) return;
+    event.stopPropagation();
+    if (act) {
+      event.preventDefault();
+      act(event);
+    }
   });
 }
 

@@ -65,10 +65,8 @@ function renderPad({ model, el }) {
     move: (event) => go(...at(event), true),
   });
   canvas.addEventListener("pointermove", (event) => { if (!event.buttons) go(...at(event), false); });
-  onKeys(canvas, (event) => {
+  onKeys(canvas, (event) => event.key in ARROWS || event.key === " ", (event) => {
     const way = ARROWS[event.key];
-    if (!way && event.key !== " ") return false;
-    event.preventDefault();
     if (way) {
       const inside = (value) => Math.min(Math.max(value, 0), size);
       go(inside(x + way[0] * Math.max(1, size / 32)), inside(y - way[1] * Math.max(1, size / 32)), down);
@@ -77,7 +75,6 @@ function renderPad({ model, el }) {
       say(down ? "brush down" : "brush up");
       go(x, y, down);
     }
-    return true;
   });
   onKeys(colors, (event) => ["Enter", " "].includes(event.key));
   onKeys(range, (event) => event.key in ARROWS || ["Home", "End", "PageUp", "PageDown"].includes(event.key));

@@ -144,16 +144,13 @@ function renderCloud({ model, el }) {
     end(event) { if (drag.far <= CLICK && under(event) >= 0) send(model, { selected: under(event) }); },
   });
   canvas.addEventListener("pointermove", (event) => { if (!event.buttons) canvas.title = words[under(event)] ?? ""; });
-  onKeys(canvas, (event) => {
+  onKeys(canvas, ({ key }) => key in ARROWS || ["+", "=", "-", "Enter"].includes(key), (event) => {
     const [azimuth, elevation] = [model.get("azimuth"), model.get("elevation")];
     const way = ARROWS[event.key];
     const zoom = { "+": 1.15, "=": 1.15, "-": 1 / 1.15 }[event.key];
     if (way) view(azimuth - 5 * way[0], elevation + 5 * way[1]);
     else if (zoom) view(azimuth, elevation, model.get("zoom") * zoom);
-    else if (event.key === "Enter" && model.get("neighbors").length) send(model, { selected: model.get("neighbors")[0][0] });
-    else return false;
-    event.preventDefault();
-    return true;
+    else if (model.get("neighbors").length) send(model, { selected: model.get("neighbors")[0][0] });
   });
 
   function speak() {
