@@ -22,8 +22,12 @@ STAMP = VENV / "set-up.json"  # written last, so an interrupted set-up leaves no
 # Without these nothing works; a .venv that has lost one of them is built anew.
 NEEDED = ("torch", "torchvision", "numpy", "matplotlib", "jupyterlab", "ipykernel", "ipywidgets", "stablediff_edu")
 
-# JupyterLab's question about news from the web has no place on the first screen of a course that runs offline.
-LAB_SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+LAB_SETTINGS = {
+    # No question about news from the web: the course runs offline.
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    # Widget messages wait for the running cell; in a subshell their handlers would run beside it.
+    "@jupyterlab/apputils-extension:kernels-settings": {"commsOverSubshells": "disabled"},
+}
 
 
 class SetupError(Exception):

@@ -11,7 +11,7 @@ from stablediff_edu.display.figures import PAGE_WIDTH, draw_picture, draw_signed
 
 # one for each digit, as on the map that can be dragged; the digit itself is the mark
 DIGIT_COLOURS = (
-    "#2f62b5", "#c2561a", "#5b7f1c", "#a3264a", "#7a52b3", "#96700a", "#12837c", "#555b66", "#d0459a", "#1f8fc4",
+    "#2f62b5", "#c2561a", "#5b7f1c", "#a3264a", "#7a52b3", "#96700a", "#12837c", "#555b66", "#b8327f", "#0f7099",
 )  # fmt: skip
 ON_MAP = 700  # digits drawn; more would cover each other
 

@@ -17,7 +17,7 @@ Groups = Mapping[str, Sequence[str]]  # name of a group -> its words
 GROUP_COLOURS = ("#0072B2", "#C2561A", "#5B7F1C", "#A3264A", "#7A52B3", "#12837C", "#96700A")
 GROUP_MARKERS = "os^"
 LIT = "#E67800"  # what is pointed at
-OTHER = "#9AA3AC"  # words that belong to no group
+OTHER = "#7C858E"  # words that belong to no group
 
 
 def group_style(index: int) -> tuple[str, str]:

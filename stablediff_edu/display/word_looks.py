@@ -1,6 +1,6 @@
 """Which word drew which part: a drawing whose cross-attention is watched, and whose words can be given more weight."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -66,8 +66,17 @@ def weighted(pipe: StableDiffusion, prompt: str, weights: Mapping[int, float]) -
     return context
 
 
-@torch.no_grad()
-def watch_drawing(
+def watch_drawing(pipe: StableDiffusion, prompt: str, negative: str = "", **options) -> WatchedDrawing:
+    """Sample as `watch_steps` does, all steps at once."""
+    steps = watch_steps(pipe, prompt, negative, **options)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def watch_steps(
     pipe: StableDiffusion,
     prompt: str,
     negative: str = "",
@@ -76,29 +85,32 @@ def watch_drawing(
     steps: int = 20,
     guidance: float = 4.0,
     seed: int = 0,
-) -> WatchedDrawing:
-    """Draw with the sampler "ddim", as `pipe` does, and watch who looks at which word.
+) -> Generator[None, None, WatchedDrawing]:
+    """Sample with "ddim", as `pipe` does, and keep the cross-attention maps of every step; yield after each.
 
     Args:
         pipe, prompt, negative, steps, guidance, seed: as for `StableDiffusion.draw`.
         weights: as for `weighted`.
 
     Raises:
-        CourseError: the prompt cannot be read or has no words.
+        CourseError: the prompt cannot be read or has no tokens.
     """
     words = words_of(pipe, prompt)
     if not words:
-        raise CourseError("There is no word in the prompt to look at; write one, such as: a red boat.")
-    context, nothing = weighted(pipe, prompt, weights or {}), pipe.read(negative)
+        raise CourseError("The prompt has no tokens to visualize; write one, such as: a red boat.")
+    with torch.no_grad():
+        context, nothing = weighted(pipe, prompt, weights or {}), pipe.read(negative)
     side = pipe.config.size // pipe.config.vae.shrink
     noise = noise_source(seed, torch.empty(1, pipe.config.vae.latent, side, side, device=context.device))()
-    way = list(pipe.denoise(noise, context, nothing, guidance, steps, "ddim"))
-    looks = []
-    for step in way:
-        seen = pipe.look_at_words(step.xt, torch.full((1,), step.t, device=context.device), context)
-        looks.append(_joined(seen, (side, side))[BEFORE : BEFORE + len(words)])
-    latents = torch.cat([*(step.x0 for step in way[:-1]), way[-1].next])
-    return WatchedDrawing(words, torch.stack(looks).cpu(), latents, pipe.decode)
+    looks, latents = [], []
+    for step in pipe.denoise(noise, context, nothing, guidance, steps, "ddim"):
+        with torch.no_grad():
+            seen = pipe.look_at_words(step.xt, torch.full((1,), step.t, device=context.device), context)
+        looks.append(_joined(seen, (side, side))[BEFORE : BEFORE + len(words)].cpu())
+        latents.append(step.x0)
+        yield
+    latents[-1] = step.next  # the result
+    return WatchedDrawing(words, torch.stack(looks), torch.cat(latents), pipe.decode)
 
 
 def _joined(seen: dict[str, torch.Tensor], size: tuple[int, int]) -> torch.Tensor:

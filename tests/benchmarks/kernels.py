@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 
 import torch
+from stablediff_edu.display.panels.kernels import kernel_editor
 from torch.nn import functional as F
 
-from stablediff_edu.display.panels.kernels import kernel_editor
 from stablediff_edu.layers.convolution import convolve
 
 

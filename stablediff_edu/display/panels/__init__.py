@@ -1,1 +1,0 @@
-"""Interactive panels, one file a chapter."""

@@ -1,0 +1,1 @@
+"""Panels and their controls: one file per panel, named after its chapter."""

@@ -1,0 +1,144 @@
+"""The panel of chapter 3: remove noise in one step, or in many small steps from pure noise."""
+
+from collections.abc import Generator, Sequence
+
+import torch
+
+from stablediff_edu.diffusion.schedule import Schedule, picture_and_noise
+from stablediff_edu.training.denoising import psnr
+from stablediff_edu.widgets.base import Panel, device_of, nearest_multiple
+from stablediff_edu.widgets.controls import Note, Select, Slider, seed_box
+from stablediff_edu.widgets.trajectory import Model, Trajectories, Trajectory
+
+STEPS = (1, 2, 5, 10, 20, 50, 100)
+NOISE_SCALE = 3  # noise exceeds [-1, 1]: a third of it is shown
+SIDE = 192
+
+
+@torch.no_grad()
+def predict_once(
+    model: Model, schedule: Schedule, x0: torch.Tensor, eps: torch.Tensor, t: int, prediction: str
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Add noise to images (B, 3, H, W) and predict once: (x_t, predicted clean image, predicted noise) on the CPU."""
+    xt = schedule.add_noise(x0, eps, t)
+    device = device_of(model)
+    output = model(xt.to(device), torch.full((len(xt),), t, device=device)).cpu()
+    return xt, *picture_and_noise(output, xt, *schedule.signal_and_noise(t, xt), prediction)
+
+
+class DenoisingPanel(Panel):
+    """Controls: timestep, sampling steps, sampling step, seed, and image if there are several.
+
+    Images: noisy image, added noise, predicted noise, denoised image; x_t, predicted clean image, original.
+    `.prediction_note` and `.note` say in words what the two rows show.
+
+    Args:
+        model: (x_t, t) -> prediction.
+        schedule: the one that it was trained with.
+        x0: clean images, (N, 3, H, W) in [-1, 1].
+        prediction: what the model predicts: "noise", "clean" or "velocity".
+        sampler, clip: of the sampling trajectory, as for `sample`.
+        steps: numbers of sampling steps to choose from.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        schedule: Schedule,
+        x0: torch.Tensor,
+        prediction: str = "noise",
+        *,
+        sampler: str = "ddim",
+        clip: bool = True,
+        steps: Sequence[int] = STEPS,
+    ) -> None:
+        super().__init__("Denoising")
+        self.model, self.schedule, self.clean = model, schedule, x0.cpu()
+        self.prediction, self.sampler = prediction, sampler
+        self.trajectories = Trajectories(model, schedule, (1, *x0.shape[1:]), prediction=prediction, clip=clip)
+        last, chosen = len(schedule) - 1, steps[len(steps) * 3 // 4]
+        self.controls |= {
+            "image": Select("image", {f"image {n + 1}": n for n in range(len(x0))}),
+            "seed": seed_box(0),
+            "timestep": Slider("timestep t", 0, last, last * 2 // 5),
+            "sampling steps": Select("sampling steps", steps, chosen),
+            "sampling step": Slider("sampling step", 0, chosen, chosen),
+        }
+        if len(x0) == 1:
+            del self.controls["image"]
+        self.prediction_note = Note()
+        side = nearest_multiple(x0.shape[-1], SIDE)
+        titles = {
+            "noisy image": "noisy image xₜ",
+            "added noise": "added noise ε",
+            "predicted noise": "predicted noise ε̂",
+            "denoised image": "denoised image x̂₀",
+            "x_t": "xₜ",
+            "predicted clean image": "predicted clean image x̂₀",
+            "original": "original x₀",
+        }
+        images = [self.image(name, side, title=title) for name, title in titles.items()]
+        step, others = self.controls["sampling step"], ("image", "seed")
+        self.lay_out(
+            [self.controls[name] for name in others if name in self.controls],
+            "One-step denoising at timestep t",
+            [self.controls["timestep"]],
+            self.prediction_note,
+            images[:4],
+            "Sampling from pure noise",
+            [self.controls["sampling steps"], step],
+            images[4:],
+            self.note,
+        )
+        self._predict()
+        for _ in self._sample():
+            pass
+        self.follow(self._predict, self.controls["timestep"], self.controls["seed"])
+        self.follow(self._sample, self.controls["sampling steps"], self.controls["seed"])
+        self.follow(self._show_step, step)
+        if len(x0) > 1:
+            self.follow(self._predict, self.controls["image"])
+            self.follow(self._show_step, self.controls["image"])
+
+    @property
+    def _x0(self) -> torch.Tensor:
+        return self.clean[self.controls["image"].value if "image" in self.controls else 0]
+
+    def _predict(self) -> None:
+        t, x0 = self.controls["timestep"].value, self._x0
+        eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(self.controls["seed"].value))
+        xt, x0_pred, eps_pred = predict_once(self.model, self.schedule, x0[None], eps[None], t, self.prediction)
+        self.show("noisy image", xt[0], f"noisy image at timestep {t}")
+        self.show("added noise", eps / NOISE_SCALE, "the added noise")
+        self.show("predicted noise", eps_pred[0] / NOISE_SCALE, f"noise predicted at timestep {t}")
+        self.show("denoised image", x0_pred[0], f"image denoised in one step from timestep {t}")
+        signal, noise = (float(share) for share in self.schedule.signal_and_noise(t, x0[None]))
+        self.prediction_note.value = (
+            f"xₜ = {signal:.2f} · x₀ + {noise:.2f} · ε; denoised in one step: PSNR {psnr(x0_pred[0], x0):.1f} dB"
+        )
+
+    def _sample(self) -> Generator[None, None, None]:
+        steps = self.controls["sampling steps"].value
+        self.shown: Trajectory = yield from self.trajectories.run(steps, self.sampler, self.controls["seed"].value)
+        with self.quietly():
+            self.controls["sampling step"].set_max(steps, steps)
+        self._show_step()
+
+    def _show_step(self) -> None:
+        steps = len(self.shown.t) - 1
+        step = min(self.controls["sampling step"].value, steps)
+        done = (
+            f"after step {step} of {steps}, t = {self.shown.t[step]:.0f}"
+            if step < steps
+            else f"after all {steps} steps"
+        )
+        self.show("x_t", self.shown.xt[step, 0], f"noisy image {done}")
+        self.show("predicted clean image", self.shown.x0[step, 0], f"predicted clean image {done}")
+        self.show("original", self._x0, "the original image")
+        self.say(
+            f"{done} · PSNR of the predicted clean image {psnr(self.shown.x0[step, 0], self._x0):.1f} dB · "
+            f"sampling took {self.shown.seconds:.1f} s"
+        )
+
+
+denoising_panel = DenoisingPanel

@@ -1,0 +1,169 @@
+"""A panel of chapter 7: words as vectors in a plane, the query, key and value matrices, and the attention weights."""
+
+from collections.abc import Mapping, Sequence
+
+import anywidget
+import ipywidgets
+import torch
+import traitlets
+
+from stablediff_edu.display.attention_figures import draw_arrows, draw_cells, draw_plane, draw_weights
+from stablediff_edu.display.figures import draw_numbers
+from stablediff_edu.layers.attention import attention_weights
+from stablediff_edu.widgets.base import Panel
+from stablediff_edu.widgets.blit import BlittedFigure
+from stablediff_edu.widgets.controls import STYLE, Button, Select, Slider, SliderRange, script
+
+VECTORS = {
+    "film": (1.4, 0.3),
+    "soup": (1.1, -0.5),
+    "good": (0.4, 1.3),
+    "bad": (0.3, -1.2),
+    "not": (-1.2, 0.8),
+    "very": (-1.3, -0.3),
+}
+MATRICES = {"query": "#0072B2", "key": "#A85600", "value": "#7B3294"}  # and the color of what each transforms
+PRESETS = {
+    "identity": ((1, 0), (0, 1)),
+    "rotate 90°": ((0, -1), (1, 0)),
+    "rotate 180°": ((-1, 0), (0, -1)),
+    "reflect": ((1, 0), (0, -1)),
+    "scale × 2": ((2, 0), (0, 2)),
+    "shear": ((1, 1), (0, 1)),
+    "project onto x": ((1, 0), (0, 0)),
+}
+NO_PRESET = "…"
+ENTRIES = ("row 1, column 1", "row 1, column 2", "row 2, column 1", "row 2, column 2")
+RANGE = SliderRange(-2, 2, 0.05)
+WIDTH, HEIGHT = 860, 620
+LAYOUT = dict(left=0.06, right=0.985, bottom=0.12, top=0.95, wspace=0.22, hspace=0.24)
+
+
+class MatrixCanvas(anywidget.AnyWidget):
+    """A plane with the two columns of a matrix as arrows, which mouse, finger and arrow keys move.
+
+    Attributes:
+        matrix: its four entries, row by row, snapped to the range.
+        name, color: of the matrix.
+    """
+
+    _esm, _css = script("matrix_canvas"), STYLE
+    name = traitlets.Unicode().tag(sync=True)
+    color = traitlets.Unicode().tag(sync=True)
+    low = traitlets.Float(RANGE.low).tag(sync=True)
+    high = traitlets.Float(RANGE.high).tag(sync=True)
+    step = traitlets.Float(RANGE.step).tag(sync=True)
+    matrix = traitlets.List(traitlets.Float(), [1.0, 0.0, 0.0, 1.0], minlen=4, maxlen=4).tag(sync=True)
+
+    @traitlets.validate("matrix")
+    def _snap(self, proposal: dict) -> list[float]:
+        return [RANGE.snap(value) for value in proposal["value"]]
+
+
+class QKVPanel(Panel):
+    """Controls: matrix (query, key or value), its four entries, preset, reset all. Images: matrices.
+
+    `.canvas` is the `MatrixCanvas` of the chosen matrix; `.matrices` maps names to (2, 2).
+
+    Args:
+        vectors: word -> its two values.
+    """
+
+    def __init__(self, vectors: Mapping[str, Sequence[float]] = VECTORS) -> None:
+        super().__init__("Query, key and value matrices")
+        self.words = list(vectors)
+        self.vectors = torch.tensor([list(vector) for vector in vectors.values()], dtype=torch.float32)  # (N, 2)
+        self.matrices = {name: torch.eye(2) for name in MATRICES}
+        mosaic = [[*MATRICES], ["scores", "weights", "output"]]
+        self.plot = BlittedFigure(mosaic, WIDTH, HEIGHT, self._draw_axes, **LAYOUT)
+        self.canvas = MatrixCanvas()
+        self.controls |= {
+            "matrix": Select("matrix", list(MATRICES)),
+            "preset": Select("preset", [NO_PRESET, *PRESETS]),
+            "reset all": Button("reset all", "make all three matrices the identity"),
+        }
+        self.entries = [Slider(name, *RANGE[:2], 0, RANGE.step) for name in ENTRIES]
+        chosen = [self.controls[name] for name in ("matrix", "preset", "reset all")]
+        self.controls |= dict(zip(ENTRIES, self.entries, strict=True))
+        beside = ipywidgets.VBox([self._row(chosen), *self.entries, self.note], layout={"flex": "1 1 380px"})
+        self.lay_out([self.canvas, beside], self.image("matrices", WIDTH, HEIGHT, title=""))
+        self._show_chosen()
+        self._show()
+        self.follow(self._show_chosen, self.controls["matrix"])
+        self.follow(lambda: self._change(self.canvas.matrix), self.canvas, trait="matrix")
+        self.follow(lambda: self._change([entry.value for entry in self.entries]), *self.entries)
+        self.follow(self._take_preset, self.controls["preset"])
+        self.follow(self._reset, self.controls["reset all"])
+
+    def transformed(self, name: str) -> torch.Tensor:
+        """Return the vectors of all words transformed by one matrix, (N, 2)."""
+        return self.vectors @ self.matrices[name].T  # every row is matrix · vector
+
+    def weights(self) -> torch.Tensor:
+        """Return the attention weights, (N, N)."""
+        return attention_weights(self.transformed("query"), self.transformed("key"))
+
+    def _take_preset(self) -> None:
+        name = self.controls["preset"].value
+        if name != NO_PRESET:
+            self._change([value for row in PRESETS[name] for value in row])
+            with self.quietly():
+                self.controls["preset"].value = NO_PRESET  # so that the same one can be chosen again
+
+    def _reset(self) -> None:
+        self.matrices = {name: torch.eye(2) for name in MATRICES}
+        self._show()
+        self._show_chosen()
+
+    def _change(self, values: Sequence[float]) -> None:
+        """Set the chosen matrix, row by row."""
+        self.matrices[self.controls["matrix"].value] = torch.tensor(values, dtype=torch.float32).view(2, 2)
+        self._show()  # first the image, for which the learner waits, then canvas and sliders
+        self._show_chosen()
+
+    def _show_chosen(self) -> None:
+        """Move canvas and sliders to the chosen matrix."""
+        name = self.controls["matrix"].value
+        values = self.matrices[name].flatten().tolist()
+        with self.quietly(), self.canvas.hold_sync():
+            self.canvas.name, self.canvas.color, self.canvas.matrix = name, MATRICES[name], values
+        with self.quietly():
+            for entry, value in zip(self.entries, values, strict=True):
+                entry.value = value
+
+    def _show(self) -> None:
+        scores, weights = self.transformed("query") @ self.transformed("key").T, self.weights()
+        output = weights @ self.transformed("value")
+
+        def draw(axes) -> None:
+            for name, color in MATRICES.items():
+                draw_arrows(axes[name], self.transformed(name), self.words, color)
+            draw_cells(axes["scores"], scores, float(scores.abs().max()) or 1.0, signed=True)
+            draw_numbers(axes["scores"], scores.round(decimals=1), size=8)
+            draw_cells(axes["weights"], weights)
+            draw_numbers(axes["weights"], weights.round(decimals=2), size=8)
+            draw_arrows(axes["output"], output, self.words, "#222222")
+
+        first, second = 0, min(2, len(self.words) - 1)
+        a, b = self.words[first], self.words[second]
+        kind = "symmetric" if torch.allclose(scores, scores.T, atol=1e-4) else "not symmetric"
+        entries = ", ".join(f"{name} {matrix.tolist()}" for name, matrix in self.matrices.items())
+        alt = f"vectors, scores and attention weights with the matrices {entries}; the scores are {kind}"
+        self.show("matrices", self.plot.render(draw), alt)
+        self.say(
+            f"query · key: {a} → {b} {scores[first, second]:.2f}, {b} → {a} {scores[second, first]:.2f} · "
+            f"the scores are <b>{kind}</b>".replace("-", "−")
+        )
+
+    def _draw_axes(self, axes) -> None:
+        for name in MATRICES:
+            draw_plane(axes[name], name)
+            draw_arrows(axes[name], self.vectors, (), "#cccccc")
+        zeros = torch.zeros(len(self.words), len(self.words))
+        for name, title in (("scores", "scores: query · key"), ("weights", "weights: softmax of each row")):
+            draw_weights(axes[name], zeros, self.words, self.words, title=title)
+            axes[name].set(xlabel="key", ylabel="")
+        draw_plane(axes["output"], "output", reach=2.0)  # means are shorter
+
+
+qkv_panel = QKVPanel

@@ -1,0 +1,247 @@
+"""Labelled controls that work by mouse, finger and keyboard, and images with alternative text."""
+
+import html
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import anywidget
+import torch
+import traitlets
+from traitlets import Bool, Bytes, Float, Int, List, Unicode
+
+from stablediff_edu.errors import CourseError
+
+_JS = Path(__file__).with_name("js")
+STYLE = (_JS / "style.css").read_text(encoding="utf-8")
+INNER = (0.01, 0.99)  # quantiles: a few values lie far out and would leave little room for the others
+MARGIN = 0.08
+MIN_STEPS = 400
+
+
+def script(*names: str) -> str:
+    """Return the shared script and the named ones as one module; only the last one exports."""
+    texts = [(_JS / f"{name}.js").read_text(encoding="utf-8") for name in ("shared", *names)]
+    return "\n".join([*(text.partition("export default")[0] for text in texts[:-1]), texts[-1]])
+
+
+class SliderRange(NamedTuple):
+    """The values of a slider: its ends and its step, all round numbers."""
+
+    low: float
+    high: float
+    step: float = 1
+
+    def snap(self, value: float) -> float:
+        """Return the nearest value of the slider, an int where its step is one."""
+        digits = max(0, math.ceil(-math.log10(self.step) - 1e-9))  # value · step is not quite round
+        snapped = round(min(max(round(value / self.step) * self.step, self.low), self.high), digits)
+        return snapped if self.step % 1 else int(snapped)
+
+
+def range_for(values: torch.Tensor) -> SliderRange:
+    """Return the range in which nearly all of the values (N,) lie, with a margin, in 400 to 1000 steps."""
+    low, high = torch.quantile(values.double(), torch.tensor(INNER, dtype=torch.double)).tolist()
+    margin = MARGIN * (high - low) or 1.0
+    low, high = low - margin, high + margin
+    largest = (high - low) / MIN_STEPS
+    power = 10.0 ** math.floor(math.log10(largest))
+    step = max(times * power for times in (1, 2, 5) if times * power <= largest)
+    unbounded = SliderRange(-1e9, 1e9, step)
+    return SliderRange(unbounded.snap(low), unbounded.snap(high), step)
+
+
+class Control(anywidget.AnyWidget):
+    """A control with a label, which is also its accessible name. Every control has a `value` to observe."""
+
+    _esm, _css = script("controls"), STYLE
+    kind = Unicode().tag(sync=True)
+    name = Unicode().tag(sync=True)
+
+
+class Slider(Control):
+    """A slider and a number box that show one `value`, snapped to the slider's range.
+
+    Args:
+        name: label and accessible name.
+        low, high, step: of the values.
+        live: whether the value changes while the slider is dragged, or at its end.
+    """
+
+    kind = Unicode("slider").tag(sync=True)
+    low = Float().tag(sync=True)
+    high = Float().tag(sync=True)
+    step = Float().tag(sync=True)
+    live = Bool(True).tag(sync=True)
+    disabled = Bool(False).tag(sync=True)
+    value = traitlets.Union([Int(), Float()]).tag(sync=True)
+
+    def __init__(self, name: str, low: float, high: float, value: float, step: float = 1, live: bool = True) -> None:
+        super().__init__(name=name, low=low, high=high, step=step, live=live)
+        self.value = value
+
+    @traitlets.validate("value")
+    def _snap(self, proposal: dict) -> float:
+        return SliderRange(self.low, self.high, self.step).snap(proposal["value"])
+
+    def set_max(self, high: float, value: float | None = None) -> None:
+        """Move the upper end, and the value into the range or to the given one."""
+        with self.hold_sync():
+            self.high = high
+            self.value = min(self.value, high) if value is None else value
+
+
+class Select(Control):
+    """A list of options, of which `value` is chosen.
+
+    Args:
+        options: values, or label -> value.
+        value: the first one by default.
+    """
+
+    kind = Unicode("select").tag(sync=True)
+    labels = List(Unicode()).tag(sync=True)
+    index = Int(0).tag(sync=True)
+    value = traitlets.Any()
+
+    def __init__(self, name: str, options: Sequence | Mapping[str, Any], value: Any = None) -> None:
+        super().__init__(name=name)
+        self.set_options(options, value)
+
+    def set_options(self, options: Sequence | Mapping[str, Any], value: Any = None) -> None:
+        """Offer other options."""
+        pairs = options if isinstance(options, Mapping) else {str(option): option for option in options}
+        self.options = list(pairs.values())
+        with self.hold_sync():
+            self.labels = list(pairs)
+            self.value = self.options[0] if value is None else value
+            self.index = self.options.index(self.value)
+
+    @traitlets.validate("value")
+    def _known(self, proposal: dict) -> Any:
+        if proposal["value"] not in self.options:
+            raise CourseError(
+                f"{self.name} has no option {proposal['value']!r}; choose one of {', '.join(self.labels)}."
+            )
+        return proposal["value"]
+
+    @traitlets.observe("value")
+    def _move_index(self, _change: dict) -> None:
+        self.index = self.options.index(self.value)
+
+    @traitlets.observe("index")
+    def _move_value(self, _change: dict) -> None:
+        self.value = self.options[self.index]
+
+
+class Text(Control):
+    """A line of text; `value` changes at Enter or when the box is left. `suggestions` complete what is typed."""
+
+    kind = Unicode("text").tag(sync=True)
+    suggestions = List(Unicode()).tag(sync=True)
+    value = Unicode().tag(sync=True)
+
+    def __init__(self, name: str, value: str, suggestions: Sequence[str] = ()) -> None:
+        super().__init__(name=name, value=value, suggestions=list(suggestions))
+
+
+class Number(Control):
+    """A number box without a slider, for values such as seeds; an int where `step` is 1."""
+
+    kind = Unicode("number").tag(sync=True)
+    low = Float(None, allow_none=True).tag(sync=True)
+    high = Float(None, allow_none=True).tag(sync=True)
+    step = Float(1).tag(sync=True)
+    value = traitlets.Union([Int(), Float()]).tag(sync=True)
+
+    def __init__(self, name: str, value: float, low: float | None = None, high: float | None = None, step=1.0) -> None:
+        super().__init__(name=name, low=low, high=high, step=step)
+        self.value = value
+
+    @traitlets.validate("value")
+    def _inside(self, proposal: dict) -> float:
+        low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
+        value = min(max(proposal["value"], low), high)
+        return int(value) if self.low is not None and self.step == 1 else value
+
+
+def seed_box(seed: int) -> Number:
+    """Return the number box for the seed of all noise."""
+    return Number("seed", seed, 0, 9999)
+
+
+class Check(Control):
+    """A check box."""
+
+    kind = Unicode("check").tag(sync=True)
+    value = Bool().tag(sync=True)
+
+    def __init__(self, name: str, value: bool) -> None:
+        super().__init__(name=name, value=value)
+
+
+class Button(Control):
+    """A button; `value` counts the clicks."""
+
+    kind = Unicode("button").tag(sync=True)
+    about = Unicode().tag(sync=True)
+    value = Int(0).tag(sync=True)
+
+    def __init__(self, name: str, about: str = "") -> None:
+        super().__init__(name=name, about=about)
+
+    def click(self) -> None:
+        """Do what a click does."""
+        self.value += 1
+
+
+class Grid(Control):
+    """The values of a matrix as number boxes, row by row in `value`."""
+
+    kind = Unicode("grid").tag(sync=True)
+    columns = Int().tag(sync=True)
+    value = List(Float()).tag(sync=True)
+
+    def __init__(self, name: str, columns: int, value: Sequence[float]) -> None:
+        super().__init__(name=name, columns=columns, value=list(value))
+
+    def fill(self, columns: int, value: Sequence[float]) -> None:
+        """Show another matrix."""
+        with self.hold_sync():
+            self.columns, self.value = columns, list(map(float, value))
+
+
+class Picture(Control):
+    """An image with a title above it and an alternative text.
+
+    Attributes:
+        value: a PNG; `pixels` says that its pixels are enlarged without smoothing.
+        alt: what is to be seen now.
+        width, height: on the screen, in CSS pixels; narrower where the page is.
+    """
+
+    kind = Unicode("picture").tag(sync=True)
+    value = Bytes().tag(sync=True)
+    alt = Unicode().tag(sync=True)
+    title = Unicode().tag(sync=True)
+    width = Int().tag(sync=True)
+    height = Int().tag(sync=True)
+    pixels = Bool(False).tag(sync=True)
+    shown = Bool(True).tag(sync=True)
+
+    def __init__(self, name: str, width: int, height: int | None = None, title: str | None = None, **more) -> None:
+        super().__init__(name=name, width=width, height=height or width, title=name if title is None else title, **more)
+
+
+class Note(Control):
+    """What a panel says: HTML; `state` is "", "busy" (with a button to cancel) or "error"."""
+
+    kind = Unicode("note").tag(sync=True)
+    value = Unicode().tag(sync=True)
+    state = Unicode().tag(sync=True)
+
+    def plain(self) -> str:
+        """Return the text without its tags."""
+        return " ".join(html.unescape(re.sub("<[^>]+>", " ", self.value)).split())

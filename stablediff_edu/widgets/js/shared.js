@@ -1,0 +1,97 @@
+// What the controls and the canvases share. Python puts this file before each of the others.
+
+// The grid of a slider: snap a value to it, and print a value with as many digits as it needs.
+function gridOf(low, high, step) {
+  const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+  const snap = (value) => Number((Math.round(Math.min(Math.max(value, low), high) / step) * step).toFixed(digits));
+  return { snap, print: (value) => minus(value.toFixed(digits)) };
+}
+
+const minus = (text) => text.replace("-", "−");
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+
+// Announce to screen readers: a text is spoken once it rests, not at every step of a drag.
+function announcer(el) {
+  const region = el.appendChild(document.createElement("span"));
+  region.className = "sd-spoken";
+  region.setAttribute("role", "status");
+  let timer;
+  return (text) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => { region.textContent = text; }, 600);
+  };
+}
+
+// Keep from the page the keys that a control `takes`, and `act` on them. Keys with Ctrl, Cmd or Alt, Tab, Esc and
+// Shift+Enter do what they do elsewhere.
+function onKeys(el, takes, act) {
+  function wanted(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || ["Tab", "Escape"].includes(event.key)) return false;
+    return !(event.shiftKey && event.key === "Enter") && takes(event);
+  }
+  // Notebook 7 reads a key before the control does. For the keys that the control takes, this attribute keeps it off.
+  const mark = (event) => el.toggleAttribute("data-lm-suppress-shortcuts", wanted(event));
+  el.addEventListener("focusin", () => window.addEventListener("keydown", mark, true));
+  el.addEventListener("focusout", () => window.removeEventListener("keydown", mark, true));
+  el.addEventListener("keydown", (event) => {
+    if (!wanted(event)) return;
+    event.stopPropagation();
+    if (act) {
+      event.preventDefault();
+      act(event);
+    }
+  });
+}
+
+// Drag by mouse or finger. A finger taps first; until then it scrolls the page (style.css: touch-action).
+function onDrag(el, { start = () => {}, move, end = () => {} }) {
+  const focused = () => el.getRootNode().activeElement === el;
+  let dragging = false;
+  el.addEventListener("pointerdown", (event) => {
+    dragging = event.pointerType !== "touch" || focused();
+    if (!dragging) return;
+    el.setPointerCapture(event.pointerId);
+    el.focus({ preventScroll: true });
+    event.preventDefault();
+    start(event);
+  });
+  el.addEventListener("pointermove", (event) => { if (dragging) move(event); });
+  el.addEventListener("pointerup", (event) => {
+    if (dragging) end(event);
+    dragging = false;
+  });
+  el.addEventListener("pointercancel", () => { dragging = false; });
+  el.addEventListener("click", () => el.focus({ preventScroll: true }));
+}
+
+// Send values to Python. While Python computes, the newest values wait and the ones before them are dropped.
+function send(model, values) {
+  for (const [name, value] of Object.entries(values)) model.set(name, value);
+  model.save_changes();
+}
+
+// Call handlers at changes of traits, names apart by spaces; returns the function that ends it.
+function follow(model, handlers) {
+  const pairs = Object.entries(handlers).flatMap(([names, handler]) => names.split(" ").map((name) => [name, handler]));
+  for (const [name, handler] of pairs) model.on(name, handler);
+  return () => { for (const [name, handler] of pairs) model.off(name, handler); };
+}
+
+// However many changes there are, draw once per frame.
+function oncePerFrame(draw) {
+  let frame;
+  return () => {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(draw);
+  };
+}
+
+// A 2-D context, cleared, in CSS pixels.
+function cleared(canvas) {
+  canvas.width = canvas.clientWidth * devicePixelRatio;
+  canvas.height = canvas.clientHeight * devicePixelRatio;
+  const context = canvas.getContext("2d");
+  context.scale(devicePixelRatio, devicePixelRatio);
+  Object.assign(context, { textBaseline: "middle", textAlign: "center", lineCap: "round" });
+  return context;
+}

@@ -1,0 +1,162 @@
+"""Every panel with small untrained networks: what tests, screenshots and benchmarks of panels share."""
+
+from functools import cache
+
+import torch
+from torch import nn
+
+import stablediff_edu as sd
+from stablediff_edu.diffusion.schedule import Schedule
+
+WORDS = ("king", "queen", "man", "woman", "london", "england", "tokyo", "japan", "tea", "the")
+
+
+def make(name: str, **options):
+    """Return a new panel of this name; every call returns an equal one."""
+    torch.manual_seed(0)
+    return globals()[name](**options)
+
+
+def kernel_editor():
+    return sd.kernel_editor(64)
+
+
+def unet_inspector():
+    data = sd.load_fish(4, 32, "drawn")
+    snapshots = [(step, torch.rand(4, 1, 32, 32) * (step + 1) / 10) for step in (0, 5, 9)]
+    models = [sd.UNet(channels=(4, 8, 12), skips=skips).eval() for skips in (True, False)]
+    return sd.unet_inspector(models[0], data, models[1], snapshots)
+
+
+def position():
+    return sd.position_panel(positions=400)
+
+
+def denoising():
+    images = sd.load_fish(2, 64, "drawn", seed=3).pictures
+    return sd.denoising_panel(time_unet(), Schedule.cosine(), images, "velocity", steps=(1, 2, 5))
+
+
+def sampler():
+    return sd.sampler_panel(time_unet(), Schedule.cosine(), 16, "velocity", count=4, steps=5)
+
+
+def jpeg():
+    return sd.jpeg_panel(sd.load_photo(128))
+
+
+def latent_map():
+    return sd.latent_map(autoencoder(2), *blobs())
+
+
+def latent_sliders():
+    return sd.latent_sliders(autoencoder(5), *blobs())
+
+
+def embedding_projector():
+    return sd.embedding_projector(vectors(), {"people": WORDS[:4], "places": WORDS[4:8]}, "king", 3)
+
+
+def analogies():
+    return sd.analogy_panel(vectors())
+
+
+def attention():
+    from stablediff_edu.datasets.sentences import CLASSES, WORDS, encode
+    from stablediff_edu.models.sentence_reader import SentenceReader
+
+    model = SentenceReader(len(WORDS), heads=2).eval()
+    nn.init.normal_(model.words.weight)
+    return sd.attention_panel(model, encode, WORDS, CLASSES)
+
+
+def qkv_matrices():
+    return sd.qkv_panel()
+
+
+def clip_search():
+    from stablediff_edu.models.clip import CLIP, ImageConfig
+    from stablediff_edu.training.clip_training import SMALL_TEXT, tokenizer_of
+
+    clip = CLIP(SMALL_TEXT, ImageConfig(size=32, channels=(8, 16))).eval()
+    return sd.clip_search_panel(clip, tokenizer_of(SMALL_TEXT), sd.load_scenes(20, 32))
+
+
+def text_to_image(**options):
+    return sd.text_to_image_panel(pipe(), "a red boat", **{"steps": 4} | options)
+
+
+def training_replay():
+    return sd.training_replay([(step, torch.rand(6, 3, 16, 16) * 2 - 1) for step in (0, 50, 100)], columns=3)
+
+
+def cross_attention():
+    return sd.cross_attention_panel(pipe(), steps=3)
+
+
+def sketch():
+    return sd.sketch_panel(pipe(), steps=4)
+
+
+def inpainting():
+    return sd.inpainting_panel(pipe(), steps=4)
+
+
+NAMES = (
+    "kernel_editor", "unet_inspector", "position", "denoising", "sampler", "jpeg", "latent_map", "latent_sliders",
+    "embedding_projector", "analogies", "attention", "qkv_matrices", "clip_search", "text_to_image", "training_replay",
+    "cross_attention", "sketch", "inpainting",
+)  # fmt: skip
+
+
+# -- models and data ---------------------------------------------------------------------------------------------------
+
+
+def time_unet() -> nn.Module:
+    return sd.UNet(3, 3, (8, 16), time=16).eval()
+
+
+def autoencoder(dimensions: int) -> nn.Module:
+    """A network whose images differ visibly, as those of a trained one do."""
+    model = sd.Autoencoder(dimensions).eval()
+    for parameter in model.parameters():
+        parameter.data *= 2.5
+    return model
+
+
+@cache
+def blobs() -> tuple[torch.Tensor, torch.Tensor]:
+    """Spots, one position for each of ten classes: (120, 1, 28, 28) in [-1, 1], and the classes, (120,)."""
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.arange(10).repeat(12)
+    centers = torch.rand(10, 2, generator=rng) * 16 + 6
+    center = centers[labels] + torch.randn(len(labels), 2, generator=rng)
+    rows, columns = torch.meshgrid(torch.arange(28), torch.arange(28), indexing="ij")
+    far = (rows - center[:, :1, None]) ** 2 + (columns - center[:, 1:, None]) ** 2  # (120, 28, 28)
+    return ((-far / 20).exp() * 2 - 1).unsqueeze(1), labels
+
+
+def vectors() -> sd.WordVectors:
+    """Words made of parts, so that both analogies come out: king = royal + he."""
+    royal, he, she, city, british, far, *noise = torch.eye(10)
+    made = [royal + he, royal + she, he, she, city + british, british, city + far, far, noise[0], noise[1]]
+    untied = 0.02 * torch.randn(10, 10, generator=torch.Generator().manual_seed(0))
+    return sd.WordVectors(WORDS, torch.stack(made) + untied)
+
+
+@cache
+def pipe() -> sd.StableDiffusion:
+    from stablediff_edu.datasets.captions import VOCABULARY
+    from stablediff_edu.models.clip import TextConfig
+    from stablediff_edu.tokenizers.words import WordTokenizer
+
+    config = sd.StableDiffusionConfig(
+        TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=16, layers=1, heads=2),
+        sd.UNetConfig(widths=(8, 16), blocks=1, attention=(True, True), heads=2, context=16, groups=4),
+        sd.VAEConfig(widths=(8, 8), blocks=1, groups=4),
+        prediction="velocity",
+        size=16,
+        schedule="cosine",
+    )
+    torch.manual_seed(0)
+    return sd.StableDiffusion(config, WordTokenizer(VOCABULARY, 28)).eval()
