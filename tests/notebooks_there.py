@@ -2,7 +2,6 @@
 
 import ast
 import re
-import sys
 from pathlib import Path
 
 import nbformat
@@ -14,8 +13,8 @@ import sys
 sys.path.insert(0, {tests!r})
 import torch
 torch.set_num_threads(1)
-from accelerator import Accelerator, use_everywhere
-use_everywhere()
+from accelerator import Accelerator, use
+use(imported=False)
 Accelerator(mps={mps}).__enter__()
 """
 
@@ -52,8 +51,3 @@ def without_assertions(source: str) -> str:
 
 def plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-if __name__ == "__main__":
-    for number, error in failing_cells(sys.argv[1], mps="cuda" not in sys.argv).items():
-        print(number, error)
