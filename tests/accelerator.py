@@ -54,6 +54,9 @@ class Accelerated(torch.Tensor):
         Accelerator.current.counter["tolist"] += 1
         return self.values.tolist()
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.dim() == 0 else repr(self)
+
     def numpy(self, **_):
         raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor first.")
 

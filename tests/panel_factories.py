@@ -4,6 +4,7 @@ import tiny_tasks
 import torch
 
 from stablediff_edu.datasets import sentences
+from stablediff_edu.datasets.digits import draw_digits
 from stablediff_edu.diffusion.schedule import Schedule
 from stablediff_edu.display.panels.attention import attention_panel
 from stablediff_edu.display.panels.inpainting import inpainting_panel
@@ -30,7 +31,7 @@ def denoiser(device):
 
 
 def encoded(panel, latent: int):
-    digits = tiny_tasks.digits()
+    digits = draw_digits(300)  # so that there are some of each
     return lambda device: panel(Autoencoder(latent, variational=True).to(device).eval(), digits.pictures, digits.labels)
 
 
