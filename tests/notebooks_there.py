@@ -9,10 +9,9 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 ENTER = """
-import sys
+import os, sys
+os.environ.update(STABLEDIFF_BUDGET="test", STABLEDIFF_THREADS="1")
 sys.path.insert(0, {tests!r})
-import torch
-torch.set_num_threads(1)
 from accelerator import Accelerator, use
 use(imported=False)
 Accelerator(mps={mps}).__enter__()
@@ -34,7 +33,7 @@ def failing_cells(name: str, mps: bool) -> dict[int, str]:
         failures[cell_index - 1] = f"{content.get('ename')}: {content.get('evalue', '')[:300]} at {places[-2:]}"
 
     NotebookClient(
-        notebook, timeout=120, kernel_name="python3", allow_errors=True, on_cell_error=note,
+        notebook, timeout=300, kernel_name="python3", allow_errors=True, on_cell_error=note,
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()  # fmt: skip
     return failures

@@ -10,9 +10,7 @@ from storyboard import CLAIMS
 @pytest.fixture(scope="module")
 def runs():
     """Two at a time, each in a process of its own. What this device refuses is more than what CUDA refuses."""
-    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
-        patch.setenv("STABLEDIFF_BUDGET", "test")
-        patch.setenv("OMP_NUM_THREADS", "1")
+    with ThreadPoolExecutor(2) as pool:
         yield {name: pool.submit(failing_cells, name, mps=True) for name in sorted(CLAIMS, reverse=True)}
 
 
