@@ -1,4 +1,4 @@
-"""What each device computes half precision in, its memory format, float16 with scaled gradients, and compiled U-Nets."""
+"""Half precision, memory formats, float16 with scaled gradients, and compiled U-Nets, device by device."""
 
 import pytest
 import torch
