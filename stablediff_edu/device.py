@@ -92,15 +92,18 @@ def seed_everything(seed: int = 0) -> torch.Generator:
 def budget() -> str:
     """Return ``"quick"`` (two CPU cores, a minute or two) or ``"full"`` (a GPU; the video's own sizes).
 
-    ``STABLEDIFF_BUDGET`` decides; without it the budget is quick.
+    ``STABLEDIFF_BUDGET`` decides; without it the budget is quick. The tests of the course set it to ``"test"``: quick,
+    with trainings too short to learn anything.
     """
     name = os.environ.get("STABLEDIFF_BUDGET", "quick").strip().lower() or "quick"
-    if name not in ("quick", "full"):
+    if name not in ("quick", "full", "test"):
         raise CourseError(f"STABLEDIFF_BUDGET is {name!r}; set it to quick or full.")
     return name
 
 
-def begin(quick: dict[str, Any], full: dict[str, Any], data: str = "", seed: int = 0) -> SimpleNamespace:
+def begin(
+    quick: dict[str, Any], full: dict[str, Any], data: str = "", seed: int = 0, test: dict[str, Any] | None = None
+) -> SimpleNamespace:
     """Open a notebook: seed everything, print where and how large it will run, and return the budget's numbers.
 
     Args:
@@ -108,6 +111,7 @@ def begin(quick: dict[str, Any], full: dict[str, Any], data: str = "", seed: int
         full: the same names with the full budget's values. Budgets differ in numbers, never in code.
         data: one line on which data the notebook uses.
         seed: for :func:`seed_everything`.
+        test: those numbers that differ from quick where the course is tested.
 
     Returns:
         A namespace with the chosen numbers, and with ``budget`` and ``device``.
@@ -126,4 +130,5 @@ def begin(quick: dict[str, Any], full: dict[str, Any], data: str = "", seed: int
     print(f"\n{'':{width}}  {'quick':<24} full")
     for key in rows:
         print(f"{key:{width}}  {quick[key]!s:<24} {full[key]!s}")
-    return SimpleNamespace(budget=name, device=device, **(quick if name == "quick" else full))
+    numbers = {"quick": quick, "full": full, "test": quick | (test or {})}[name]
+    return SimpleNamespace(budget=name, device=device, **numbers)

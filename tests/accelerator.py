@@ -21,7 +21,6 @@ from typing import ClassVar
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 DEVICE = torch.device("lazy:0")
 aten = torch.ops.aten
@@ -54,6 +53,9 @@ class Accelerated(torch.Tensor):
     def tolist(self):
         Accelerator.current.counter["tolist"] += 1
         return self.values.tolist()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.dim() == 0 else repr(self)
 
     def numpy(self, **_):
         raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor first.")
@@ -110,25 +112,27 @@ class Accelerator(TorchDispatchMode):
         return self._run(func, args, kwargs or {})
 
     def _run(self, func, args: tuple, kwargs: dict):
-        tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
+        tensors: list[torch.Tensor] = []
+        plain_args, plain_kwargs = _plain(args, tensors), _plain(kwargs, tensors)
         there = [x for x in tensors if isinstance(x, Accelerated)]
-        target = torch.device(kwargs["device"]) if kwargs.get("device") is not None else None
-        result_there = bool(there) if target is None else target.type == DEVICE.type
+        target = kwargs.get("device")
+        result_there = bool(there) if target is None else torch.device(target).type == DEVICE.type
         if there or result_there or kwargs.get("generator") is not None:
             self._refuse(func, args, kwargs, tensors, there, result_there)
             self._count(func, args, kwargs, tensors, there, result_there)
         if target is not None and result_there:
-            kwargs = dict(kwargs, device=torch.device("cpu"))
+            plain_kwargs["device"] = torch.device("cpu")
         if kwargs.get("pin_memory"):
-            kwargs = dict(kwargs, pin_memory=False)
-        plain_args, plain_kwargs = tree_map(lambda x: x.values if isinstance(x, Accelerated) else x, (args, kwargs))
+            plain_kwargs["pin_memory"] = False
         result = func(*plain_args, **plain_kwargs)
         if func is aten.copy_.default:
             return args[0]
         if func is aten._to_copy.default and result_there and any(result is x for x in plain_args):
             result = result.clone()
         known = {id(x.values): x for x in there}  # in place, or out=
-        return tree_map(lambda x: self._wrap(x, known, result_there), result)
+        if isinstance(result, tuple | list):
+            return type(result)(self._wrap(x, known, result_there) for x in result)
+        return self._wrap(result, known, result_there)
 
     def _wrap(self, x: object, known: dict, result_there: bool):
         if not isinstance(x, torch.Tensor) or isinstance(x, Accelerated):
@@ -165,6 +169,16 @@ class Accelerator(TorchDispatchMode):
             self.counter[str(func)] += 1
 
 
+def _plain(x, tensors: list[torch.Tensor]):
+    """Return arguments with the CPU tensors behind those of the device, and note all tensors."""
+    if isinstance(x, torch.Tensor):
+        tensors.append(x)
+        return x.values if isinstance(x, Accelerated) else x
+    if isinstance(x, dict):
+        return {key: _plain(value, tensors) for key, value in x.items()}
+    return type(x)([_plain(value, tensors) for value in x]) if type(x) in (list, tuple) else x
+
+
 def _indices(index):
     """Turn lists into tensors of the device: torch would do it where no mode is asked."""
     if isinstance(index, tuple):
@@ -190,19 +204,22 @@ class Generator(torch.Generator):
         self.made[self._cdata] = self
 
 
-def use_everywhere(replace=setattr) -> None:
+def use(replace=setattr, imported: bool = True) -> None:
     """Let the package pick this device, and torch's fused optimizers believe in it.
 
     Args:
         replace: (object, name, value), such as the method of pytest's `monkeypatch`.
+        imported: False where no other module of the package is imported yet: they will be given the new function.
     """
-    import stablediff_edu
 
-    for module in pkgutil.walk_packages(stablediff_edu.__path__, "stablediff_edu."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+    import stablediff_edu.device
+
+    if imported:
+        for module in pkgutil.walk_packages(stablediff_edu.__path__, "stablediff_edu."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
     for name, module in list(sys.modules.items()):
-        if name.startswith("stablediff_edu") and hasattr(module, "pick_device"):
+        if name.startswith("stablediff_edu") and "pick_device" in vars(module):
             replace(module, "pick_device", lambda: DEVICE)
         if name.startswith("torch.") and "_get_fused_kernels_supported_devices" in vars(module):
             replace(module, "_get_fused_kernels_supported_devices", lambda: ["cpu", DEVICE.type])

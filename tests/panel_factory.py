@@ -11,8 +11,13 @@ from stablediff_edu.diffusion.schedule import Schedule
 WORDS = ("king", "queen", "man", "woman", "london", "england", "tokyo", "japan", "tea", "the")
 
 
-def make(name: str, **options):
+device = torch.device("cpu")  # where the networks of the next panel lie
+
+
+def make(name: str, on: torch.device | str = "cpu", **options):
     """Return a new panel of this name; every call returns an equal one."""
+    global device
+    device = torch.device(on)
     torch.manual_seed(0)
     return globals()[name](**options)
 
@@ -24,7 +29,7 @@ def kernel_editor():
 def unet_inspector():
     data = sd.load_fish(4, 32, "drawn")
     snapshots = [(step, torch.rand(4, 1, 32, 32) * (step + 1) / 10) for step in (0, 5, 9)]
-    models = [sd.UNet(channels=(4, 8, 12), skips=skips).eval() for skips in (True, False)]
+    models = [sd.UNet(channels=(4, 8, 12), skips=skips).to(device).eval() for skips in (True, False)]
     return sd.unet_inspector(models[0], data, models[1], snapshots)
 
 
@@ -67,7 +72,7 @@ def attention():
 
     model = SentenceReader(len(WORDS), heads=2).eval()
     nn.init.normal_(model.words.weight)
-    return sd.attention_panel(model, encode, WORDS, CLASSES)
+    return sd.attention_panel(model.to(device), encode, WORDS, CLASSES)
 
 
 def qkv_matrices():
@@ -78,7 +83,7 @@ def clip_search():
     from stablediff_edu.models.clip import CLIP, ImageConfig
     from stablediff_edu.training.clip_training import SMALL_TEXT, tokenizer_of
 
-    clip = CLIP(SMALL_TEXT, ImageConfig(size=32, channels=(8, 16))).eval()
+    clip = CLIP(SMALL_TEXT, ImageConfig(size=32, channels=(8, 16))).to(device).eval()
     return sd.clip_search_panel(clip, tokenizer_of(SMALL_TEXT), sd.load_scenes(20, 32))
 
 
@@ -113,7 +118,7 @@ NAMES = (
 
 
 def time_unet() -> nn.Module:
-    return sd.UNet(3, 3, (8, 16), time=16).eval()
+    return sd.UNet(3, 3, (8, 16), time=16).to(device).eval()
 
 
 def autoencoder(dimensions: int) -> nn.Module:
@@ -121,7 +126,7 @@ def autoencoder(dimensions: int) -> nn.Module:
     model = sd.Autoencoder(dimensions).eval()
     for parameter in model.parameters():
         parameter.data *= 2.5
-    return model
+    return model.to(device)
 
 
 @cache
@@ -144,8 +149,12 @@ def vectors() -> sd.WordVectors:
     return sd.WordVectors(WORDS, torch.stack(made) + untied)
 
 
-@cache
 def pipe() -> sd.StableDiffusion:
+    return _pipe(device)
+
+
+@cache
+def _pipe(on: torch.device) -> sd.StableDiffusion:
     from stablediff_edu.datasets.captions import VOCABULARY
     from stablediff_edu.models.clip import TextConfig
     from stablediff_edu.tokenizers.words import WordTokenizer
@@ -159,4 +168,4 @@ def pipe() -> sd.StableDiffusion:
         schedule="cosine",
     )
     torch.manual_seed(0)
-    return sd.StableDiffusion(config, WordTokenizer(VOCABULARY, 28)).eval()
+    return sd.StableDiffusion(config, WordTokenizer(VOCABULARY, 28)).to(on).eval()

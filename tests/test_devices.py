@@ -1,14 +1,13 @@
 """The package on a pretended accelerator: nothing is mixed, nothing is float64, and the CPU hardly ever waits."""
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 import tiny_tasks
 import torch
-from accelerator import DEVICE, Accelerator, Generator, use_everywhere
+from accelerator import DEVICE, Accelerator, Generator, use
 from test_resume import StopAt, equal
-from tiny_tasks import STEPS, TASKS
+from tiny_tasks import STEPS, TASKS, make_pipe
 
 from stablediff_edu.diffusion.samplers import SAMPLERS, generate, sample
 from stablediff_edu.diffusion.schedule import Schedule
@@ -17,7 +16,6 @@ from stablediff_edu.models.autoencoder import PCA, Autoencoder
 from stablediff_edu.models.conditional_unet import ConditionalUNet
 from stablediff_edu.models.inspection import channel_correlations
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from stablediff_edu.training import (
     autoencoding,
     clip_quality,
@@ -37,14 +35,14 @@ from stablediff_edu.training import (
 @pytest.fixture(params=["cuda", "mps"])
 def accelerator(request, monkeypatch):
     """The strict variants; `cuda` has float64, `mps` has none."""
-    use_everywhere(monkeypatch.setattr)
+    use(monkeypatch.setattr)
     with Accelerator(mps=request.param == "mps") as mode:
         yield mode
 
 
 @pytest.fixture
 def on_mps(monkeypatch):
-    use_everywhere(monkeypatch.setattr)
+    use(monkeypatch.setattr)
     with Accelerator(mps=True) as mode:
         yield mode
 
@@ -83,7 +81,7 @@ def test_every_task_trains_stops_and_goes_on_there(name: str, on_mps, tmp_path, 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_training_step_makes_the_cpu_wait_only_where_the_loss_is_read(name: str, on_mps, monkeypatch):
-    """Steps count from one batch to the next, after the third: before, caches are filled and a snapshot is taken."""
+    """Counted from step to step, after the third: before, caches are filled, and a snapshot is taken."""
     counts, right = [], torch.nn.utils.clip_grad_norm_
 
     def counted(*arguments, **options):
@@ -161,15 +159,8 @@ def test_every_sampler_gives_the_pictures_of_the_cpu_and_waits_for_nothing(sampl
         assert drawn[0].device.type == "cpu" and torch.equal(*drawn)
 
 
-def make_pipe(dtype: torch.dtype = torch.float32) -> StableDiffusion:
-    torch.manual_seed(0)
-    vae = replace(tiny_tasks.LATENTS, widths=(8, 8, 8, 16))
-    config = StableDiffusionConfig(tiny_tasks.TEXT, tiny_tasks.UNET, vae, "velocity", 32, "scaled_linear")
-    return StableDiffusion(config, tiny_tasks.parts().tokenizer).eval().to(DEVICE, dtype)
-
-
-IMAGE = torch.linspace(-1, 1, 3 * 32 * 32).view(3, 32, 32)
-MASK = torch.zeros(32, 32)
+IMAGE = torch.linspace(-1, 1, 3 * 64 * 64).view(3, 64, 64)
+MASK = torch.zeros(64, 64)
 MASK[4:20, 8:24] = 1
 OPTIONS = {
     "guidance 0": dict(guidance=0),
@@ -188,7 +179,7 @@ OPTIONS = {
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 def test_the_pipeline_draws_with_every_option(name: str, dtype: torch.dtype, on_mps):
-    pipe, options = make_pipe(dtype), dict(prompt="a red duck", steps=3) | OPTIONS[name]
+    pipe, options = make_pipe().to(DEVICE, dtype), dict(prompt="a red duck", steps=3) | OPTIONS[name]
     if name == "image and mask on the device":
         options |= dict(image=IMAGE.to(DEVICE), mask=MASK.to(DEVICE))
     picture = pipe(**options)
@@ -199,7 +190,7 @@ def test_the_pipeline_draws_with_every_option(name: str, dtype: torch.dtype, on_
 
 
 def test_the_seed_draws_the_picture_of_the_cpu_and_a_step_waits_for_nothing(accelerator):
-    pipe = make_pipe()
+    pipe = make_pipe().to(DEVICE)
     drawn = pipe("a red duck", steps=3, seed=4)
     way = pipe.draw("a red duck", steps=5, guidance=4)
     first = next(way)
@@ -211,20 +202,20 @@ def test_the_seed_draws_the_picture_of_the_cpu_and_a_step_waits_for_nothing(acce
         begun = sum(waits.values())
         list(pipe.draw("a red duck", steps=6, sampler="ddpm", image=IMAGE, mask=MASK))
         assert sum(waits.values()) == 2 * begun, "three more steps, not one more synchronization"
-    assert torch.allclose(make_pipe().cpu()("a red duck", steps=3, seed=4), drawn, atol=1e-4)
+    assert torch.allclose(make_pipe()("a red duck", steps=3, seed=4), drawn, atol=1e-4)
 
 
 def test_attention_maps_and_weighted_prompts(accelerator):
     from stablediff_edu.display.word_looks import watch_drawing, weighted
 
-    pipe = make_pipe()
+    pipe = make_pipe().to(DEVICE)
     watched = watch_drawing(pipe, "a red duck", steps=2, weights={1: 2.0})
     assert watched.looks.device.type == watched.picture().device.type == "cpu"
     assert pipe(weighted(pipe, "a red duck", {1: 0.5}), steps=2).isfinite().all()
 
 
 def test_values_that_are_not_numbers_are_reported(accelerator):
-    pipe = make_pipe(torch.float16)
+    pipe = make_pipe().to(DEVICE, torch.float16)
     pipe.unet.last.weight.data.fill_(torch.inf)
     with pytest.raises(CourseError, match="values that are not numbers; load the weights without half=True"):
         pipe("a red duck", steps=2)

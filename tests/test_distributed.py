@@ -1,4 +1,4 @@
-"""Two processes train what one trains with the whole batch: the same losses, the same weights, one file."""
+"""Two and three processes train what one trains with the whole batch: losses, weights, noise, one file, one end."""
 
 import json
 import subprocess
@@ -6,59 +6,117 @@ import sys
 
 import pytest
 import torch
-from two_processes import run_two
+from two_processes import LAUNCH, run_several
+
+from stablediff_edu.__main__ import main
+from stablediff_edu.errors import CourseError
+from stablediff_edu.training import distributed
 
 SCRIPT = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
 import torch
+from stablediff_edu.models.vae import VAEConfig
 from stablediff_edu.training import distributed
 from stablediff_edu.training.keeping import keep
-from stablediff_edu.training.loop import train
+from stablediff_edu.training.loop import Nobody, train
+from stablediff_edu.training.vae_training import VAERecipe, train_vae
 
 def batches():
     while True:
-        x = torch.randn(8, 3, dtype=torch.float64)
+        x = torch.randn(12, 3, dtype=torch.float64)
         yield distributed.own_share(x)
 
 def loss(model, x):
     return (model(x).squeeze(1) - x.prod(dim=1)).square().mean()
 
+def network():
+    return torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).double()
+
+def numbers(model):
+    return torch.cat([parameter.flatten() for parameter in model.parameters()]).tolist()
+
+def interrupting(model, x):
+    calls.append(1)
+    if rank == distributed.count() - 1 and len(calls) == 3:
+        signal.raise_signal(signal.SIGINT)
+    return loss(model, x)
+
 torch.set_num_threads(1)
-folder = Path(sys.argv[1])
+folder, calls = Path(sys.argv[1]), []
 with distributed.processes():
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).double()
+    rank = torch.distributed.get_rank() if distributed.count() > 1 else 0
+    torch.manual_seed(rank)  # what each begins with is its own; the first one's counts
+    model = network()
     training = train(model, batches(), loss, steps=12, learning_rate=1e-2, checkpoint=folder / "progress")
-    weights = torch.cat([parameter.flatten() for parameter in model.parameters()]).tolist()
     card = dict(command="x", seed=0, data="x", licence="x", result="x")
     keep(folder / "weights.safetensors", model, training, folder / "progress", **card)
-    place = folder / f"{torch.distributed.get_rank() if distributed.count() > 1 else 0}.json"
-    place.write_text(json.dumps([training.losses, weights, distributed.count()]))
+    recipe = VAERecipe(VAEConfig(widths=(4, 8), blocks=1, groups=4, scaling=1.0), steps=3, batch_size=6)
+    pictures = torch.rand(9, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    vae = train_vae(recipe, pictures, Nobody())[1]
+    stopped = train(network(), batches(), interrupting, steps=9, observer=Nobody())
+    found = dict(losses=training.losses, weights=numbers(model), vae=vae.losses, stopped=stopped.steps,
+                 interrupted=stopped.interrupted, processes=distributed.count())
+    (folder / f"{rank}.json").write_text(json.dumps(found))
 """
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """What one process, and each of two, has found; and what the two have printed."""
-    script = tmp_path_factory.mktemp("script") / "train.py"
-    script.write_text(SCRIPT)
-    alone = tmp_path_factory.mktemp("alone")
-    subprocess.run([sys.executable, script, alone], check=True, capture_output=True, text=True)
-    both, said = run_two(script, lambda: tmp_path_factory.mktemp("both"))
-    return [json.loads(path.read_text()) for path in (alone / "0.json", both / "0.json", both / "1.json")], both, said
+def script(tmp_path_factory):
+    path = tmp_path_factory.mktemp("script") / "train.py"
+    path.write_text(SCRIPT)
+    return path
 
 
-def test_two_processes_have_the_losses_and_the_weights_of_one_with_the_whole_batch(runs):
-    (one, first, second), _, _ = runs
-    assert (one[2], first[2], second[2]) == (1, 2, 2)
-    assert first[:2] == second[:2]
-    for alone, together in zip(one[:2], first[:2], strict=True):
-        assert torch.allclose(*(torch.tensor(numbers, dtype=torch.float64) for numbers in (alone, together)), rtol=1e-9)
-    assert first[0][-1] < first[0][0]
+@pytest.fixture(scope="module")
+def alone(script, tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("alone")
+    subprocess.run([sys.executable, script, folder], check=True, capture_output=True, text=True)
+    return json.loads((folder / "0.json").read_text())
 
 
-def test_only_the_first_speaks_and_writes(runs):
-    _, folder, said = runs
-    assert {path.name for path in folder.iterdir()} == {"weights.safetensors", "0.json", "1.json"}
-    assert said.count("12/12") == 1
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_processes_train_what_one_trains_with_the_whole_batch(count, alone, script, tmp_path_factory):
+    folder, said = run_several(count, script, lambda: tmp_path_factory.mktemp("several"))
+    found = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(count)]
+    assert alone["processes"] == 1 and all(one == found[0] for one in found) and found[0]["processes"] == count
+    for name, near in (("losses", 1e-9), ("weights", 1e-9), ("vae", 1e-5)):  # computes in float32
+        one, several = (torch.tensor(x[name], dtype=torch.float64) for x in (alone, found[0]))
+        assert torch.allclose(one, several, rtol=near, atol=near), name
+    assert found[0]["losses"][-1] < found[0]["losses"][0]
+    assert found[0]["interrupted"] and found[0]["stopped"] == 3, "all stop after the step in which one was asked to"
+    assert {path.name for path in folder.iterdir()} == {"weights.safetensors", *(f"{n}.json" for n in range(count))}
+    assert said.count("12/12") == 1, "only the first speaks"
+
+
+# --- what is refused, before anything is trained ----------------------------------------------------------------------
+
+
+def test_a_task_for_one_process_says_so_at_once(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["train", "ships", "--source", "drawn", "--steps", "1", "--out", f"{tmp_path}/a.safetensors"]) == 2
+    assert "ships is trained by one process" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "count", "size"), [("tiny-sd", 3, 64), ("scene-vae", 5, 16)])
+def test_a_batch_that_cannot_be_shared_out_is_refused_at_once(name, count, size, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", str(count))
+    assert main(["train", name, "--steps", "1", "--out", f"{tmp_path}/a.safetensors"]) == 2
+    assert f"A batch of {size} cannot be shared out among {count} processes" in capsys.readouterr().err
+
+
+def test_devices_that_cannot_serve_several_processes_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    for device, text in (("mps", "cannot train on mps; set STABLEDIFF_DEVICE=cpu"), ("cuda", "GPUs for 2 processes")):
+        monkeypatch.setattr(distributed, "pick_device", lambda device=device: torch.device(device))
+        with pytest.raises(CourseError, match=text), distributed.processes():
+            pass
+
+
+def test_the_readme_starts_processes_that_need_no_name_of_the_host():
+    from pathlib import Path
+
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"`torchrun {' '.join(LAUNCH[3:])} 2 -m stablediff_edu train tiny-sd`" in readme

@@ -10,11 +10,14 @@ import pytest
 import torch
 from tiny_tasks import STEPS, TASKS, fish
 
+from stablediff_edu.datasets.corpus import load_corpus
+from stablediff_edu.datasets.drawn_corpus import draw_corpus
 from stablediff_edu.errors import CourseError
 from stablediff_edu.training import progress
 from stablediff_edu.training.loop import Nobody, train
 from stablediff_edu.training.progress import fingerprint
 from stablediff_edu.training.recipes import FishRecipe, train_fish
+from stablediff_edu.training.word_training import WordRecipe, train_words
 
 resource = pytest.importorskip("resource")  # not on Windows
 FISH = FishRecipe((4, 8), size=16, steps=STEPS, batch_size=4, half_size=3)
@@ -132,6 +135,22 @@ def test_a_process_killed_while_it_saves_leaves_the_checkpoint_before(tmp_path):
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert torch.load(tmp_path / "progress")["steps"] == 2
     assert equal(line(tmp_path / "progress"), line())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_word_vectors_go_on_where_they_stopped(number: int, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(draw_corpus(25_000))
+    corpus, recipe = load_corpus(text), WordRecipe(dimension=8, epochs=2)
+    whole, record = train_words(corpus, recipe, observer=Nobody())
+    stop = StopAt(random.randint(1, 5), number)
+    try:
+        train_words(corpus, recipe, observer=stop, checkpoint=tmp_path / "progress")
+    except SystemExit as ended:
+        assert number == signal.SIGTERM and ended.code == 143
+    assert torch.load(tmp_path / "progress")["steps"] == stop.at
+    resumed, second = train_words(corpus, recipe, observer=Nobody(), checkpoint=tmp_path / "progress")
+    assert equal(whole, resumed) and second.losses == record.losses and not second.interrupted
 
 
 # --- which training a checkpoint belongs to ---------------------------------------------------------------------------

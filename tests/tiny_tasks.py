@@ -13,6 +13,7 @@ from stablediff_edu.datasets.scene_set import load_scenes
 from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig
 from stablediff_edu.models.conditional_unet import UNetConfig
 from stablediff_edu.models.vae import AutoencoderKL, VAEConfig
+from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from stablediff_edu.training import (
     clip_training,
     digit_classifier,
@@ -77,6 +78,13 @@ def clip() -> CLIP:
 
 def parts() -> tiny_sd.Parts:
     return tiny_sd.Parts(clip().text, vae(), clip_training.tokenizer_of(TEXT), "for a test")
+
+
+def make_pipe() -> StableDiffusion:
+    """A whole Stable Diffusion that has learned nothing."""
+    torch.manual_seed(0)
+    config = StableDiffusionConfig(TEXT, UNET, LATENTS, "velocity", 64, "scaled_linear")
+    return StableDiffusion(config, parts().tokenizer).eval()
 
 
 def train_perceptual_vae(observer, checkpoint):

@@ -25,6 +25,7 @@ INSTALL_ALL = f"{INSTALL} -e ."
 DATA_SETS = {"fish": "drawn fish", "cifar10": "drawn ships", "mnist": "drawn digits", "text8": "drawn sentences"}
 # The first major version with which sliders and buttons show in JupyterLab.
 WIDGETS = {"ipywidgets": 8, "jupyterlab": 4, "ipykernel": 6}
+UNTRIED = "the course is tested on CPUs and on a pretended accelerator"
 
 
 @dataclass
@@ -241,8 +242,8 @@ def _gigabytes() -> float | None:
 def _describe(torch: Any, device: Any) -> str:
     if device.type == "cuda":
         card = torch.cuda.get_device_properties(device)
-        return f"{device}, {card.name}, {card.total_memory / 1e9:.0f} GB"
-    return f"{device}, {platform.machine()}"
+        return f"{device}, {card.name}, {card.total_memory / 1e9:.0f} GB; {UNTRIED}"
+    return f"{device}, {platform.machine()}" + (f"; {UNTRIED}" if device.type != "cpu" else "")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

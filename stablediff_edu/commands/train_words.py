@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from stablediff_edu.commands.training_options import command_line, print_card, whole_number
+from stablediff_edu.commands.training_options import command_line, places, print_card, whole_number
 from stablediff_edu.errors import CourseError
 
 NUMBERS = ("dimension", "window", "negatives", "epochs", "workers", "seed")  # what may be changed in a recipe
@@ -30,7 +30,6 @@ def run(arguments: argparse.Namespace) -> int:
     from stablediff_edu.datasets.corpus import load_corpus
     from stablediff_edu.training.keeping import keep
     from stablediff_edu.training.word_training import DRAWN, WordRecipe, planned_steps, train_words
-    from stablediff_edu.weights import checkpoints
 
     _refuse(arguments)
     if arguments.evaluate:
@@ -39,18 +38,18 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = DRAWN if source == "drawn" else WordRecipe(workers=torch.get_num_threads())
     wanted = {name: getattr(arguments, name) for name in NUMBERS}
     recipe = replace(recipe, **{name: value for name, value in wanted.items() if value is not None})
-    out = arguments.out or Path("words.safetensors")
-    checkpoints.check_writable(out)
+    out, progress = places(arguments, Path("words.safetensors"))
     sections = _sections(arguments, source)
     corpus = load_corpus(source, arguments.min_count or 5, seed=recipe.seed)
     vocabulary = corpus.vocabulary
     print(f"learning {len(vocabulary):,} words from {corpus.source}, {len(corpus):,} words long; vectors go to {out}")
-    model, training = train_words(corpus, recipe)
+    model, training = train_words(corpus, recipe, checkpoint=progress)
     model.half().float()  # as it is kept, so that what is counted now is what will be counted in the file
     keep(
         out,
         model,
         training,
+        progress,
         command=command_line(arguments),
         seed=recipe.seed,
         data=f"{corpus.source}, {len(corpus):,} words",
@@ -62,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     read = len(corpus) * recipe.epochs * training.steps / planned_steps(corpus, recipe)
     print(f"{training.seconds:.0f} s, {read / training.seconds:,.0f} words a second, loss {training.loss:.4f}; {out}")
     if training.interrupted:
-        print("stopped early: these are the vectors so far")
+        print("stopped early: these are the vectors so far; the same command goes on where it stopped")
     return 0
 
 
@@ -71,8 +70,6 @@ def _refuse(arguments: argparse.Namespace) -> None:
         raise CourseError("--text FILE is your own text and --source names another: give one of the two.")
     if arguments.steps:
         raise CourseError("The length of this training is said with --epochs N, how often the text is read.")
-    if arguments.resume:
-        raise CourseError("Word vectors are learned in one go, in seconds to minutes; leave --resume away.")
 
 
 def _sections(arguments: argparse.Namespace, source: str | Path):

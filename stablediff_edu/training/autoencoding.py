@@ -43,6 +43,7 @@ QUICK = AutoencoderRecipe(divergence=2e-4)
 AUTOENCODER_BUDGETS = {
     "quick": QUICK,
     "full": replace(QUICK, widths=(1024, 512, 256), steps=20_000, learning_rate=1e-3),
+    "test": replace(QUICK, steps=20),
 }
 
 

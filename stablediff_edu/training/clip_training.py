@@ -64,6 +64,7 @@ CLIP_BUDGETS = {
     ),
     "full": CLIP_SCENES,
 }
+CLIP_BUDGETS["test"] = replace(CLIP_BUDGETS["quick"], scenes=100, steps=4, batch_size=4)
 
 
 def tokens_of(scenes: CaptionedScenes, tokenizer: WordTokenizer, wordings: int, seed: int = 0) -> torch.Tensor:

@@ -84,13 +84,17 @@ ONE_FISH = DiffusionRecipe(
 ONE_FISH_FULL = replace(
     ONE_FISH, channels=(64, 128, 256, 512, 1024), time=256, patch=1, steps=4000, batch_size=32, learning_rate=5e-4
 )
-ONE_FISH_BUDGETS = {"quick": ONE_FISH, "full": ONE_FISH_FULL}
+ONE_FISH_BUDGETS = {"quick": ONE_FISH, "full": ONE_FISH_FULL, "test": replace(ONE_FISH, steps=20, batch_size=2)}
 
 SHIPS = DiffusionRecipe()
 SHIPS_QUICK = replace(
     SHIPS, channels=(32, 64, 128), time=96, attention=1, steps=1000, batch_size=32, learning_rate=3e-3
 )
-SHIPS_BUDGETS = {"quick": SHIPS_QUICK, "full": replace(SHIPS, channels=(128, 256, 384), steps=20_000)}
+SHIPS_BUDGETS = {
+    "quick": SHIPS_QUICK,
+    "full": replace(SHIPS, channels=(128, 256, 384), steps=20_000),
+    "test": replace(SHIPS_QUICK, steps=12, batch_size=2),
+}
 CIFAR10_ALL = replace(SHIPS, steps=700)
 
 

@@ -39,7 +39,11 @@ LATENT_DIGITS = DiffusionRecipe(
     middle=True,
 )
 LATENT_DIGITS_QUICK = replace(LATENT_DIGITS, channels=(64, 128), time=64, steps=300)
-LATENT_BUDGETS = {"quick": LATENT_DIGITS_QUICK, "full": LATENT_DIGITS}
+LATENT_BUDGETS = {
+    "quick": LATENT_DIGITS_QUICK,
+    "full": LATENT_DIGITS,
+    "test": replace(LATENT_DIGITS_QUICK, steps=20, batch_size=2),
+}
 PIXEL_DIGITS = replace(LATENT_DIGITS, channels=(32, 64, 128), time=64, attention=1, batch_size=32)
 
 

@@ -81,7 +81,11 @@ FULL = replace(
     colour=0.25,
 )
 
-FISH_BUDGETS = {"quick": QUICK, "full": FULL}
+FISH_BUDGETS = {
+    "quick": QUICK,
+    "full": FULL,
+    "test": replace(QUICK, pictures=16, held_out=16, steps=20, batch_size=2),
+}
 # Held-out IoU after learning from so many drawn fish, each by
 # `python -m stablediff_edu train fish --quick --pictures N --out FILE`
 FISH_BY_PICTURES = {10: 0.753, 50: 0.785, 150: 0.902, 500: 0.903}

@@ -64,6 +64,7 @@ TINY_SD_BUDGETS = {
         learning_rate=5e-4,
     ),
 }
+TINY_SD_BUDGETS["test"] = replace(TINY_SD_BUDGETS["quick"], scenes=60, steps=10, batch_size=2)
 # What the sheets show; the second row is of combinations that are held out (`scene_words.held_out`).
 PROMPTS = (
     "a red duck at sunset", "a yellow sailing boat under a blue sky", "a green lighthouse at night", "a blue balloon",

@@ -1,5 +1,6 @@
 """Training word vectors: a text in, the two lists out, watched while it runs."""
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,11 @@ from stablediff_edu.datasets.corpus import Corpus
 from stablediff_edu.datasets.text import Vocabulary
 from stablediff_edu.errors import CourseError
 from stablediff_edu.models.word2vec import Batch, Word2Vec, batch_loss, cut_windows, learn_batch
+from stablediff_edu.training import progress
+from stablediff_edu.training.interrupts import stop_requests
 from stablediff_edu.training.keeping import rebuild
 from stablediff_edu.training.loop import Observer, TerminalBar, Training, spread_out
+from stablediff_edu.training.progress import fingerprint
 
 STEP = 10_000  # words of the text between two looks at the clock, the loss and the learning rate
 _SLIPS = 1 << 22  # in the bag from which negatives are drawn
@@ -69,6 +73,7 @@ def train_words(
     snapshot: Callable[[Word2Vec], torch.Tensor] | None = None,
     snapshot_at: Callable[[int], bool] | None = None,
     observer: Observer | None = None,
+    checkpoint: Path | None = None,
 ) -> tuple[Word2Vec, Training]:
     """Learn word vectors from a text; Ctrl-C ends it cleanly with what was learned.
 
@@ -78,13 +83,14 @@ def train_words(
         snapshot: (model) -> tensor to keep, such as a few dot products.
         snapshot_at: which steps to take a snapshot at, besides the beginning; by default about 40.
         observer: who watches; a bar in the terminal if not given.
+        checkpoint: a file to save progress to and to resume from; with one worker the result is then the same.
 
     Returns:
         The two lists, and the record: the mean loss of a pair, a number a step; snapshots; seconds.
     """
     torch.manual_seed(recipe.seed)
     model = Word2Vec(len(corpus.vocabulary), recipe.dimension)
-    return model, _Classroom(corpus, recipe, model, snapshot, snapshot_at, observer or TerminalBar()).train()
+    return model, _Classroom(corpus, recipe, model, snapshot, snapshot_at, observer or TerminalBar()).train(checkpoint)
 
 
 class _Classroom:
@@ -105,12 +111,19 @@ class _Classroom:
         self.pieces = max(1, min(32, int(_PUSH / meetings / recipe.span)))
         self.blocks = self._read()
         self.reported = 0  # steps that the observer knows of
+        self.chances = [torch.Generator().manual_seed(recipe.seed * 1000 + number) for number in range(recipe.workers)]
 
-    def train(self) -> Training:
-        training, started = self.training, time.monotonic()
-        self.observer.begin(self.planned, 0)
-        self._look()
-        with _one_thread_each(), ThreadPoolExecutor(self.recipe.workers) as pool:
+    def train(self, path: Path | None) -> Training:
+        vocabulary = self.corpus.vocabulary
+        plan = fingerprint(self.recipe, " ".join(vocabulary.words), torch.from_numpy(vocabulary.counts))
+        training, state = self.training, progress.load(path, plan) if path else None
+        if state:
+            self._restore(state)
+        started = time.monotonic() - training.seconds
+        self.observer.begin(self.planned, training.steps)
+        if not state:
+            self._look()
+        with stop_requests() as self.request, _one_thread_each(), ThreadPoolExecutor(self.recipe.workers) as pool:
             others = [pool.submit(self._work, number) for number in range(1, self.recipe.workers)]
             try:
                 self._work(0)  # this thread works too: it is the one that Ctrl-C interrupts
@@ -120,10 +133,25 @@ class _Classroom:
                 self.stopped.set()
             for other in others:
                 other.result()
-        self._report()
-        training.seconds = time.monotonic() - started
+            self._report()
+            training.seconds = time.monotonic() - started
+            if path:
+                chances = [chance.get_state() for chance in self.chances]
+                progress.save(path, plan, vars(training) | dict(model=self.model.state_dict(), chances=chances))
+        if self.request.signal == signal.SIGTERM:
+            raise SystemExit(128 + signal.SIGTERM)
         self.observer.end(training)
         return training
+
+    def _restore(self, state: dict) -> None:
+        self.model.load_state_dict(state["model"])
+        for chance, known in zip(self.chances, state["chances"], strict=True):
+            chance.set_state(known)
+        for name in vars(self.training):
+            setattr(self.training, name, state[name])
+        self.training.interrupted, self.reported = False, self.training.steps
+        for _ in range(self.training.steps):  # what was read already
+            next(self.blocks, None)
 
     def _read(self) -> Iterator[torch.Tensor]:
         """Give the text in blocks of `STEP` words, epoch by epoch; a window ends where its block does."""
@@ -139,8 +167,11 @@ class _Classroom:
 
     def _work(self, number: int) -> None:
         """Take block after block and learn from it, until the text is over or someone has stopped."""
-        chance = torch.Generator().manual_seed(self.recipe.seed * 1000 + number)
+        chance = self.chances[number]
         while not self.stopped.is_set():
+            if number == 0 and self.request.signal:
+                self.training.interrupted = True
+                return
             with self.lock:
                 block = next(self.blocks, None)
             if block is None:

@@ -1,0 +1,42 @@
+"""Every panel on the pretended accelerator, all of its controls moved."""
+
+import panel_factory
+import pytest
+from accelerator import DEVICE, Accelerator, use
+
+from stablediff_edu.widgets.controls import Button, Check, Control, Grid, Number, Select, Slider, Text
+
+
+def move(control: Control) -> None:
+    """Give a control another value, as a learner does."""
+    match control:
+        case Button():
+            control.click()
+        case Check():
+            control.value = not control.value
+        case Select():
+            control.index = (control.index + 1) % len(control.options)
+        case Text():
+            control.value = (
+                "the film was good" if "film" in control.value else "queen" if " " not in control.value else "a duck"
+            )
+        case Slider():
+            control.value = control.low if control.value != control.low else control.high
+        case Number():
+            control.value += 1
+        case Grid():
+            control.value = [value + 1 for value in control.value]
+        case _:  # a canvas
+            assert not hasattr(control, "value") or control.kind not in ("slider", "select")
+
+
+@pytest.mark.parametrize("mps", [False, True], ids=["cuda", "mps"])
+@pytest.mark.parametrize("name", panel_factory.NAMES)
+def test_every_control_of_the_panel_can_be_moved_there(name: str, mps: bool, monkeypatch):
+    use(monkeypatch.setattr)
+    with Accelerator(mps=mps):
+        panel = panel_factory.make(name, DEVICE)
+        for control in panel.controls.values():
+            move(control)
+            assert panel.note.state != "error", f"{control.name}: {panel.note.plain()}"
+        assert all(image.value for image in panel.images.values() if image.shown)
