@@ -5,6 +5,7 @@ import pytest
 from accelerator import DEVICE, Accelerator, use
 
 from stablediff_edu.widgets.controls import Button, Check, Control, Grid, Number, Select, Slider, Text
+from stablediff_edu.widgets.prompt_input import PromptInput
 
 
 def move(control: Control) -> None:
@@ -16,18 +17,15 @@ def move(control: Control) -> None:
             control.value = not control.value
         case Select():
             control.index = (control.index + 1) % len(control.options)
-        case Text():
-            control.value = (
-                "the film was good" if "film" in control.value else "queen" if " " not in control.value else "a duck"
-            )
+        case Text() | PromptInput():
+            words = {"film": "the film was good", " ": "a blue duck", "": "queen"}
+            control.value = next(text for part, text in words.items() if part in control.value)
         case Slider():
             control.value = control.low if control.value != control.low else control.high
         case Number():
             control.value += 1
         case Grid():
             control.value = [value + 1 for value in control.value]
-        case _:  # a canvas
-            assert not hasattr(control, "value") or control.kind not in ("slider", "select")
 
 
 @pytest.mark.parametrize("mps", [False, True], ids=["cuda", "mps"])
