@@ -182,10 +182,10 @@ def test_progress_of_another_training_is_refused(pictures, tmp_path):
     progress = tmp_path / "a.progress"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(denoising, "loss", interrupt)
-        make("train these")
-    with pytest.raises(CourseError, match=r"another training \(train these\)"):
-        make("train those")
-    assert not make("train these")[1].interrupted and not progress.exists()
+        make(pictures)
+    with pytest.raises(CourseError, match="another training, with other data"):
+        make(pictures.flip(3))
+    assert not make(pictures)[1].interrupted and not progress.exists()
 
 
 # --- kept and loaded --------------------------------------------------------------------------------------------------

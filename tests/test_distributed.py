@@ -83,7 +83,6 @@ def test_several_processes_train_what_one_trains_with_the_whole_batch(count, alo
     for name, near in (("losses", 1e-9), ("weights", 1e-9), ("vae", 1e-5)):  # computes in float32
         one, several = (torch.tensor(x[name], dtype=torch.float64) for x in (alone, found[0]))
         assert torch.allclose(one, several, rtol=near, atol=near), name
-    assert found[0]["losses"][-1] < found[0]["losses"][0]
     assert found[0]["interrupted"] and found[0]["stopped"] == 3, "all stop after the step in which one was asked to"
     assert {path.name for path in folder.iterdir()} == {"weights.safetensors", *(f"{n}.json" for n in range(count))}
     assert said.count("12/12") == 1, "only the first speaks"
