@@ -198,7 +198,8 @@ def test_nothing_is_cut_off_in_a_narrow_window(narrow, name):
 
 
 @pytest.mark.parametrize("role, label, panel", [(SLIDER, "position", "position"), (LIST, "layer", "unet_inspector"),
-    (TEXT, "query", "clip_search"), (CANVAS, "latent space", "latent_map"), (CHECK, "update live", "sketch")])  # fmt: skip
+    (TEXT, "query", "clip_search"), (CANVAS, "latent space", "latent_map"), (CHECK, "update live", "sketch"),
+])  # fmt: skip
 def test_shortcuts_do_what_they_do_elsewhere(page, role, label, panel):
     target = element(panel_of(page, panel), role, label)
     cell = page.locator(".jp-CodeCell").nth(1 + NAMES.index(panel))
