@@ -151,6 +151,16 @@ def test_every_control_and_image_has_a_name(page, name):
     assert nameless == []
 
 
+@pytest.mark.parametrize("name", ["latent_map", "embedding_projector", "sketch"])
+def test_a_canvas_is_drawn_as_soon_as_it_is_seen(page, name):
+    canvas = panel_of(page, name).locator("canvas.sd-hand")
+    page.wait_for_function(
+        """(canvas) => canvas.width
+            && canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((n) => n)""",
+        arg=canvas.element_handle(),
+    )
+
+
 def theme(page, name: str) -> None:
     page.click("text=Settings >> nth=0")
     page.hover("text=Theme >> nth=0")
