@@ -84,25 +84,22 @@ def execute(path: Path, timeout: int = SECONDS_A_CELL, strict: bool = False) -> 
             noise = "".join(output.text for output in cell.outputs if output.get("name") == "stderr")
             if strict and noise:
                 raise CellError(cell, number, f"It printed to stderr, which no stored notebook may show:\n{noise}")
-    client.set_widgets_metadata()
     return normalise(notebook)
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:
     """Take from an executed notebook what belongs to the machine or to chance, so that equal runs give equal files.
 
-    The state of the widgets is kept: with it a panel shows before the kernel runs. Its random names are replaced by
-    numbers, and what is empty in it is dropped.
+    Of a panel the still image stays: the live one needs a kernel, and then the cell is run.
     """
-    notebook.metadata = nbformat.from_dict(
-        {"kernelspec": KERNEL, "language_info": LANGUAGE}
-        | {key: value for key, value in notebook.metadata.items() if key == "widgets"}
-    )
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": LANGUAGE})
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = list(_joined(cell.outputs))
-    return _renamed(notebook)
+            for output in cell.outputs:
+                output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    return notebook
 
 
 def _joined(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
@@ -114,18 +111,6 @@ def _joined(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
             continue
         yield output
         last = output
-
-
-def _renamed(notebook: NotebookNode) -> NotebookNode:
-    """Number the widgets in order of appearance, and leave out the settings of theirs that are empty."""
-    states = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
-    for widget in states.values():
-        widget.state = {key: value for key, value in widget.state.items() if value is not None}
-    text = nbformat.writes(notebook)
-    names = {name: f"{number:032x}" for number, name in enumerate(states)}
-    if names:
-        text = re.sub("|".join(names), lambda match: names[match.group()], text)
-    return nbformat.reads(text, as_version=4)
 
 
 def run_notebooks(paths: list[Path], out: Path | None = None, timeout: int = SECONDS_A_CELL) -> int:

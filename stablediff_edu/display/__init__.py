@@ -1,1 +1,1 @@
-"""Figures, panels, flashcards and exercises: the only room that imports matplotlib or ipywidgets."""
+"""Figures, flashcards and exercises."""

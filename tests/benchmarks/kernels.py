@@ -1,8 +1,6 @@
-"""How fast the kernel editor answers in the kernel, and convolution written out against PyTorch's.
+"""How fast convolution written out is against PyTorch's.
 
-    python tests/benchmarks/kernels.py
-
-The whole way from a pressed key to the picture on screen is measured by tests/browser/test_kernel_editor.py.
+python tests/benchmarks/kernels.py
 """
 
 import statistics
@@ -10,7 +8,6 @@ import time
 from collections.abc import Callable
 
 import torch
-from stablediff_edu.display.panels.kernels import kernel_editor
 from torch.nn import functional as F
 
 from stablediff_edu.layers.convolution import convolve
@@ -27,12 +24,6 @@ def milliseconds(work: Callable[[int], object], times: int = 30) -> float:
 
 
 def main() -> None:
-    editor = kernel_editor(256)
-    for size in (3, 5):
-        editor.controls["size"].value = size
-        box = editor.controls[f"{size}×{size} row 1 column 1"]
-        took = milliseconds(lambda turn, box=box: setattr(box, "value", float(turn + 1)))
-        print(f"kernel editor {size}×{size} at 256×256: {took:.1f} ms from a number to the picture's bytes")
     for shape, kernel in (
         ((1, 1, 256, 256), (1, 1, 3, 3)),
         ((1, 1, 256, 256), (1, 1, 5, 5)),

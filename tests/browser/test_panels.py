@@ -151,6 +151,16 @@ def test_every_control_and_image_has_a_name(page, name):
     assert nameless == []
 
 
+@pytest.mark.parametrize("name", ["latent_map", "embedding_projector", "sketch"])
+def test_a_canvas_is_drawn_as_soon_as_it_is_seen(page, name):
+    canvas = panel_of(page, name).locator("canvas.sd-hand")
+    page.wait_for_function(
+        """(canvas) => canvas.width
+            && canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((n) => n)""",
+        arg=canvas.element_handle(),
+    )
+
+
 def theme(page, name: str) -> None:
     page.click("text=Settings >> nth=0")
     page.hover("text=Theme >> nth=0")
@@ -198,8 +208,8 @@ def test_nothing_is_cut_off_in_a_narrow_window(narrow, name):
 
 
 @pytest.mark.parametrize("role, label, panel", [(SLIDER, "position", "position"), (LIST, "layer", "unet_inspector"),
-    (TEXT, "query", "clip_search"), (CANVAS, "latent space", "latent_map"),
-    (CHECK, "update live", "sketch")])  # fmt: skip
+    (TEXT, "query", "clip_search"), (CANVAS, "latent space", "latent_map"), (CHECK, "update live", "sketch"),
+])  # fmt: skip
 def test_shortcuts_do_what_they_do_elsewhere(page, role, label, panel):
     target = element(panel_of(page, panel), role, label)
     cell = page.locator(".jp-CodeCell").nth(1 + NAMES.index(panel))

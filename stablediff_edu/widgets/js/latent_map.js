@@ -70,7 +70,8 @@ function renderMap({ model, el }) {
     pen.stroke();
   }
 
-  const redraw = oncePerFrame(() => {
+  function drawHand() {
+    if (!hand.clientWidth) return; // not on the page at the moment; the observer draws it when it is
     const pen = cleared(hand);
     const [x, y] = [model.get("x"), model.get("y")];
     pen.setLineDash([6, 5]);
@@ -92,7 +93,8 @@ function renderMap({ model, el }) {
     find("values").textContent = values;
     decoded.setAttribute("aria-label", `image decoded at ${values}`);
     say(values);
-  });
+  }
+  const redraw = oncePerFrame(drawHand);
 
   const go = (x, y) => send(model, { x: grids[0].snap(x), y: grids[1].snap(y) });
   function drag(event) {
@@ -114,7 +116,7 @@ function renderMap({ model, el }) {
     decoded.getContext("2d").putImageData(image, 0, 0);
   }
   const unfollow = follow(model, { "change:x change:y change:line": redraw, "change:pixels": drawDigit });
-  const size = new ResizeObserver(() => { drawMap(); redraw(); });
+  const size = new ResizeObserver(() => { drawMap(); drawHand(); });
   size.observe(hand);
   drawDigit();
   return () => {

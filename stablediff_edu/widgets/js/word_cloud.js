@@ -40,6 +40,7 @@ function renderCloud({ model, el }) {
   }
 
   function draw() {
+    if (!canvas.clientWidth) return; // not on the page at the moment; the observer draws it when it is
     project();
     const pen = cleared(canvas);
     pen.textAlign = "left";
@@ -162,7 +163,7 @@ function renderCloud({ model, el }) {
     "change:neighbors": speak,
     "change:neighbors change:selected change:azimuth change:elevation change:zoom": redraw,
   });
-  const size = new ResizeObserver(redraw);
+  const size = new ResizeObserver(draw);
   size.observe(canvas);
   speak();
   return () => {
