@@ -4,7 +4,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 COLORS = {
     "red": (214, 40, 40), "orange": (245, 140, 30), "yellow": (240, 215, 50), "green": (50, 150, 60),
@@ -83,6 +83,7 @@ def read_image(pixels: np.ndarray) -> tuple[str, str, float]:
     values = pixels.astype(float)
     border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
     inside = np.linalg.norm(values - np.median(border, axis=0), axis=-1) > 55
+    inside = np.asarray(Image.fromarray(inside).convert("L").filter(ImageFilter.MedianFilter(3))) > 127  # no specks
     if inside.sum() < 30:
         return "none", "none", 0.0
     middle = np.median(values[inside], axis=0)

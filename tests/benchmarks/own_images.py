@@ -47,16 +47,26 @@ def score(pipe: StableDiffusion, seen: bool, each: int, work: Path) -> None:
     save(sheet(made[:64]), work / f"{kind.replace(' ', '_')}.png")
 
 
+def score_both(out: Path, work: Path) -> None:
+    """Score the prompts of combinations in the set, and those of combinations held out from it."""
+    pipe = StableDiffusion.from_pretrained(out)
+    score(pipe, True, 1, work)
+    score(pipe, False, 4, work)
+
+
 def main() -> None:
     """Render the set, train by the command, and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=ROOT / "build/own_images")
     parser.add_argument("--icons", action="store_true")
+    parser.add_argument("--score", action="store_true", help="only score the model that is there")
     parser.add_argument("--count", type=int, default=600, help="images of the set")
     parser.add_argument("more", nargs="*", help="after --: more options of the command")
     arguments = parser.parse_args()
     work = arguments.work
     images, out = (work / name for name in (("icons", "icon_model") if arguments.icons else ("shapes", "shape_model")))
+    if arguments.score:
+        return score_both(out, work)
     named_icons.write_icons(images) if arguments.icons else colored_shapes.write_set(images, arguments.count)
     began = time.perf_counter(), time.process_time()
     code = command(["train", "text-to-image", "--images", str(images), "--out", str(out), *arguments.more])
@@ -65,9 +75,7 @@ def main() -> None:
         f"the whole command: {wall / 60:.1f} minutes, {cpu / 60:.1f} of processors, {torch.get_num_threads()} threads"
     )
     if code == 0 and not arguments.icons:
-        pipe = StableDiffusion.from_pretrained(out)
-        score(pipe, True, 1, work)
-        score(pipe, False, 4, work)
+        score_both(out, work)
 
 
 if __name__ == "__main__":
