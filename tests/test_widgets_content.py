@@ -15,11 +15,11 @@ from torch import nn
 
 import stablediff_edu as sd
 from stablediff_edu.datasets.captions import VOCABULARY
-from stablediff_edu.datasets.tokenizer import WordTokenizer
 from stablediff_edu.display.live import to_bytes
 from stablediff_edu.errors import CourseError
 from stablediff_edu.layers.attention import attention_weights, causal_mask
 from stablediff_edu.models.autoencoder import PCA
+from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.widgets.ch03_denoising import predict_once
 from stablediff_edu.widgets.ch05_latent_page import latent_map_html
 from stablediff_edu.widgets.ch06_embedding_projector import nearest_points
