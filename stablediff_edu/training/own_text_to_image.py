@@ -3,7 +3,7 @@
 All three networks begin with the weights of the pretrained tiny model. First the autoencoder is fine-tuned on the
 images. Then they become latents, once, and the text encoder and the U-Net are trained together: the text encoder learns
 from the U-Net's loss what the words mean. (Stable Diffusion's was trained before, as a part of CLIP, on 400 million
-pairs; some hundred pairs are too few for that.)
+pairs.)
 """
 
 import copy
