@@ -97,7 +97,7 @@ def test_a_task_for_one_process_says_so_at_once(monkeypatch, capsys, tmp_path):
     assert "ships is trained by one process" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("name", "count", "size"), [("tiny-sd", 3, 64), ("scene-vae", 5, 16)])
+@pytest.mark.parametrize(("name", "count", "size"), [("tiny-sd", 3, 128), ("scene-vae", 5, 16)])
 def test_a_batch_that_cannot_be_shared_out_is_refused_at_once(name, count, size, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("WORLD_SIZE", str(count))
     assert main(["train", name, "--steps", "1", "--out", f"{tmp_path}/a.safetensors"]) == 2

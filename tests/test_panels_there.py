@@ -21,7 +21,7 @@ def move(control: Control) -> None:
             words = {"film": "the film was good", " ": "a blue duck", "": "queen"}
             control.value = next(text for part, text in words.items() if part in control.value)
         case Slider():
-            control.value = control.low if control.value != control.low else control.high
+            control.value += control.step if control.value < control.high else -control.step
         case Number():
             control.value += 1
         case Grid():

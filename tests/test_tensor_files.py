@@ -276,12 +276,15 @@ def test_the_file_that_lies_in_a_folder_is_named(folder, file, content):
         read_parts(folder)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"model": 3}', '{"model": {"vocab": {}, "merges": [3]}}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"model": 3}', '{"model": {"vocab": {}, "merges": [3]}}', '{"model": {"type": "WordLevel"}}'],
+)
 def test_a_tokenizer_that_lies_is_named(folder, content):
     (folder / "tokenizer").mkdir()
     (folder / "tokenizer/tokenizer.json").write_text(content)
     with pytest.raises(CourseError, match=r"tokenizer\.json"):
-        read_parts(folder)
+        read_parts(folder).tokenizer()
 
 
 def test_an_empty_folder_says_what_it_lacks(tmp_path):

@@ -75,8 +75,8 @@ def test_the_command_writes_one_folder_that_generates(here: Path, capsys):
     pipe = StableDiffusion.from_pretrained("mine")
     assert pipe.config.size == 16 and "copy" in pipe.tokenizer.words
     assert pipe("a red circle", steps=2).shape == (1, 3, 16, 16)
-    panel = sd.prompt_box(pipe, "a red circle", steps=2)
-    assert "drawn in" in panel.note.value
+    panel = sd.text_to_image_panel(pipe, "a red circle", steps=2)
+    assert panel.note.state != "error" and panel.images["generated"].value
     assert main(["generate", "a red circle", "--weights", "mine", "--steps", "2"]) == 0
     assert main(["generate", "a red zebra", "--weights", "mine"]) == 2
     assert "'zebra' is not among" in capsys.readouterr().err

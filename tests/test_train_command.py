@@ -83,10 +83,6 @@ def spoil_png(folder):
     path.write_bytes(path.read_bytes()[:700])
 
 
-def spoil_depth(folder):
-    Image.fromarray(np.zeros((512, 512), np.uint16)).save(folder / "images/cell03.png")
-
-
 def spoil_all(folder):
     for path in (folder / "images").iterdir():
         path.unlink()
@@ -98,7 +94,6 @@ def spoil_all(folder):
         (spoil_mask, "cell00"),
         (spoil_size, "cell01"),
         (spoil_png, "cell02"),
-        (spoil_depth, "cell03"),
         (spoil_all, "images"),
     ],
 )

@@ -183,12 +183,8 @@ def cut_off(folder):
     (folder / "0.png").write_bytes((folder / "0.png").read_bytes()[:900])
 
 
-def deepen(folder):
-    Image.fromarray(np.zeros((20, 20), np.uint16)).save(folder / "3.png")
-
-
 @pytest.mark.parametrize(
-    ("spoil", "expected"), [(keep_one, "one picture only"), (keep_none, "own"), (cut_off, "0.png"), (deepen, "3.png")]
+    ("spoil", "expected"), [(keep_one, "holds one image that can be read"), (keep_none, "There are no images")]
 )
 def test_bad_pictures_are_one_sentence_and_exit_code_2(folder, tmp_path, capsys, spoil, expected):
     spoil(folder)
@@ -197,6 +193,13 @@ def test_bad_pictures_are_one_sentence_and_exit_code_2(folder, tmp_path, capsys,
     assert train(f"ships --images {folder} --steps 1 --out {out}") == 2
     error = capsys.readouterr().err
     assert expected in error and error.count("\n") == 1 and out.read_bytes() == b"an older good file"
+
+
+def test_a_broken_image_is_left_out_and_named(folder, tmp_path, capsys):
+    cut_off(folder)
+    assert train(f"ships --images {folder} --steps 1 --out {tmp_path / 'mine.safetensors'}") == 0
+    printed = capsys.readouterr().out
+    assert "left out: 1 files" in printed and "0.png is broken or not an image" in printed
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,11 @@ def decide(
     """
     alpha = _alpha_decides(paths)
     counts: dict[float, int] = {}
+    kinds: set[float] = set()  # the largest values of the files
     for path in paths:
-        for value, count in zip(*np.unique(_channel(open_image(path), alpha), return_counts=True), strict=True):
+        found = np.unique(_channel(open_image(path), alpha), return_counts=True)
+        kinds.add(found[0][-1].item() if len(found[0]) < 3 else -1)
+        for value, count in zip(*found, strict=True):
             counts[value.item()] = counts.get(value.item(), 0) + count.item()
     values = np.array(sorted(counts))
     if foreground == "nonzero":
@@ -86,6 +89,8 @@ def decide(
     elif len(values) == 1:
         which = f"All {len(paths)} masks have" if len(paths) > 1 else f"{paths[0].name} has"
         raise CourseError(f"{which} the same value {values[0]:g} everywhere, so nothing is marked; give another mask.")
+    elif kinds <= {0, 1, 255} and values[0] == 0:  # some files with 0 and 1, others with 0 and 255
+        rule = MaskRule(alpha, invert=invert)
     else:
         rule = MaskRule(alpha, above=_threshold(values, counts), invert=invert)
     areas, rims = zip(

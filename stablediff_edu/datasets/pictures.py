@@ -74,11 +74,11 @@ def load_pictures(folder: str | Path, size: int = 32, most: int | None = None, b
             kinds.add((page.size, page.mode))
             transparent += page.has_transparency_data
             squares.append(_square(as_rgb(page, background), size))
-    if len(squares) < 2:
+    if len(squares) < min(2, most or 2):
         reason = f"; {left_out[0]}" if left_out else ""
         raise CourseError(
-            f"{folder} holds {len(squares)} images that can be read{reason}. A network trained on one image could "
-            "generate nothing else; add more."
+            f"{folder} holds {'one image' if squares else 'no image'} that can be read{reason}. A network trained on "
+            "one image could generate nothing else; add more."
         )
     mixed = f", of {len(kinds)} sizes or modes, each cut to its middle square" if len(kinds) > 1 else ""
     mixed += f", {transparent:,} transparent ones on {background}" if transparent else ""

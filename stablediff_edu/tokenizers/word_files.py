@@ -34,7 +34,8 @@ def save_word_tokenizer(folder: Path, tokenizer: WordTokenizer) -> None:
 
 def load_word_tokenizer(model: dict[str, Any], length: int) -> WordTokenizer | None:
     """Return the tokenizer of a tokenizer.json's "model" entry; None if it is of another kind, such as CLIP's."""
-    if model.get("type") != "WordLevel":
+    if not isinstance(model, dict) or model.get("type") != "WordLevel":
         return None
-    words = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    vocabulary = model.get("vocab", {})
+    words = sorted(vocabulary, key=vocabulary.get)
     return WordTokenizer([word for word in words if word not in (START, END)], length)
