@@ -101,7 +101,7 @@ def train_clip(
 ) -> tuple[CLIP, Training]:
     """Train on these scenes; return the network in evaluation mode, and the record."""
     device = pick_device()
-    model = recipe.model().to(device, memory_format=memory_format(device))
+    model = recipe.model().to(device, memory_format=memory_format(device, cpu=False))
     tokens = tokens_of(scenes, tokenizer_of(recipe.text), recipe.wordings, recipe.seed)
     training = train(
         model,

@@ -145,7 +145,7 @@ def train_judge(
 ) -> tuple[SceneJudge, Training]:
     """Train on scenes as bytes (N, 3, 64, 64) and what is right; return the network and the record."""
     device = pick_device()
-    model = recipe.model().to(device, memory_format=memory_format(device, recipe.bfloat16))
+    model = recipe.model().to(device, memory_format=memory_format(device, cpu=False))
     training = train(
         model,
         batches(pixels, answers, recipe.batch_size, device),

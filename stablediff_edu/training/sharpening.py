@@ -87,7 +87,7 @@ def sharpen(
     """Let the decoder of a trained autoencoder learn on, in place; return the record."""
     torch.manual_seed(recipe.seed)
     device, before = device_of(vae), [weight.clone() for weight in vae.state_dict().values()]
-    contest, error = Contest(vae).to(device, memory_format=memory_format(device, recipe.bfloat16)), recipe.make_error()
+    contest, error = Contest(vae).to(device, memory_format=memory_format(device, cpu=False)), recipe.make_error()
 
     def loss(model: Contest, pair: tuple) -> torch.Tensor:
         return contest_loss(model, pair, error, recipe.critic, recipe.bfloat16)

@@ -151,7 +151,7 @@ def train_vae(
         init: an autoencoder of the recipe's sizes to begin from, instead of random weights.
     """
     device = pick_device()
-    model = recipe.model().to(device, memory_format=memory_format(device, recipe.bfloat16))
+    model = recipe.model().to(device, memory_format=memory_format(device, cpu=False))
     if init is not None:
         model.load_state_dict(init.state_dict())
     besides: list = [str(checkpoints.read_card("clip-scenes"))] if recipe.error == "perceptual" else []
