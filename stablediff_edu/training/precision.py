@@ -8,9 +8,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Return whether the device has bfloat16 instructions; without them bfloat16 is many times slower than float32."""
+    """Return whether the device computes faster in bfloat16 than in float32.
+
+    A CPU needs matrix units for it (Intel's AMX): with AVX-512 alone bfloat16 takes 1.4 times the time of float32.
+    """
     if device.type == "cpu":
-        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return torch.cpu._is_amx_tile_supported()
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return False

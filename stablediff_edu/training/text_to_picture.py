@@ -131,11 +131,19 @@ def train_text_to_picture(
     snapshot: Callable[[nn.Module], torch.Tensor] | None = None,
     snapshot_at: Callable[[int], bool] | None = None,
     checkpoint: Path | None = None,
+    init: nn.Module | None = None,
 ) -> tuple[ConditionalUNet, Training]:
-    """Train a U-Net; return it in evaluation mode, and the record. The text encoder stays as it is."""
+    """Train a U-Net; return it in evaluation mode, and the record. The text encoder stays as it is.
+
+    Args:
+        init: a U-Net of the recipe's sizes to begin from, instead of random weights.
+    """
     distributed.check_batch(recipe.batch_size)
     device, schedule = pick_device(), recipe.make_schedule()
     model = recipe.model().to(device, memory_format=memory_format(device, recipe.bfloat16))
+    begun = init.state_dict() if init else {}
+    if init:
+        model.load_state_dict(begun)
     text_encoder = text_encoder.to(device).eval()
     training = train(
         model,
@@ -158,6 +166,6 @@ def train_text_to_picture(
         observer=observer,
         checkpoint=checkpoint,
         half=recipe.bfloat16,
-        about=fingerprint(recipe, *lesson, *text_encoder.state_dict().values()),
+        about=fingerprint(recipe, *lesson, *text_encoder.state_dict().values(), *begun.values()),
     )
     return model, training

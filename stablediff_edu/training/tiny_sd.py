@@ -29,15 +29,15 @@ from stablediff_edu.training.keeping import keep, rebuild
 from stablediff_edu.training.loop import Observer, Training, spread_out
 from stablediff_edu.training.sheets import Diary
 from stablediff_edu.training.text_to_picture import Lesson, TextToPictureRecipe, train_text_to_picture
-from stablediff_edu.training.vae_training import as_pictures, in_parts, load_vae
+from stablediff_edu.training.vae_training import VAERecipe, as_pictures, in_parts, load_vae
 from stablediff_edu.weights import checkpoints
 
 TINY_SD = TextToPictureRecipe(  # the shipped weights `tiny-sd`
-    replace(TINY.unet, widths=(64, 128, 192), attention=(False, True, True)),
-    size=128,
+    TINY.unet,
+    scenes=80_000,
     schedule=TINY.schedule,
     prediction=TINY.prediction,
-    steps=24_000,
+    steps=25_000,
     batch_size=128,
     optimizer="muon",
     bfloat16=True,
@@ -47,7 +47,6 @@ TINY_SD_BUDGETS = {
     "quick": replace(  # less than a minute on two cores: four things, half as wide, words at 4×4 only
         TINY_SD,
         config=replace(TINY.unet, widths=(32, 64), attention=(False, True)),
-        size=TINY.size,
         scenes=2000,
         things=("sailing boat", "duck", "lighthouse", "balloon"),
         steps=280,
@@ -55,8 +54,9 @@ TINY_SD_BUDGETS = {
         bfloat16=False,
         ema=0.99,
     ),
-    "full": replace(  # for a GPU
+    "full": replace(  # for a GPU: four times the pixels, ten times the parameters
         TINY_SD,
+        size=128,
         config=UNetConfig(widths=(128, 256, 384), blocks=1, attention=(False, True, True), heads=8, context=128),
         scenes=100_000,
         steps=40_000,
@@ -86,31 +86,43 @@ class Parts(NamedTuple):
     made_by: str  # how they came to be
 
 
-def make_parts() -> Parts:
+def make_parts(size: int = TINY.size) -> Parts:
     """Return the autoencoder and the text encoder: those of the shipped model, if they do not lie here by themselves.
 
-    If there is no such model either, what is not there, or not finished, is trained first.
+    If there is no such model either, or for another size of images, what is not there, or not finished, is trained
+    first.
     """
-    if _shipped_whole():
+    if _shipped_whole(size):
         return parts_of(*load_tiny_sd())
     # first CLIP: the autoencoder learns what it sees
     _train_part("clip-scenes", lambda *place: clip_training.make_clip(clip_training.CLIP_SCENES, *place))
-    _train_part("scene-vae", lambda *place: scene_vae.make_scene_vae(scene_vae.SCENE_VAE, *place))
-    vae, vae_card = load_vae("scene-vae")
+    name, recipe = _autoencoder(size)
+    _train_part(name, lambda *place: scene_vae.make_scene_vae(recipe, *place))
+    vae, vae_card = load_vae(name)
     clip, tokenizer, clip_card = clip_training.load_clip("clip-scenes")
     how = [f"{card['command']} ({card['steps']} steps, {card['seconds']} s)" for card in (vae_card, clip_card)]
     return Parts(clip.text, vae, tokenizer, "; ".join(how))
 
 
-def _shipped_whole() -> bool:
+def _autoencoder(size: int) -> tuple[str, VAERecipe]:
+    """Return the name of the autoencoder for images of this size, and how it is trained."""
+    if size == TINY.size:
+        return "scene-vae", scene_vae.SCENE_VAE
+    return f"scene-vae-{size}", replace(scene_vae.SCENE_VAE_128, size=size)
+
+
+def _shipped_whole(size: int) -> bool:
     """Tell whether the parts are only in the shipped model."""
+    if size != TINY.size:
+        return False
     alone = all(checkpoints.path_of(name).exists() for name in ("scene-vae", "clip-scenes"))
     return not alone and checkpoints.path_of("tiny-sd").exists()
 
 
-def batch_sizes_of_missing_parts() -> list[int]:
+def batch_sizes_of_missing_parts(size: int = TINY.size) -> list[int]:
     """Return the batch sizes of what `make_parts` would train and several processes would share out."""
-    return [] if _shipped_whole() or _is_made("scene-vae") else [scene_vae.SCENE_VAE.batch_size]
+    name, recipe = _autoencoder(size)
+    return [] if _shipped_whole(size) or _is_made(name) else [recipe.batch_size]
 
 
 def _is_made(name: str) -> bool:
@@ -196,8 +208,9 @@ def train_tiny_sd(
     checkpoint: Path | None = None,
     prompts: list[str] | None = None,
     looks: int = 20,
+    init: nn.Module | None = None,
 ) -> tuple[StableDiffusion, Training]:
-    """Train a U-Net between the parts; return the whole model and the record.
+    """Train a U-Net between the parts, from random weights or those of `init`; return the whole model and the record.
 
     The record's snapshots, about `looks`, are what the averaged network draws of `prompts` at a fixed seed on its way:
     (step, (N, 3, 64, 64)), for a replay. In a short training they take a good part of the time.
@@ -209,24 +222,28 @@ def train_tiny_sd(
         return pipe(prompts, seed=1, **scene_quality.BEST)
 
     pipe.unet, training = train_text_to_picture(
-        recipe, lesson, parts.text_encoder, observer, snapshot, spread_out(recipe.steps, looks), checkpoint
+        recipe, lesson, parts.text_encoder, observer, snapshot, spread_out(recipe.steps, looks), checkpoint, init
     )
     return pipe, training
 
 
 def make_tiny_sd(
-    recipe: TextToPictureRecipe, out: Path, command: str, progress: Path
+    recipe: TextToPictureRecipe, out: Path, command: str, progress: Path, init: Path | None = None
 ) -> tuple[StableDiffusion, Training, str, Path]:
     """Make all parts, train, judge, and save all in one file with a card: the model, the record, the score, the file.
 
     Beside the progress stand a log and sheets of samples.
+
+    Args:
+        init: a trained model of the recipe's sizes: its parts stay, and its U-Net learns on.
     """
-    parts = make_parts()
+    begun, begun_card = load_tiny_sd(init) if init else (None, {})
+    parts = parts_of(begun, begun_card) if begun else make_parts(recipe.size)
     seed_everything(recipe.seed)
     kept = progress.with_suffix(".latents")
     lesson = make_lesson(recipe, parts, kept)
     diary = Diary(progress) if distributed.is_first() else None
-    pipe, training = train_tiny_sd(recipe, parts, lesson, diary, progress)
+    pipe, training = train_tiny_sd(recipe, parts, lesson, diary, progress, init=begun and begun.unet)
     score = f"loss {training.loss:.5f}"
     if checkpoints.path_of("scene_judge").exists() and distributed.is_first() and not training.interrupted:
         _say("drawing and judging")
@@ -238,6 +255,8 @@ def make_tiny_sd(
         things="; ".join(recipe.things),
         licence="drawn by this package (MIT)",
         parts=parts.made_by,
+        images_seen=str(int(begun_card.get("images_seen", 0)) + training.steps * recipe.batch_size),
+        init=f"{begun_card['command']}: {begun_card['steps']} steps, {begun_card['seconds']} s" if init else "random",
         words=" ".join(parts.tokenizer.words),
         result=score,
     )
