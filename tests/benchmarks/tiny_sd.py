@@ -7,14 +7,18 @@ all tried.
 """
 
 import argparse
+import tempfile
+import time
 from collections import Counter
 from itertools import product
 from pathlib import Path
+from statistics import median
 
 import torch
 
 from stablediff_edu.datasets.scene_set import load_scenes
 from stablediff_edu.device import use_threads
+from stablediff_edu.stable_diffusion import StableDiffusion
 from stablediff_edu.training import scene_quality
 from stablediff_edu.training.scene_judge import load_judge, read_pictures
 from stablediff_edu.training.sheets import save, sheet
@@ -32,6 +36,30 @@ def mixed_up(found: dict[str, list[str]], prompts: list[scene_quality.Prompt]) -
     return ", ".join(f"{what} {count}×" for what, count in wrong.most_common(10)) or "nothing"
 
 
+def beside_diffusers(pipe: StableDiffusion, prompt: str, rounds: int) -> str:
+    """Time prompt to image in turns with diffusers' own pipeline, which loads the same weights from a folder."""
+    import diffusers
+
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = diffusers.StableDiffusionPipeline.from_pretrained(pipe.save_pretrained(Path(folder) / "tiny-sd"))
+    theirs.set_progress_bar_config(disable=True)
+    steps, guidance = scene_quality.BEST["steps"], scene_quality.BEST["guidance"]
+    calls = {
+        "ours": lambda: pipe(prompt, seed=1, **scene_quality.BEST),
+        "diffusers": lambda: theirs(prompt, num_inference_steps=steps, guidance_scale=guidance, output_type="pt"),
+    }
+    times = {name: [] for name in calls}
+    for number in range(rounds + 1):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            times[name] += [time.perf_counter() - began] * (number > 0)  # the first round warms up
+    ours, other = (median(times[name]) for name in calls)
+    return (
+        f"prompt to image, {steps} steps: {ours:.3f} s; diffusers {other:.3f} s; diffusers / ours = {other / ours:.2f}"
+    )
+
+
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", default="tiny-sd", metavar="FILE", help="by default the shipped ones")
@@ -45,6 +73,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument(
         "--compare", type=int, default=1600, help="samples for the two-sample test (default: %(default)s); 0: none"
     )
+    parser.add_argument("--rounds", type=int, default=9, help="beside diffusers (default: %(default)s); 0: none")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to put sheets of samples and of scenes")
     arguments = parser.parse_args(words)
     threads = use_threads()
@@ -60,6 +89,8 @@ def main(words: list[str] | None = None) -> None:
     print("wanted at least: " + ", ".join(f"{name} {share:.0%}" for name, share in wanted.items()), end="; ")
     print(f"a picture in at most {limit} s")
     prompts = scene_quality.quality_prompts(arguments.count)
+    if arguments.rounds:
+        print(beside_diffusers(pipe, prompts[0].sentence, arguments.rounds))
     for guidance, sampler in product(arguments.guidance, arguments.sampler):
         options = dict(guidance=guidance, sampler=sampler)
         score = scene_quality.judge_prompts(pipe, prompts, judge, arguments.scenes, **options)
