@@ -9,9 +9,11 @@ from stablediff_edu.diffusion.samplers import noise_source
 from stablediff_edu.stable_diffusion import StableDiffusion
 from stablediff_edu.training.scene_quality import BEST
 from stablediff_edu.training.tiny_sd import load_tiny_sd
+from stablediff_edu.vision import import_torchvision
 
-import diffusers  # isort: skip
-import transformers  # isort: skip
+import_torchvision()  # diffusers needs it, and by itself it may not fit this torch
+import diffusers  # noqa: E402
+import transformers  # noqa: E402
 
 SENTENCES = ["A red sailboat at sunset!", "a small white sailing boat on waves, under clouds", "", "Duck"]
 

@@ -23,6 +23,7 @@ from stablediff_edu.training import scene_quality
 from stablediff_edu.training.scene_judge import load_judge, read_pictures
 from stablediff_edu.training.sheets import save, sheet
 from stablediff_edu.training.tiny_sd import load_tiny_sd
+from stablediff_edu.vision import import_torchvision
 from stablediff_edu.weights import checkpoints
 
 
@@ -38,6 +39,7 @@ def mixed_up(found: dict[str, list[str]], prompts: list[scene_quality.Prompt]) -
 
 def beside_diffusers(pipe: StableDiffusion, prompt: str, rounds: int) -> str:
     """Time prompt to image in turns with diffusers' own pipeline, which loads the same weights from a folder."""
+    import_torchvision()  # diffusers needs it, and by itself it may not fit this torch
     import diffusers
 
     with tempfile.TemporaryDirectory() as folder:
