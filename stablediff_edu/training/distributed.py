@@ -79,6 +79,27 @@ def own_share(rows: torch.Tensor) -> torch.Tensor:
     return rows if count() == 1 else rows.chunk(count())[together.get_rank()]
 
 
+class _Gather(torch.autograd.Function):
+    """All shares, one below the other; the gradient of the own one is the sum of what all processes find for it."""
+
+    @staticmethod
+    def forward(ctx, share: torch.Tensor) -> torch.Tensor:
+        shares = [torch.empty_like(share) for _ in range(count())]
+        together.all_gather(shares, share.contiguous())
+        return torch.cat(shares)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        whole = gradient.contiguous().clone()
+        together.all_reduce(whole)
+        return own_share(whole)
+
+
+def gather(share: torch.Tensor) -> torch.Tensor:
+    """Return the rows of all processes, for a loss that compares every row of a batch with every other."""
+    return share if count() == 1 else _Gather.apply(share)
+
+
 def shared_noise(share: torch.Tensor) -> torch.Tensor:
     """Return noise like this process' share of a batch: drawn for the whole batch by all, so that shares differ."""
     whole = (len(share) * count(), *share.shape[1:])

@@ -121,8 +121,8 @@ def _shipped_whole(size: int) -> bool:
 
 def batch_sizes_of_missing_parts(size: int = TINY.size) -> list[int]:
     """Return the batch sizes of what `make_parts` would train and several processes would share out."""
-    name, recipe = _autoencoder(size)
-    return [] if _shipped_whole(size) or _is_made(name) else [recipe.batch_size]
+    recipes = dict([_autoencoder(size), ("clip-scenes", clip_training.CLIP_SCENES)])
+    return [] if _shipped_whole(size) else [recipe.batch_size for name, recipe in recipes.items() if not _is_made(name)]
 
 
 def _is_made(name: str) -> bool:
