@@ -126,7 +126,7 @@ def test_fields_of_view_are_what_gradients_measure(stage, patch):
 
 @pytest.mark.parametrize("attention", [1, 2])
 def test_behind_an_attention_everything_is_seen(attention):
-    model = UNet(channels=(4, 6, 8), time=8, attention=attention)
+    model = UNet(channels=(4, 8, 8), time=8, attention=attention)
     seen = {name for name, field in model.fields_of_view().items() if field == math.inf}
     assert seen == {"up 2", "up 1", "output", *["middle"] * (attention == 2)}
     assert "inf px" in model.summary(16), "a network with time is told one"

@@ -7,6 +7,7 @@ gradients. So the networks stay the same, and the training is that of one proces
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from torch import nn
 
 from stablediff_edu.device import pick_device, to_device
 from stablediff_edu.errors import CourseError
+
+LONGEST_WAIT = timedelta(hours=2)  # of one process for another, which renders scenes or judges samples
 
 
 def started() -> int:
@@ -57,7 +60,7 @@ def processes() -> Iterator[None]:
                 "process a GPU."
             )
         torch.cuda.set_device(own)
-    together.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    together.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     try:
         yield
     finally:
@@ -133,6 +136,16 @@ def average(value: torch.Tensor) -> torch.Tensor:
         together.all_reduce(value)
         value /= count()
     return value
+
+
+def in_turn(make: Callable[[], Any]) -> Any:
+    """Return what `make` returns, in the first process of each machine before the others: they find its files."""
+    if count() == 1:
+        return make()
+    first = os.environ["LOCAL_RANK"] == "0"
+    made = make() if first else None
+    together.barrier()
+    return made if first else make()
 
 
 def from_first(make: Callable[[], Any]) -> Any:

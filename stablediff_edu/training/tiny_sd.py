@@ -241,7 +241,7 @@ def make_tiny_sd(
     parts = parts_of(begun, begun_card) if begun else make_parts(recipe.size)
     seed_everything(recipe.seed)
     kept = progress.with_suffix(".latents")
-    lesson = make_lesson(recipe, parts, kept)
+    lesson = distributed.in_turn(lambda: make_lesson(recipe, parts, kept))
     diary = Diary(progress) if distributed.is_first() else None
     pipe, training = train_tiny_sd(recipe, parts, lesson, diary, progress, init=begun and begun.unet)
     score = f"loss {training.loss:.5f}"
