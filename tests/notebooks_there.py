@@ -1,4 +1,4 @@
-"""Run a notebook on the pretended accelerator, trainings and samplings as short as can be; return the cells that fail."""
+"""Run a notebook on the pretended accelerator, all as short as can be, and return the cells that fail."""
 
 import ast
 import re
