@@ -125,12 +125,13 @@ def own_plan() -> own_text_to_image.Planned:
 
 def train_own_vae(observer, checkpoint):
     plan = own_plan()
-    return plan.vae, plan.train_vae(observer=observer, checkpoint=checkpoint)
+    with patch.object(own_text_to_image, "LOOKS", 2):
+        return plan.vae, plan.train_vae(observer=observer, checkpoint=checkpoint)
 
 
 def train_own_unet(observer, checkpoint):
     plan = own_plan()
-    with patch.dict(own_text_to_image.BEST, steps=2):
+    with patch.dict(own_text_to_image.BEST, steps=2), patch.object(own_text_to_image, "LOOKS", 2):
         return plan.model, plan.train_unet(plan.lesson(), observer=observer, checkpoint=checkpoint)
 
 
