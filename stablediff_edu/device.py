@@ -78,8 +78,9 @@ def use_threads() -> int:
 def seed_everything(seed: int = 0) -> torch.Generator:
     """Seed Python, numpy and torch, and return a CPU generator with the same seed.
 
-    The same machine, seed and budget then give the same pictures twice. cuDNN is told to choose its algorithms
-    without trying them out, since the winner of such a race can differ from run to run.
+    On a CPU the same machine, seed, budget and number of threads then give the same pictures twice, bit for bit. For
+    CUDA cuDNN is told to take deterministic convolutions, and to choose them without trying them out, since the winner
+    of such a race can differ from run to run; the gradients of attention there, and anything on MPS, are not enforced.
     """
     random.seed(seed)
     np.random.seed(seed)

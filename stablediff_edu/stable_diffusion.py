@@ -106,8 +106,7 @@ class StableDiffusion(nn.Module):
     def __init__(self, config: StableDiffusionConfig = V1, tokenizer: Callable | None = None) -> None:
         super().__init__()
         self.config, self.tokenizer = config, tokenizer
-        with torch.device("cpu"):  # also where the networks are made on "meta", without memory for their weights
-            self.schedule: Schedule = getattr(Schedule, config.schedule)()
+        self.schedule: Schedule = getattr(Schedule, config.schedule)()
         self.text_encoder = TextEncoder(config.text)
         self.unet = ConditionalUNet(config.unet)
         self.vae = AutoencoderKL(config.vae)

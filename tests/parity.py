@@ -1,5 +1,7 @@
 """What the comparisons with diffusers share: its networks in our sizes, and random weights for both."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -54,12 +56,16 @@ def their_vae(config: VAEConfig) -> diffusers.AutoencoderKL:
     )
 
 
-def shared_pair(part: str, device: torch.device | str = "cpu") -> tuple[nn.Module, nn.Module]:
+SMALL = {"unet": dict(widths=(32, 32, 64, 64)), "vae": dict(widths=(32, 32, 32, 32))}
+
+
+def shared_pair(part: str, device: torch.device | str = "cpu", small: bool = False) -> tuple[nn.Module, nn.Module]:
     """Return ours and diffusers' "unet" or "vae" of Stable Diffusion v1 with the very same random tensors."""
     config, make, make_theirs = {
         "unet": (UNET_V1, ConditionalUNet, their_unet),
         "vae": (VAE_V1, AutoencoderKL, their_vae),
     }[part]
+    config = replace(config, **SMALL[part]) if small else config
     torch.manual_seed(0)
     with torch.device(device):
         ours = make(config)

@@ -158,12 +158,14 @@ def test_who_may_look_nowhere_finds_nothing():
     assert torch.equal(model(x, mask=mask)[:, 2], model.out.bias.expand(BATCH, -1))
 
 
-def test_a_causal_mask_keeps_what_comes_later_from_what_came_before():
+@pytest.mark.parametrize("how", [dict(mask=causal_mask(PLACES)), dict(causal=True)], ids=["mask", "causal"])
+def test_a_causal_mask_keeps_what_comes_later_from_what_came_before(how: dict):
     model = randomised(Attention(FEATURES, HEADS))
     x = normal(1, PLACES, FEATURES)
     other = x.clone()
     other[:, 3:] = normal(1, 2, FEATURES, seed=5)
-    before, after = (model(each, mask=causal_mask(PLACES)) for each in (x, other))
+    before, after = (model(each, **how) for each in (x, other))
+    assert torch.equal(model.weights(x, **how), model.weights(x, mask=causal_mask(PLACES)))
     assert torch.equal(before[:, :3], after[:, :3]) and (before[:, 3:] - after[:, 3:]).abs().min() > 0
     assert (model(x)[:, :3] - model(other)[:, :3]).abs().max() > 1e-3  # without the mask they do notice
 

@@ -25,6 +25,8 @@ def test_what_is_saved_is_loaded_again(tmp_path):
     exact = checkpoints.save(tmp_path / "b.safetensors", model, CARD, half=False)
     assert torch.equal(checkpoints.load(exact)[0]["last.weight"], model.last.weight)
     assert path.stat().st_size < exact.stat().st_size
+    model.register_buffer("count", torch.tensor([2**24 + 1]))  # a whole number that float32 lacks
+    assert checkpoints.load(checkpoints.save(path, model, CARD))[0]["count"].tolist() == [2**24 + 1]
 
 
 @pytest.mark.parametrize("lost", checkpoints.CARD_NEEDS)

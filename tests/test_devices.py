@@ -70,8 +70,18 @@ def test_the_accelerator_refuses_what_a_gpu_refuses(accelerator):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_trains_stops_and_goes_on_there(name: str, on_mps, tmp_path, monkeypatch):
-    model, whole = TASKS[name](loop.Nobody(), None)
+def test_every_task_trains_waits_for_nothing_stops_and_goes_on_there(name: str, on_mps, tmp_path, monkeypatch):
+    """Synchronizations are counted from step to step, after the third: before, caches are filled, a snapshot taken."""
+    counts, right = [], torch.nn.utils.clip_grad_norm_
+
+    def counted(*arguments, **options):
+        counts.append(sum(on_mps.counter.values()))
+        return right(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.utils, "clip_grad_norm_", counted)
+        model, whole = TASKS[name](loop.Nobody(), None)
+    assert len(counts) == STEPS and counts[-1] == counts[2], f"{counts}: {on_mps.counter}"
     assert next(model.parameters()).device == DEVICE and len(whole.losses) == STEPS
     monkeypatch.setattr(loop, "READ_EVERY", 2)  # where a request to stop comes from the observer
     _, first = TASKS[name](StopAt(2), tmp_path / "progress")
@@ -79,18 +89,18 @@ def test_every_task_trains_stops_and_goes_on_there(name: str, on_mps, tmp_path, 
     assert first.steps == 2 and second.losses == whole.losses and equal(model.cpu(), resumed.cpu())
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_a_training_step_makes_the_cpu_wait_only_where_the_loss_is_read(name: str, on_mps, monkeypatch):
-    """Counted from step to step, after the third: before, caches are filled, and a snapshot is taken."""
-    counts, right = [], torch.nn.utils.clip_grad_norm_
+def test_times_are_taken_when_the_device_has_done_its_work(on_mps, monkeypatch):
+    from stablediff_edu.widgets import generation, trajectory
 
-    def counted(*arguments, **options):
-        counts.append(sum(on_mps.counter.values()))
-        return right(*arguments, **options)
-
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", counted)
-    TASKS[name](loop.Nobody(), None)
-    assert len(counts) == STEPS and counts[-1] == counts[2], f"{counts}: {on_mps.counter}"
+    waited = []
+    for module in (cost, generation, trajectory):
+        monkeypatch.setattr(module, "synchronize", waited.append)
+    assert cost.seconds_per_step(16, 1, repeats=1) > 0 and waited == [DEVICE] * 4
+    unet = UNet(3, 3, (8, 16), time=16).to(DEVICE).eval()
+    list(trajectory.Trajectories(unet, Schedule.cosine(), (1, 3, 8, 8)).run(2, "ddim", 0))
+    assert waited == [DEVICE] * 5
+    own_images = tiny_tasks.own_plan()
+    assert own_images.seconds() > 1e-3 * own_images.vae_steps, "the losses of all steps are read at once there"
 
 
 def test_the_loss_is_read_every_20th_step(on_mps, monkeypatch):

@@ -16,8 +16,12 @@ SCRIPT = """
 import json, signal, sys
 from pathlib import Path
 import torch
+from stablediff_edu.datasets.captions import VOCABULARY
+from stablediff_edu.datasets.scene_set import load_scenes
+from stablediff_edu.models.clip import ImageConfig, TextConfig
 from stablediff_edu.models.vae import VAEConfig
 from stablediff_edu.training import distributed
+from stablediff_edu.training.clip_training import CLIPRecipe, train_clip
 from stablediff_edu.training.keeping import keep
 from stablediff_edu.training.loop import Nobody, train
 from stablediff_edu.training.vae_training import VAERecipe, train_vae
@@ -54,9 +58,15 @@ with distributed.processes():
     recipe = VAERecipe(VAEConfig(widths=(4, 8), blocks=1, groups=4, scaling=1.0), steps=3, batch_size=6)
     pictures = torch.rand(9, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     vae = train_vae(recipe, pictures, Nobody())[1]
+    text = TextConfig(len(VOCABULARY) + 2, positions=28, width=16, layers=1, heads=2)
+    recipe = CLIPRecipe(text, ImageConfig(16, 2, (8, 16), 2), wordings=2, steps=3, batch_size=6)
+    clip, clip_record = train_clip(recipe, load_scenes(6, 16), Nobody())
     stopped = train(network(), batches(), interrupting, steps=9, observer=Nobody())
-    found = dict(losses=training.losses, weights=numbers(model), vae=vae.losses, stopped=stopped.steps,
+    found = dict(losses=training.losses, weights=numbers(model), vae=vae.losses, clip=clip_record.losses,
+                 sharpness=clip.sharpness.item(), stopped=stopped.steps,
                  interrupted=stopped.interrupted, processes=distributed.count())
+    cache = folder / "scenes"  # whoever is not the first finds what the first has made
+    assert distributed.in_turn(lambda: cache.exists() or cache.touch()) == (rank > 0 or None)
     (folder / f"{rank}.json").write_text(json.dumps(found))
 """
 
@@ -80,11 +90,15 @@ def test_several_processes_train_what_one_trains_with_the_whole_batch(count, alo
     folder, said = run_several(count, script, lambda: tmp_path_factory.mktemp("several"))
     found = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(count)]
     assert alone["processes"] == 1 and all(one == found[0] for one in found) and found[0]["processes"] == count
-    for name, near in (("losses", 1e-9), ("weights", 1e-9), ("vae", 1e-5)):  # computes in float32
+    for name, near in (("losses", 1e-9), ("weights", 1e-9), ("vae", 1e-5), ("clip", 1e-5), ("sharpness", 1e-6)):
         one, several = (torch.tensor(x[name], dtype=torch.float64) for x in (alone, found[0]))
-        assert torch.allclose(one, several, rtol=near, atol=near), name
+        assert torch.allclose(one, several, rtol=near, atol=near), name  # the last three compute in float32
     assert found[0]["interrupted"] and found[0]["stopped"] == 3, "all stop after the step in which one was asked to"
-    assert {path.name for path in folder.iterdir()} == {"weights.safetensors", *(f"{n}.json" for n in range(count))}
+    assert {path.name for path in folder.iterdir()} == {
+        "weights.safetensors",
+        "scenes",
+        *(f"{n}.json" for n in range(count)),
+    }
     assert said.count("12/12") == 1, "only the first speaks"
 
 

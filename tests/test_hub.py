@@ -104,6 +104,13 @@ def test_what_is_needed_is_fetched_once_the_settings_first(server, capfd):
     assert fetched(server) == [] and "Fetching" not in capfd.readouterr().out
 
 
+def test_files_of_another_revision_than_the_listed_one_are_refused(server, folder):
+    for answer in server.routes.values():
+        answer.headers = {name: value.replace(COMMIT, "0" * 40) for name, value in answer.headers.items()}
+    with pytest.raises(CourseError, match="was changed on the Hub during the download; try again"):
+        read_parts(NAME)
+
+
 def test_half_precision_is_half_the_download(server):
     assert_whole(half=True)
     assert fetched(server)[6:] == [file.replace(".safe", ".fp16.safe") for file in WEIGHTS]

@@ -9,7 +9,14 @@ from torch import nn
 
 from stablediff_edu.training import optimizers
 from stablediff_edu.training.loop import train
-from stablediff_edu.training.optimizers import FEW, MUON_RATE, MuonWithAdamW, is_inner, orthogonalize
+from stablediff_edu.training.optimizers import (
+    FEW,
+    MUON_RATE,
+    MuonWithAdamW,
+    is_inner,
+    make_optimizer,
+    orthogonalize,
+)
 
 
 def network(memory_format: torch.memory_format = torch.contiguous_format) -> nn.Sequential:
@@ -64,6 +71,18 @@ def test_each_weight_moves_as_torchs_own_optimizers_move_it(memory_format, monke
             assert torch.equal(ours[place].weight.flatten(1), matrix)
         for parameter, name in zip(rest, ("0.weight", "0.bias", "2.bias", "4.bias"), strict=True):
             torch.testing.assert_close(ours.get_parameter(name), parameter)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_decay_spares_gains_and_biases(name):
+    model = network()
+    optimizer = make_optimizer(name, model, 1e-2, 0.99, weight_decay=0.5)
+    before = {key: parameter.detach().clone() for key, parameter in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    same = {key for key, parameter in model.named_parameters() if torch.equal(parameter, before[key])}
+    assert same == {key for key in before if key.endswith("bias")}
 
 
 def test_float32_gives_the_update_of_bfloat16_to_its_rounding(monkeypatch):

@@ -12,6 +12,7 @@ from stablediff_edu.datasets.captions import VOCABULARY, fits, told
 from stablediff_edu.datasets.scene_set import load_scenes
 from stablediff_edu.datasets.scene_words import held_out
 from stablediff_edu.datasets.scenes import KINDS, Scene, draw_scene
+from stablediff_edu.errors import CourseError
 from stablediff_edu.models.clip import TextConfig
 from stablediff_edu.models.conditional_unet import UNetConfig
 from stablediff_edu.models.vae import VAEConfig
@@ -210,6 +211,9 @@ def test_copies_are_found_and_new_scenes_are_as_new_and_varied_as_new_scenes():
     assert copies.newness == 0 and copies.variety > 0.5
     assert 0.6 < fresh.newness < 1.6 and 0.6 < fresh.variety < 1.6
     assert same.variety == 0
+    never = [prompt for prompt in quality_prompts(2) if not prompt.seen]
+    with pytest.raises(CourseError, match="None of the first 50 scenes"):
+        compare_with_scenes(only_one, never, 50)
 
 
 # --- the commands -----------------------------------------------------------------------------------------------------

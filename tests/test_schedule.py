@@ -7,6 +7,7 @@ from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stablediff_edu.diffusion.samplers import generate
 from stablediff_edu.diffusion.schedule import PREDICTIONS, Schedule, picture_and_noise
 from stablediff_edu.errors import CourseError
 
@@ -100,6 +101,22 @@ def test_the_mixture_of_pictures_with_variance_one_has_variance_one():
     x0, eps = torch.randn(2, 1, 3, 200, 200, generator=torch.Generator().manual_seed(0))
     for t in (0, 250, 500, 999):
         assert Schedule.scaled_linear().add_noise(x0, eps, t).var() == pytest.approx(1, abs=0.02)
+
+
+def test_schedules_can_be_compared():
+    schedule = Schedule.linear()
+    assert schedule == schedule and schedule != Schedule.linear()
+
+
+def test_torchs_default_device_does_not_matter():
+    def draw(sampler: str) -> torch.Tensor:
+        return generate(lambda xt, t: xt, Schedule.scaled_linear(), (1, 3, 4, 4), 3, sampler)
+
+    names = ("ddpm", "dpm++ karras", "euler")
+    expected = [draw(name) for name in names]
+    with torch.device("meta"):
+        found = [draw(name) for name in names]
+    assert all(map(torch.equal, found, expected))
 
 
 def test_between_two_steps_sigma_runs_in_a_straight_line():

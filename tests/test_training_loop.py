@@ -154,8 +154,10 @@ def test_a_checkpoint_of_another_length_is_one_sentence(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_with_a_sentence():
-    with pytest.raises(CourseError, match="lower learning rate"):
-        train(fresh(), line_batches(), lambda model, batch: square(model, batch) * torch.nan, steps=3, observer=Quiet())
+    for optimizer, advice in (("adamw", r"0\.001\.$"), ("muon", r"0\.001, or AdamW\.$")):
+        with pytest.raises(CourseError, match=f"lower learning rate than {advice}"):
+            train(fresh(), line_batches(), lambda model, batch: square(model, batch) * torch.nan, steps=3,
+                  optimizer=optimizer, observer=Quiet())  # fmt: skip
 
 
 def test_gradients_are_clipped():

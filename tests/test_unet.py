@@ -1,5 +1,6 @@
 """The U-Net: sizes and parameters that follow from the channel list, fields of view, and what can be read inside."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -108,10 +109,11 @@ def test_fields_of_view_agree_with_the_general_formula_on_the_way_down():
     assert UNet().fields_of_view()["middle"] == 140
 
 
+@pytest.mark.parametrize("patch", [1, 2])
 @pytest.mark.parametrize("stage", ["down 1", "down 2", "middle", "up 2", "up 1"])
-def test_fields_of_view_are_what_gradients_measure(stage):
+def test_fields_of_view_are_what_gradients_measure(stage, patch):
     torch.manual_seed(0)
-    model = UNet(channels=(4, 6, 8))
+    model = UNet(channels=(4, 6, 8), patch=patch)
 
     def read(network, x):
         with network.watch() as maps:
@@ -120,6 +122,14 @@ def test_fields_of_view_are_what_gradients_measure(stage):
 
     footprint = gradient_footprint(model, (1, 3, 96, 96), read=read)
     assert footprint_size(footprint) == (model.fields_of_view()[stage],) * 2
+
+
+@pytest.mark.parametrize("attention", [1, 2])
+def test_behind_an_attention_everything_is_seen(attention):
+    model = UNet(channels=(4, 8, 8), time=8, attention=attention)
+    seen = {name for name, field in model.fields_of_view().items() if field == math.inf}
+    assert seen == {"up 2", "up 1", "output", *["middle"] * (attention == 2)}
+    assert "inf px" in model.summary(16), "a network with time is told one"
 
 
 def test_summary_prints_real_shapes_and_the_total():

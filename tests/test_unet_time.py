@@ -87,6 +87,13 @@ def test_attention_stands_at_the_smallest_stages():
     assert here(UNet(channels=sizes, time=4, attention=3)) == ["down 1", "down 2", "middle", "up 2", "up 1"]
 
 
+def test_a_block_is_told_the_time_if_and_only_if_it_was_made_for_it():
+    x, time = torch.zeros(1, 8, 4, 4), torch.zeros(1, 4)
+    for block, wrong in ((DoubleConvolution(8, 8, 4), (x,)), (DoubleConvolution(8, 8), (x, time))):
+        with pytest.raises(TypeError):
+            block(*wrong)
+
+
 def test_the_time_embedding_starts_from_the_waves():
     embedding = TimeEmbedding(8)
     t = torch.tensor([0, 7, 999])

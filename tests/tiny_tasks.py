@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 import torch
 
+from stablediff_edu.datasets.captioned_folder import CaptionedImages
 from stablediff_edu.datasets.captions import VOCABULARY
 from stablediff_edu.datasets.digits import draw_digits
 from stablediff_edu.datasets.fish import load_fish
@@ -17,6 +18,7 @@ from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConf
 from stablediff_edu.training import (
     clip_training,
     digit_classifier,
+    own_text_to_image,
     scene_judge,
     scene_quality,
     ship_classifier,
@@ -40,6 +42,9 @@ DIFFUSION = DiffusionRecipe(channels=(8, 16), time=16, patch=2, attention=1, **S
 SCENE_VAE = VAERecipe(LATENTS, error="edges", optimizer="muon", bfloat16=True, flip=True, critic=0.1,
                       sharpening=STEPS, steps=STEPS, batch_size=2)  # fmt: skip
 TINY_SD = replace(tiny_sd.TINY_SD, config=UNET, scenes=6, wordings=2, **SHORT)
+OWN = own_text_to_image.OwnImagesConfig(
+    replace(own_text_to_image.PRESETS["quick"].unet, config=UNET, **SHORT), STEPS, 2, 32, 1
+)
 
 
 @cache
@@ -112,6 +117,24 @@ def train_tiny_sd(observer, checkpoint):
     return pipe.unet, training
 
 
+def own_plan() -> own_text_to_image.Planned:
+    pixels = ((ships() + 1) * 127.5).byte()
+    images = CaptionedImages(pixels, [("a red duck", "duck")] * len(pixels), [str(n) for n in range(len(pixels))])
+    return own_text_to_image.Planned(OWN, images, make_pipe())
+
+
+def train_own_vae(observer, checkpoint):
+    plan = own_plan()
+    with patch.object(own_text_to_image, "LOOKS", 2):
+        return plan.vae, plan.train_vae(observer=observer, checkpoint=checkpoint)
+
+
+def train_own_unet(observer, checkpoint):
+    plan = own_plan()
+    with patch.dict(own_text_to_image.BEST, steps=2), patch.object(own_text_to_image, "LOOKS", 2):
+        return plan.model, plan.train_unet(plan.lesson(), observer=observer, checkpoint=checkpoint)
+
+
 def on_device(made: tiny_sd.Parts) -> tiny_sd.Parts:
     made.vae.to(vae_training.pick_device())
     return made
@@ -148,4 +171,6 @@ TASKS = {
         scene_judge.JudgeRecipe((8, 16, 16, 16), **SHORT), *judge_data(), o, c
     ),
     "tiny-sd": train_tiny_sd,
+    "text-to-image": train_own_unet,
+    "text-to-image, autoencoder": train_own_vae,
 }  # fmt: skip

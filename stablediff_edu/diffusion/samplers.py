@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from stablediff_edu.device import device_of, randn_like, to_device
-from stablediff_edu.diffusion.schedule import PREDICTIONS, Schedule, checked_steps, chosen, picture_and_noise
+from stablediff_edu.diffusion.schedule import EXACT, PREDICTIONS, Schedule, checked_steps, chosen, picture_and_noise
 from stablediff_edu.errors import CourseError
 
 SPACINGS = ("leading", "linspace", "trailing")
@@ -131,12 +131,12 @@ SAMPLERS = {
 def spaced(steps: int, total: int, spacing: str, offset: int, stops: str) -> torch.Tensor:
     """Return (steps,) falling t of 0 … total-1 (Lin et al., 2024, table 2): the first of every stretch ("leading",
     which never sees the noisiest), the last ("trailing"), or from end to end ("linspace")."""
-    points = torch.arange(steps + (stops == "not at 0" and spacing != "trailing")).double()
+    points = torch.arange(steps + (stops == "not at 0" and spacing != "trailing"), **EXACT)
     if spacing == "trailing":
         return (total - points * total / steps).round() - 1
     if spacing == "leading":
         return (points * (total // len(points))).flip(0)[:steps] + offset
-    t = torch.tensor(np.linspace(0 if len(points) > 1 else total - 1, total - 1, len(points))).flip(0)
+    t = torch.from_numpy(np.linspace(0 if len(points) > 1 else total - 1, total - 1, len(points))).flip(0)
     return (t if stops == "between" else t.round())[:steps]
 
 
@@ -149,16 +149,14 @@ def levels(
     chosen(spacing, SPACINGS, "spacing")
     if stops == "karras":  # evenly between the 7th roots of the first and the last σ: Karras et al., equation 5
         every = schedule.sigmas.clamp(max=4096)  # noise alone has infinity, from which no curve leads down
-        sigmas = (
-            torch.lerp(every[-1] ** (1 / 7), every[0] ** (1 / 7), torch.linspace(0, 1, steps, dtype=torch.float64)) ** 7
-        )
+        sigmas = torch.lerp(every[-1] ** (1 / 7), every[0] ** (1 / 7), torch.linspace(0, 1, steps, **EXACT)) ** 7
         ts, alpha_bars = np.interp(sigmas.log(), every.log(), np.arange(total)).round(), 1 / (1 + sigmas**2)
     else:
         ts = spaced(steps, total, spacing, offset, stops)
         if ts[0] > total - 1 or (ts.diff() >= 0).any():
             raise CourseError(f"{spacing!r} spacing does not find {steps} steps of {total}; take fewer, or 'trailing'.")
         alpha_bars = schedule.at(ts)
-    end = torch.ones(1).double() if to_clean else schedule.alpha_bar[:1]
+    end = torch.ones(1, **EXACT) if to_clean else schedule.alpha_bar[:1]
     picture = torch.cat([alpha_bars, end])
     noise = 1 - picture
     numbers = (picture, picture.sqrt(), noise.sqrt(), (noise / picture).sqrt())  # as Python's own: on every device
@@ -233,5 +231,5 @@ def noise_source(seed: int | torch.Generator, like: torch.Tensor) -> Callable[[]
         return lambda: randn_like(like, seed)
     own, shape = [torch.Generator().manual_seed(seed * 1_000_003 + number) for number in range(len(like))], like.shape
     return lambda: to_device(
-        torch.stack([torch.randn(shape[1:], generator=g, dtype=like.dtype) for g in own]), like.device
+        torch.stack([torch.randn(shape[1:], generator=g, dtype=like.dtype, device="cpu") for g in own]), like.device
     )

@@ -16,10 +16,11 @@ import torch
 from stablediff_edu.device import to_device
 from stablediff_edu.errors import CourseError
 
+EXACT = dict(dtype=torch.float64, device="cpu")  # whatever torch's default device is
 PREDICTIONS = ("noise", "clean", "velocity")  # what a network may be asked for; the video asks for noise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two tensors cannot be compared by ==
 class Schedule:
     """ᾱ, (T,) float64: how much of xt's variance is picture, from the first step to the last; T is 1000 as a rule."""
 
@@ -29,22 +30,22 @@ class Schedule:
     @classmethod
     def from_betas(cls, betas: torch.Tensor) -> "Schedule":
         """Return the schedule whose step t adds the share β[t] of fresh noise: ᾱ[t] = (1-β[0]) (1-β[1]) … (1-β[t])."""
-        return cls((1 - betas.double()).cumprod(0))
+        return cls((1 - betas.cpu().double()).cumprod(0))
 
     @classmethod
     def linear(cls, steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> "Schedule":
         """β grows in a straight line (Ho et al., 2020, section 4)."""
-        return cls.from_betas(torch.linspace(first, last, checked_steps(steps), dtype=torch.float64))
+        return cls.from_betas(torch.linspace(first, last, checked_steps(steps), **EXACT))
 
     @classmethod
     def scaled_linear(cls, steps: int = 1000, first: float = 0.00085, last: float = 0.012) -> "Schedule":
         """√β grows in a straight line: Stable Diffusion's (Rombach et al., 2022)."""
-        return cls.from_betas(torch.linspace(first**0.5, last**0.5, checked_steps(steps), dtype=torch.float64) ** 2)
+        return cls.from_betas(torch.linspace(first**0.5, last**0.5, checked_steps(steps), **EXACT) ** 2)
 
     @classmethod
     def cosine(cls, steps: int = 1000, offset: float = 0.008, most: float = 0.999) -> "Schedule":
         """ᾱ falls like a squared cosine (Nichol and Dhariwal, 2021, equation 17); no β above `most`."""
-        edges = torch.arange(checked_steps(steps) + 1, dtype=torch.float64) / steps
+        edges = torch.arange(checked_steps(steps) + 1, **EXACT) / steps
         share = torch.cos((edges + offset) / (1 + offset) * torch.pi / 2) ** 2
         return cls.from_betas((1 - share[1:] / share[:-1]).clamp(max=most))
 
@@ -63,7 +64,7 @@ class Schedule:
 
     def at(self, t: torch.Tensor | float) -> torch.Tensor:
         """Return ᾱ[t], float64; between two steps σ runs in a straight line (Euler's samplers stop there)."""
-        t = torch.as_tensor(t).cpu().double()  # in this order: MPS has no float64
+        t = torch.as_tensor(t, device="cpu").double()  # in this order: MPS has no float64
         if not ((t >= 0) & (t <= len(self) - 1)).all():
             raise CourseError(f"Step {t.tolist()} is not there: this schedule's steps are 0 to {len(self) - 1}.")
         below, above, sigmas = t.floor().long(), t.ceil().long(), self.sigmas

@@ -47,22 +47,33 @@ class Attention(nn.Module):
         self.out = nn.Linear(features, features)
 
     def forward(
-        self, x: torch.Tensor, context: torch.Tensor | None = None, mask: torch.Tensor | None = None
+        self,
+        x: torch.Tensor,
+        context: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        causal: bool = False,
     ) -> torch.Tensor:
         """Let places (B, N, features) look at the context (B, M, context_features), or at themselves.
 
         `mask` is True where a place may look: (N, M), (B, 1, 1, M), or anything that can be spread to (B, heads, N, M).
+        `causal` is the mask of `causal_mask` without a tensor: a GPU's fastest kernel takes no other.
         """
         context = x if context is None else context
         q, k, v = (self._split(part) for part in (self.query(x), self.key(context), self.value(context)))
-        found = F.scaled_dot_product_attention(q, k, v, mask)  # attention_weights(q, k, mask) @ v, in one fast kernel
+        # attention_weights(q, k, mask) @ v, in one fast kernel
+        found = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
         return self.out(found.transpose(1, 2).flatten(2))  # (B, heads, N, F/heads) -> (B, N, features)
 
     def weights(
-        self, x: torch.Tensor, context: torch.Tensor | None = None, mask: torch.Tensor | None = None
+        self,
+        x: torch.Tensor,
+        context: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        causal: bool = False,
     ) -> torch.Tensor:
         """Return what each place takes from each of the context, for pictures: (B, heads, N, M)."""
         context = x if context is None else context
+        mask = causal_mask(x.shape[1], x.device) if causal else mask
         return attention_weights(self._split(self.query(x)), self._split(self.key(context)), mask)
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:

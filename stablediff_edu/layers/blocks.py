@@ -34,14 +34,14 @@ class DoubleConvolution(nn.Module):
         self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.second_norm = group_norm(out_channels)
         self.activation = nn.SiLU()
+        self.time = nn.Linear(time_features, out_channels) if time_features else None
         if time_features:
-            self.time = nn.Linear(time_features, out_channels)
             self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
             nn.init.zeros_(self.second_norm.weight)  # at first the block only passes on what came in
 
     def forward(self, x: torch.Tensor, time: torch.Tensor | None = None) -> torch.Tensor:
         found = self.activation(self.first_norm(self.first(x)))
-        if time is None:
+        if time is None and self.time is None:
             return self.activation(self.second_norm(self.second(found)))
         found = found + self.time(time)[:, :, None, None]  # (B, time_features) -> (B, out, 1, 1)
         return self.shortcut(x) + self.activation(self.second_norm(self.second(found)))

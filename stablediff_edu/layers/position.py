@@ -20,9 +20,9 @@ def sinusoidal_encoding(
     Args:
         positions: whole numbers or not; the waves are computed in their precision (whole numbers: float32).
         features: how many numbers a vector has; half of them sines, half cosines.
-        longest: the slowest wave takes nearly 2π · `longest` positions to come round.
+        longest: the slowest wave takes 2π · `longest` ** (1 - 2 / features) positions to come round.
         cosine_first: put the cosines first, as Stable Diffusion does.
-        shift: taken off the number of waves in the exponent: with 1 the slowest wave is `longest` exactly.
+        shift: taken off the number of waves in the exponent: with 1 the slowest takes 2π · `longest` positions.
     """
     if features < 2 or features % 2:
         raise ValueError(f"features must be even and at least 2, not {features}")

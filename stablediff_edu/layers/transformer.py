@@ -90,10 +90,14 @@ class TransformerBlock(nn.Module):
         self.mlp = GEGLU(features, hidden) if gated else MLP(features, hidden, activation)
 
     def forward(
-        self, x: torch.Tensor, context: torch.Tensor | None = None, mask: torch.Tensor | None = None
+        self,
+        x: torch.Tensor,
+        context: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        causal: bool = False,
     ) -> torch.Tensor:
         """Take places (B, N, features), the context (B, M, context_features), and the self-attention's mask."""
-        x = x + self.attention(self.norm1(x), mask=mask)
+        x = x + self.attention(self.norm1(x), mask=mask, causal=causal)
         if self.cross:
             x = x + self.cross(self.norm_cross(x), context)
         return x + self.mlp(self.norm2(x))

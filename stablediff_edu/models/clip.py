@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stablediff_edu.errors import CourseError
-from stablediff_edu.layers.attention import Attention, causal_mask
+from stablediff_edu.layers.attention import Attention
 from stablediff_edu.layers.blocks import DoubleConvolution
 from stablediff_edu.layers.transformer import TransformerBlock, quick_gelu
 
@@ -52,9 +52,8 @@ class TextEncoder(nn.Module):
         if length > self.config.positions:
             raise CourseError(f"{length} tokens do not fit into {self.config.positions} places; use fewer words.")
         x = self.words(tokens) + self.positions.weight[:length]  # (B, N) -> (B, N, width)
-        mask = causal_mask(length, tokens.device)
         for block in self.blocks:
-            x = block(x, mask=mask)
+            x = block(x, causal=True)
         return self.norm(x)
 
 
@@ -120,8 +119,13 @@ class CLIP(nn.Module):
 
     @property
     def sharpness(self) -> torch.Tensor:
-        """What similarities are multiplied by before the softmax: 1 / temperature, learned."""
-        return self.log_sharpness.exp().clamp(max=MOST_SHARP)
+        """What similarities are multiplied by before the softmax: 1 / temperature, learned; at most `MOST_SHARP`.
+
+        The parameter itself is clamped, as in the paper: a clamped exponential would have no gradient beyond.
+        """
+        with torch.no_grad():
+            self.log_sharpness.clamp_(max=math.log(MOST_SHARP))
+        return self.log_sharpness.exp()
 
     def embed_text(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return one vector of length 1 a sentence: (B, N) -> (B, features)."""

@@ -1,13 +1,14 @@
 """The U-Net of the course (Ronneberger, Fischer and Brox, 2015, "U-Net", figure 1).
 
 Down: two convolutions, then half the size, again and again. Up: twice the size, the copy from the way down put
-beside it, two convolutions. A last 1×1 convolution mixes the channels into the output. Three things differ from the
-paper: convolutions are padded, so that the output is as large as the input; the picture is shrunk by averaging; and
-every convolution is normalised, which trains faster.
+beside it, two convolutions. A last 1×1 convolution mixes the channels into the output. Four things differ from the
+paper: convolutions are padded, so that the output is as large as the input; the picture is shrunk by averaging; every
+convolution is normalised, which trains faster; and SiLU takes the place of ReLU.
 
 With `time` it is told a step at every level, and is the noise predictor of chapters 3 and 4 (Ho et al., 2020).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -127,12 +128,13 @@ class UNet(nn.Module):
             for handle in handles:
                 handle.remove()
 
-    def fields_of_view(self) -> dict[str, int]:
+    def fields_of_view(self) -> dict[str, float]:
         """Return how many input pixels, along one side, one pixel of every stage can see: by formula.
 
         The range of pixels that count is followed backwards: two 3×3 convolutions widen it by 2 on each side, below
         an averaging each pixel stands for two, below an enlargement two pixels share one. (The normalisation looks at
-        the whole picture too, but only to set brightness and contrast.) For a pixel on the grid of the middle.
+        the whole picture too, but only to set brightness and contrast.) For a pixel on the grid of the middle. Behind
+        an attention it is infinite: everything there sees the whole picture.
         """
 
         def back_to_input(first: int, last: int, blocks: int) -> int:
@@ -140,7 +142,7 @@ class UNet(nn.Module):
                 first, last = first - 2, last + 2
                 if block > 1:
                     first, last = 2 * first, 2 * last + 1
-            return last - first + 1
+            return (last - first + 1) * self.patch
 
         levels = len(self.down)
         fields = {f"down {level}": back_to_input(0, 0, level) for level in range(1, levels + 1)}
@@ -150,14 +152,18 @@ class UNet(nn.Module):
             for _ in range(level, levels + 1):
                 first, last = (first - 2) // 2, (last + 2) // 2
             fields[f"up {level}"] = back_to_input(first, last, levels + 1)
-        return fields | {"output": fields["up 1"]}
+        fields["output"] = fields["up 1"]
+        attention = self.config["attention"]
+        behind = list(fields)[levels + 2 - attention :] if attention else []  # the first of these looks is the deepest
+        return fields | dict.fromkeys(behind, math.inf)
 
     @torch.no_grad()
     def summary(self, height: int = 128, width: int | None = None) -> str:
         """Return a table of every stage, read off a real run: shape, channels, parameters, field of view."""
         device = self.last.weight.device
+        x = torch.zeros(1, self.config["in_channels"], height, width or height, device=device)
         with self.watch() as maps:
-            self(torch.zeros(1, self.config["in_channels"], height, width or height, device=device))
+            self(x, torch.zeros(1, device=device) if self.time else None)
         fields = self.fields_of_view()
         lines = [f"{'stage':<8} {'shape':<22} {'channels':>8} {'parameters':>12} {'field of view':>14}"]
         larger = dict(zip((name for name in maps if name.startswith("up")), self.larger, strict=True))

@@ -12,6 +12,7 @@ from stablediff_edu.datasets.scene_set import CaptionedScenes, load_scenes, to_p
 from stablediff_edu.device import pick_device, seed_everything, to_device
 from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig, contrastive_loss
 from stablediff_edu.tokenizers.words import WordTokenizer
+from stablediff_edu.training.distributed import gather, own_share
 from stablediff_edu.training.keeping import keep, rebuild
 from stablediff_edu.training.loop import Observer, Training, train
 from stablediff_edu.training.precision import memory_format
@@ -79,17 +80,20 @@ def batches(
 ) -> Iterator[Batch]:
     """Give batches for ever: pictures (B, 3, S, S), and for each the tokens (B, length) of one of its wordings.
 
-    All chance comes from torch's own generator, whose state the training loop saves.
+    All chance comes from torch's own generator, whose state the training loop saves. Several processes share them out.
     """
     while True:
         chosen = torch.randint(len(pixels), (batch_size,))
         wording = torch.randint(tokens.shape[1], (batch_size,))
+        chosen, wording = own_share(chosen), own_share(wording)
         yield to_pictures(to_device(pixels[chosen], device)), to_device(tokens[chosen, wording].long(), device)
 
 
 def loss(model: CLIP, batch: Batch) -> torch.Tensor:
-    """Return the contrastive loss of pictures and the tokens of their sentences."""
-    return contrastive_loss(model(*batch), model.sharpness)
+    """Return the contrastive loss of pictures and the tokens of their sentences, those of all processes."""
+    pictures, tokens = batch
+    similarities = gather(model.embed_pictures(pictures)) @ gather(model.embed_text(tokens)).T
+    return contrastive_loss(similarities, model.sharpness)
 
 
 def train_clip(

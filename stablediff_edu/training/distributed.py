@@ -7,6 +7,7 @@ gradients. So the networks stay the same, and the training is that of one proces
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from torch import nn
 
 from stablediff_edu.device import pick_device, to_device
 from stablediff_edu.errors import CourseError
+
+LONGEST_WAIT = timedelta(hours=2)  # of one process for another, which renders scenes or judges samples
 
 
 def started() -> int:
@@ -57,7 +60,7 @@ def processes() -> Iterator[None]:
                 "process a GPU."
             )
         torch.cuda.set_device(own)
-    together.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    together.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     try:
         yield
     finally:
@@ -77,6 +80,27 @@ def is_first() -> bool:
 def own_share(rows: torch.Tensor) -> torch.Tensor:
     """Return this process' share of a batch; `check_batch` has seen to it that all are of one size."""
     return rows if count() == 1 else rows.chunk(count())[together.get_rank()]
+
+
+class _Gather(torch.autograd.Function):
+    """All shares, one below the other; the gradient of the own one is the sum of what all processes find for it."""
+
+    @staticmethod
+    def forward(ctx, share: torch.Tensor) -> torch.Tensor:
+        shares = [torch.empty_like(share) for _ in range(count())]
+        together.all_gather(shares, share.contiguous())
+        return torch.cat(shares)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        whole = gradient.contiguous().clone()
+        together.all_reduce(whole)
+        return own_share(whole)
+
+
+def gather(share: torch.Tensor) -> torch.Tensor:
+    """Return the rows of all processes, for a loss that compares every row of a batch with every other."""
+    return share if count() == 1 else _Gather.apply(share)
 
 
 def shared_noise(share: torch.Tensor) -> torch.Tensor:
@@ -112,6 +136,16 @@ def average(value: torch.Tensor) -> torch.Tensor:
         together.all_reduce(value)
         value /= count()
     return value
+
+
+def in_turn(make: Callable[[], Any]) -> Any:
+    """Return what `make` returns, in the first process of each machine before the others: they find its files."""
+    if count() == 1:
+        return make()
+    first = os.environ["LOCAL_RANK"] == "0"
+    made = make() if first else None
+    together.barrier()
+    return made if first else make()
 
 
 def from_first(make: Callable[[], Any]) -> Any:

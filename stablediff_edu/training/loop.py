@@ -94,6 +94,7 @@ def train(
         batches: gives a batch whenever asked; anything that `loss` understands.
         loss: (model, batch) -> one number.
         steps: how many steps in all, those before a resume included.
+        learning_rate: AdamW's, at its highest; with "muon" the matrices inside have one of their own, `MUON_RATE`.
         beta2: how slowly AdamW's measure of the gradients' size changes; 0.99 suits runs of some hundred steps.
         optimizer: "adamw", or "muon" for the matrices inside (see `optimizers`): dearer a step, but far fewer steps.
         ema: the highest decay of the average; at step n it is min(ema, (1 + n) / (10 + n)), so that short runs work.
@@ -116,6 +117,7 @@ def train(
     path = Path(checkpoint) if checkpoint else None
     state = distributed.from_first(lambda: progress.load(path, plan) if path else None)
     device = device_of(model)
+    calmer = f"a lower learning rate than {learning_rate:g}" + (", or AdamW" if optimizer == "muon" else "")
     optimizer, scaler = make_optimizer(optimizer, model, learning_rate, beta2, weight_decay), make_scaler(half, device)
     rates = [group["lr"] for group in optimizer.param_groups]
     distributed.share_start(model)
@@ -141,9 +143,7 @@ def train(
         first = len(training.losses)
         for step, value in enumerate(losses, first):
             if not math.isfinite(value):
-                raise CourseError(
-                    f"The loss is {value} at step {step}; use a lower learning rate than {learning_rate:g}."
-                )
+                raise CourseError(f"The loss is {value} at step {step}; use {calmer}.")
         training.losses += losses
         for step, value in enumerate(losses, first + 1):
             observer.step(step, value)

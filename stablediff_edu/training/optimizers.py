@@ -64,8 +64,7 @@ class MuonWithAdamW(Optimizer):
         # torch has no optimizer for an empty list, and a small network may have no such matrices
         self.parts: list[Optimizer] = [Muon(inner, weight_decay=weight_decay)] if inner else []
         if outer:
-            rates = dict(lr=learning_rate, betas=(0.9, beta2), weight_decay=weight_decay)
-            self.parts.append(AdamW(outer, **rates, fused=True))
+            self.parts.append(_adamw(outer, learning_rate, beta2, weight_decay))
         super().__init__([*inner, *outer], {})
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
@@ -103,4 +102,11 @@ def make_optimizer(
         return MuonWithAdamW(model, learning_rate, beta2, weight_decay)
     if name != "adamw":
         raise ValueError(f"{name!r} is no optimizer here; take 'adamw' or 'muon'")
-    return AdamW(model.parameters(), lr=learning_rate, betas=(0.9, beta2), weight_decay=weight_decay, fused=True)
+    return _adamw(list(model.parameters()), learning_rate, beta2, weight_decay)
+
+
+def _adamw(parameters: list[nn.Parameter], learning_rate: float, beta2: float, weight_decay: float) -> AdamW:
+    """Return AdamW whose decay spares gains and biases, which are few and whose size means something (as in CLIP)."""
+    kinds = ([p for p in parameters if p.dim() > 1], weight_decay), ([p for p in parameters if p.dim() <= 1], 0.0)
+    groups = [dict(params=kind, weight_decay=decay) for kind, decay in kinds if kind]
+    return AdamW(groups, lr=learning_rate, betas=(0.9, beta2), fused=True)

@@ -8,7 +8,6 @@ pairs.)
 
 import copy
 import json
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from stablediff_edu.training import sheets, vae_training
 from stablediff_edu.training.denoising import psnr
 from stablediff_edu.training.loop import Nobody, Training, spread_out, train
 from stablediff_edu.training.memorization import Memorization, measure_memorization
-from stablediff_edu.training.precision import sixteen_bits
+from stablediff_edu.training.precision import memory_format, sixteen_bits
 from stablediff_edu.training.progress import fingerprint
 from stablediff_edu.training.scene_quality import BEST
 from stablediff_edu.training.sheets import Diary
@@ -132,13 +131,14 @@ class Planned:
         self.prompts = prompts or sample_prompts(images, self.tokenizer, SHEET)
         self.vae_steps = config.vae_steps * (1 if pretrained else 3)
         torch.manual_seed(config.unet.seed)
-        self.vae = (pretrained.vae if pretrained else AutoencoderKL(TINY.vae)).to(self.device)
+        layout = memory_format(self.device, cpu=False)
+        self.vae = (pretrained.vae if pretrained else AutoencoderKL(TINY.vae)).to(self.device, memory_format=layout)
         torch.manual_seed(config.unet.seed)
         text = TextConfig(len(self.tokenizer), self.tokenizer.length, config.unet.config.context, config.text_layers, 4)
         model = TextAndUNet(TextEncoder(text), ConditionalUNet(config.unet.config))
         if pretrained:
             begin_with(model.unet, model.text_encoder, self.tokenizer, pretrained)
-        self.model = model.to(self.device)
+        self.model = model.to(self.device, memory_format=layout)
         begun = pretrained.state_dict().values() if pretrained else ()
         self.about = fingerprint(config, images.pixels, repr(images.captions), *begun)
 
@@ -221,28 +221,14 @@ class Planned:
         noise = torch.randn(len(self.images), self.vae.config.latent, side, side)
         lesson = Lesson(noise, tokens_of(self.images, self.tokenizer), self.tokenizer(""))
         for run in (self.train_vae, partial(self.train_unet, lesson)):
-            watch = Stopwatch()
-            if run(steps=6, snapshot=None, observer=watch).interrupted:
-                raise KeyboardInterrupt
-            per_step.append(watch.seconds())
+            for steps in (1, 5):  # the first step, which is slower, does not count
+                training = run(steps=steps, snapshot=None, observer=Nobody())
+                if training.interrupted:
+                    raise KeyboardInterrupt
+            per_step.append(training.seconds / steps)
         self.vae, self.model = kept
         torch.set_rng_state(state)
         return 1.05 * (self.vae_steps * per_step[0] + self.config.unet.steps * per_step[1])  # 5 % for the sheets
-
-
-class Stopwatch(Nobody):
-    """Measures training steps."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def step(self, step: int, loss: float) -> None:
-        """Note when a step ends."""
-        self.times.append(time.perf_counter())
-
-    def seconds(self) -> float:
-        """Return the median time of a step, the first one left out."""
-        return statistics.median(b - a for a, b in zip(self.times, self.times[1:], strict=False))
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------

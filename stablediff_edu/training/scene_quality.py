@@ -192,13 +192,11 @@ def compare_with_scenes(
         CourseError: none of these has the words of a prompt.
     """
     wanted = {prompt[1:4]: prompt.sentence for prompt in prompts}
-    known = _scenes_of(wanted, islice(count(), learned))
-    fresh = _scenes_of(wanted, count(), seed=1, each=each)
+    known = {words: scenes for words, scenes in _scenes_of(wanted, islice(count(), learned)).items() if scenes}
+    fresh = _scenes_of(known, count(), seed=1, each=each) if known else {}  # words held out would never come
     near, near_fresh, varied, varied_fresh = [], [], [], []
-    for words, sentence in wanted.items():
-        if not known[words]:
-            continue
-        drawn = pipe(sentence, count=each, **BEST | options)
+    for words in known:
+        drawn = pipe(wanted[words], count=each, **BEST | options)
         pictures, others = (torch.stack([draw_scene(scene, drawn.shape[-1]) for scene in scenes[words]])
                             for scenes in (known, fresh))  # fmt: skip
         near.append(nearest(drawn, pictures, mirror=False)[0])

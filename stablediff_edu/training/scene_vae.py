@@ -47,7 +47,8 @@ def make_scene_vae(
     """
     seed_everything(recipe.seed)
     kept = checkpoint and checkpoint.with_suffix(".scenes.npy")
-    scenes = load_scenes(SCENES, recipe.size, cache=kept, workers=os.cpu_count() or 1)
+    workers = os.cpu_count() or 1
+    scenes = distributed.in_turn(lambda: load_scenes(SCENES, recipe.size, cache=kept, workers=workers))
     begun, begun_card = load_vae(init) if init else (None, {})
     model, training = train_vae(recipe, scenes.pixels, checkpoint=checkpoint, init=begun)
     score = score_scene_vae(model, size=recipe.size)

@@ -46,7 +46,7 @@ class Diary(TerminalBar):
         super().step(step, loss)
         self.losses.append(loss)
         if step % self.every == 0:
-            with self.log.open("a") as file:
+            with self.log.open("a", encoding="utf-8") as file:
                 file.write(f"step {step}, mean loss {sum(self.losses) / len(self.losses):.5f}\n")
             self.losses = []
 

@@ -121,8 +121,8 @@ def _shipped_whole(size: int) -> bool:
 
 def batch_sizes_of_missing_parts(size: int = TINY.size) -> list[int]:
     """Return the batch sizes of what `make_parts` would train and several processes would share out."""
-    name, recipe = _autoencoder(size)
-    return [] if _shipped_whole(size) or _is_made(name) else [recipe.batch_size]
+    recipes = dict([_autoencoder(size), ("clip-scenes", clip_training.CLIP_SCENES)])
+    return [] if _shipped_whole(size) else [recipe.batch_size for name, recipe in recipes.items() if not _is_made(name)]
 
 
 def _is_made(name: str) -> bool:
@@ -241,7 +241,7 @@ def make_tiny_sd(
     parts = parts_of(begun, begun_card) if begun else make_parts(recipe.size)
     seed_everything(recipe.seed)
     kept = progress.with_suffix(".latents")
-    lesson = make_lesson(recipe, parts, kept)
+    lesson = distributed.in_turn(lambda: make_lesson(recipe, parts, kept))
     diary = Diary(progress) if distributed.is_first() else None
     pipe, training = train_tiny_sd(recipe, parts, lesson, diary, progress, init=begun and begun.unet)
     score = f"loss {training.loss:.5f}"

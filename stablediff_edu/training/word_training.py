@@ -74,6 +74,7 @@ def train_words(
     snapshot_at: Callable[[int], bool] | None = None,
     observer: Observer | None = None,
     checkpoint: Path | None = None,
+    checkpoint_seconds: float = 120.0,
 ) -> tuple[Word2Vec, Training]:
     """Learn word vectors from a text; Ctrl-C ends it cleanly with what was learned.
 
@@ -84,13 +85,15 @@ def train_words(
         snapshot_at: which steps to take a snapshot at, besides the beginning; by default about 40.
         observer: who watches; a bar in the terminal if not given.
         checkpoint: a file to save progress to and to resume from; with one worker the result is then the same.
+        checkpoint_seconds: how often.
 
     Returns:
         The two lists, and the record: the mean loss of a pair, a number a step; snapshots; seconds.
     """
     torch.manual_seed(recipe.seed)
     model = Word2Vec(len(corpus.vocabulary), recipe.dimension)
-    return model, _Classroom(corpus, recipe, model, snapshot, snapshot_at, observer or TerminalBar()).train(checkpoint)
+    room = _Classroom(corpus, recipe, model, snapshot, snapshot_at, observer or TerminalBar())
+    return model, room.train(checkpoint, checkpoint_seconds)
 
 
 class _Classroom:
@@ -113,13 +116,14 @@ class _Classroom:
         self.reported = 0  # steps that the observer knows of
         self.chances = [torch.Generator().manual_seed(recipe.seed * 1000 + number) for number in range(recipe.workers)]
 
-    def train(self, path: Path | None) -> Training:
+    def train(self, path: Path | None, save_every: float) -> Training:
         vocabulary = self.corpus.vocabulary
         plan = fingerprint(self.recipe, " ".join(vocabulary.words), torch.from_numpy(vocabulary.counts))
         training, state = self.training, progress.load(path, plan) if path else None
         if state:
             self._restore(state)
-        started = time.monotonic() - training.seconds
+        self.path, self.plan, self.save_every = path, plan, save_every
+        self.started, self.saved = time.monotonic() - training.seconds, time.monotonic()
         self.observer.begin(self.planned, training.steps)
         if not state:
             self._look()
@@ -134,14 +138,19 @@ class _Classroom:
             for other in others:
                 other.result()
             self._report()
-            training.seconds = time.monotonic() - started
-            if path:
-                chances = [chance.get_state() for chance in self.chances]
-                progress.save(path, plan, vars(training) | dict(model=self.model.state_dict(), chances=chances))
+            self._save()
         if self.request.signal == signal.SIGTERM:
             raise SystemExit(128 + signal.SIGTERM)
         self.observer.end(training)
         return training
+
+    def _save(self) -> None:
+        with self.lock:  # no other worker takes a block meanwhile
+            self.training.seconds, self.saved = time.monotonic() - self.started, time.monotonic()
+            chances = [chance.get_state() for chance in self.chances]
+            if self.path:
+                state = vars(self.training) | dict(model=self.model.state_dict(), chances=chances)
+                progress.save(self.path, self.plan, state)
 
     def _restore(self, state: dict) -> None:
         self.model.load_state_dict(state["model"])
@@ -182,6 +191,8 @@ class _Classroom:
                 self.training.steps += 1
             if number == 0:  # one thread alone talks to the notebook
                 self._report()
+                if time.monotonic() - self.saved > self.save_every:
+                    self._save()
 
     def _learn(self, block: torch.Tensor, chance: torch.Generator) -> float:
         """Learn from one block of the text, (N,), and return the mean loss of a pair at its beginning."""

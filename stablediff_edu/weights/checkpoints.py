@@ -93,13 +93,14 @@ def read_card(name: str | Path) -> dict[str, str]:
 
 
 def load(name: str | Path, device: torch.device | str = "cpu") -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Return the weights (in single precision) and the card of a shipped checkpoint or of a file.
+    """Return the weights (floating-point ones in single precision) and the card of a shipped checkpoint or of a file.
 
     Raises:
         CourseError: there is no such file, or it is not whole; the sentence says what to do.
     """
     tensors, card = _open(path_of(name), tensors=True)
-    return {key: tensor.to(device, torch.float32) for key, tensor in tensors.items()}, card
+    single = {key: torch.float32 if tensor.is_floating_point() else None for key, tensor in tensors.items()}
+    return {key: tensor.to(device, single[key]) for key, tensor in tensors.items()}, card
 
 
 def load_into(model: nn.Module, name: str | Path) -> dict[str, str]:

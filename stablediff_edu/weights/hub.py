@@ -33,18 +33,22 @@ def look_up(name: str) -> tuple[list[str], Callable[[list[str]], Path]]:
 
     with one_sentence(name):
         try:
-            found = HfApi(endpoint=endpoint()).model_info(name, files_metadata=True).siblings or []
+            found = HfApi(endpoint=endpoint()).model_info(name, files_metadata=True)
         except Exception as error:
             kept = kept_folder(name) if is_silence(error) else None
             if kept is None:
                 raise
             return [file.relative_to(kept).as_posix() for file in kept.rglob("*") if file.is_file()], lambda _: kept
-    sizes = {file.rfilename: file.size or 0 for file in found}
-    return list(sizes), lambda files: fetch(name, {file: sizes[file] for file in files})
+    sizes = {file.rfilename: file.size or 0 for file in found.siblings or []}
+    return list(sizes), lambda files: fetch(name, {file: sizes[file] for file in files}, found.sha)
 
 
-def fetch(name: str, sizes: dict[str, int]) -> Path:
-    """Download those files that are not here yet, with a progress bar for each, and return the folder they lie in."""
+def fetch(name: str, sizes: dict[str, int], revision: str) -> Path:
+    """Download those files that are not here yet, with a progress bar for each, and return the folder they lie in.
+
+    Raises:
+        CourseError: they are no longer those of the revision that was listed.
+    """
     from huggingface_hub import constants, hf_hub_download
     from tqdm import tqdm  # the library's own bars hide in notebooks
 
@@ -60,8 +64,10 @@ def fetch(name: str, sizes: dict[str, int]) -> Path:
         if needed > 1e6:
             print(f"Fetching {needed / 1e6:,.0f} MB of {name} into {place}")
         paths = [Path(hf_hub_download(name, file, endpoint=endpoint(), tqdm_class=tqdm)) for file in sizes]
-    first = next(iter(sizes))
-    return paths[0].parents[first.count("/")]
+    folders = {path.parents[file.count("/")] for file, path in zip(sizes, paths, strict=True)}  # named by revision
+    if {folder.name for folder in folders} != {revision}:
+        raise CourseError(f"{name} was changed on the Hub during the download; try again.")
+    return folders.pop()
 
 
 def endpoint() -> str | None:

@@ -223,12 +223,6 @@ def nearest_multiple(size: int, wanted: int) -> int:
     return size * max(1, round(wanted / size))
 
 
-def device_of(model: object) -> torch.device:
-    """Return where a network computes; a function without weights computes on the CPU."""
-    weights = next(model.parameters(), None) if isinstance(model, torch.nn.Module) else None
-    return torch.device("cpu") if weights is None else weights.device
-
-
 def _filter(picture: Picture) -> Image.Resampling:
     return Image.Resampling.NEAREST if picture.pixels else Image.Resampling.LANCZOS
 

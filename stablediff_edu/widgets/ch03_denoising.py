@@ -4,9 +4,10 @@ from collections.abc import Generator, Sequence
 
 import torch
 
+from stablediff_edu.device import device_of
 from stablediff_edu.diffusion.schedule import Schedule, picture_and_noise
 from stablediff_edu.training.denoising import psnr
-from stablediff_edu.widgets.base import Panel, device_of, nearest_multiple
+from stablediff_edu.widgets.base import Panel, nearest_multiple
 from stablediff_edu.widgets.controls import Note, Select, Slider, seed_box
 from stablediff_edu.widgets.trajectory import Model, Trajectories, Trajectory
 

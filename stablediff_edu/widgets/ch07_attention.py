@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
+from stablediff_edu.device import device_of
 from stablediff_edu.display.attention_figures import draw_cells, draw_lines, draw_weights, draw_words
 from stablediff_edu.display.figures import draw_numbers
 from stablediff_edu.errors import CourseError
 from stablediff_edu.layers.attention import causal_mask, watch_attention
-from stablediff_edu.widgets.base import Panel, device_of
+from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.blit import BlittedFigure
 from stablediff_edu.widgets.controls import Select, Slider, Text
 

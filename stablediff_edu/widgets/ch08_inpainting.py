@@ -4,9 +4,9 @@ from collections.abc import Generator
 
 import torch
 
+from stablediff_edu.device import device_of
 from stablediff_edu.errors import CourseError
 from stablediff_edu.stable_diffusion import StableDiffusion
-from stablediff_edu.widgets.base import device_of
 from stablediff_edu.widgets.controls import Slider, seed_box
 from stablediff_edu.widgets.generation import GenerationPanel
 from stablediff_edu.widgets.prompt_input import PromptInput

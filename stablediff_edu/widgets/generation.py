@@ -7,6 +7,7 @@ from typing import NamedTuple
 import ipywidgets
 import torch
 
+from stablediff_edu.device import device_of, synchronize
 from stablediff_edu.stable_diffusion import DrawnStep, StableDiffusion
 from stablediff_edu.widgets.base import Panel, nearest_multiple
 from stablediff_edu.widgets.controls import Button, Check
@@ -71,6 +72,7 @@ class GenerationPanel(Panel):
             seconds += time.perf_counter() - began
             yield
             began = time.perf_counter()
+        synchronize(device_of(self.pipe))
         generation = Generation(settings, steps, seconds + time.perf_counter() - began)
         self.show(name, generation.image(), f"generated image for “{settings['prompt']}”")
         return generation

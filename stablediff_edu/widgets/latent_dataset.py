@@ -6,7 +6,8 @@ import ipywidgets
 import torch
 import traitlets
 
-from stablediff_edu.widgets.base import Panel, device_of, nearest_multiple
+from stablediff_edu.device import device_of
+from stablediff_edu.widgets.base import Panel, nearest_multiple
 from stablediff_edu.widgets.controls import Button, Select, range_for
 
 BATCH = 1000

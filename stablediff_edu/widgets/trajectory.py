@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import torch
 
+from stablediff_edu.device import device_of, synchronize
 from stablediff_edu.diffusion.samplers import sample
 from stablediff_edu.diffusion.schedule import Schedule
-from stablediff_edu.widgets.base import device_of
 
 Model = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (x_t, t) -> prediction
 MAX_KEPT = 8
@@ -71,6 +71,8 @@ class Trajectories:
             seconds += time.perf_counter() - began
             yield
             began = time.perf_counter()
+        synchronize(device)
+        seconds += time.perf_counter() - began
         result = taken[-1].next
         return Trajectory(
             t=[step.t for step in taken] + [None],

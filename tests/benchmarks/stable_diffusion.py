@@ -1,9 +1,10 @@
 """How fast is our Stable Diffusion v1, and how much memory does it take, beside diffusers'?
 
-    python tests/benchmarks/stable_diffusion.py [--rounds 5] [--size 512] [--compile]
+    python tests/benchmarks/stable_diffusion.py [--rounds 5] [--size 512] [--dtypes float16] [--compile both]
 
-Both compute with the same random weights, in turns, in one run; a ratio below 1 means that ours takes less. Peak memory
-is that of a process of its own for each. Takes 3.4 GB of memory twice over, and minutes a round on two CPU cores.
+Both compute with the same random weights, in turns, in one run, on the device that the course picks; a ratio below 1
+means that ours takes less. On a GPU in both half precisions, eager and compiled; on a CPU in float32, with the peak
+memory of a process of its own for each. Takes 3.4 GB of memory twice over, and minutes a round on two CPU cores.
 """
 
 import argparse
@@ -20,9 +21,10 @@ from torch import nn
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from parity import shared_pair
 
+from stablediff_edu.device import pick_device, synchronize
+
 Call = Callable[[], torch.Tensor]
 STEPS = 20  # of a picture, for images per second
-HALF = dict(dtype=torch.float16, device="cuda", memory_format=torch.channels_last)
 
 
 def questions(size: int, like: nn.Module) -> tuple[torch.Tensor, ...]:
@@ -59,15 +61,13 @@ WHAT = {"unet": "U-Net, a step with guidance", "vae": "VAE, decoding"}
 
 def seconds(call: Call) -> float:
     began = time.perf_counter()
-    call()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    synchronize(call().device)
     return time.perf_counter() - began
 
 
 def race(part: str, calls: dict[str, Call], rounds: int) -> dict[str, float]:
     """Run the calls in turns and print the median of each, and the ratios to diffusers' of medians and of rounds."""
-    answers = [call() for call in calls.values()]  # the first run, which is slower, is not counted
+    answers = [call() for _ in range(3) for call in calls.values()][-len(calls) :]  # the first runs are slower
     apart = max((answer - answers[-1]).abs().max().item() for answer in answers)
     del answers
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -114,26 +114,18 @@ def memory(part: str, size: int) -> None:
     sys.stdout.flush()
 
 
-def on_gpu(size: int, rounds: int, compiled: bool) -> None:
-    """Print images per second in half precision, channels last, with fused attention."""
-    if not torch.cuda.is_available():
-        print("\nThere is no GPU here: half precision, channels_last, fused attention and compile were not measured.")
-        return
-    print(f"\non {torch.cuda.get_device_name()}: half precision, channels_last{', compiled' if compiled else ''}")
-    times = {}
+def compare(device: torch.device, dtype: torch.dtype, compiled: bool, size: int, rounds: int, small: bool) -> None:
+    """Print the times of both parts, and images per second."""
+    print(f"\n{device}, {str(dtype)[6:]}, {'compiled' if compiled else 'eager'}")
+    layout, times = torch.channels_last if device.type == "cuda" else torch.contiguous_format, {}
     for part, calls in CALLS.items():
-        ours, theirs = (model.to(**HALF) for model in shared_pair(part))
-        if compiled:
-            ours.forward, theirs.forward = torch.compile(ours.forward), torch.compile(theirs.forward)
-            if part == "vae":
-                ours.decoder, theirs.decoder = torch.compile(ours.decoder), torch.compile(theirs.decoder)
-        for _ in range(3):  # warm up
-            for call in calls(ours, theirs, size).values():
-                call()
-        times[part] = race(part, calls(ours, theirs, size), 4 * rounds)
+        ours, theirs = (model.to(device, dtype, memory_format=layout) for model in shared_pair(part, small=small))
+        for model in (ours, theirs) if compiled else ():
+            (model.decoder if part == "vae" else model).compile()
+        times[part] = race(part, calls(ours, theirs, size), rounds)
     for whose, step in (("ours", "ours, one call for both"), ("diffusers", "diffusers")):
         picture = STEPS * times["unet"][step] + times["vae"][whose]
-        print(f"{whose}: {1 / picture:.2f} images/s of {size}×{size}, {STEPS} steps, guided")
+        print(f"  {whose}: {1 / picture:.3f} images/s of {size}×{size}, {STEPS} steps, guided")
 
 
 @torch.no_grad()
@@ -141,17 +133,32 @@ def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="how often each is timed (default: 5)")
     parser.add_argument("--size", type=int, default=512, help="side of the picture in pixels (default: 512)")
-    parser.add_argument("--compile", action="store_true", help="on the GPU: with torch.compile")
+    parser.add_argument(
+        "--dtypes",
+        nargs="+",
+        metavar="DTYPE",
+        help="such as float16 (default: float32 on a CPU, else both half precisions)",
+    )
+    parser.add_argument(
+        "--compile", choices=["no", "yes", "both"], help="with torch.compile (default: no on a CPU, else both)"
+    )
+    parser.add_argument("--small", action="store_true", help="small networks, to try this out")
     parser.add_argument("--peak", nargs=2, metavar=("PART", "WHOSE"), help="only the memory of one call, in MB")
     arguments = parser.parse_args(words)
     if arguments.peak:
         peak(*arguments.peak, arguments.size)
         return
-    print(f"Stable Diffusion v1, {arguments.size}×{arguments.size}, {torch.get_num_threads()} CPU threads, float32")
-    for part, calls in CALLS.items():
-        race(part, calls(*shared_pair(part), arguments.size), arguments.rounds)
-        memory(part, arguments.size)
-    on_gpu(arguments.size, arguments.rounds, arguments.compile)
+    device = pick_device()
+    cpu = device.type == "cpu"
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    print(f"Stable Diffusion v1, {arguments.size}×{arguments.size}, {name}, torch {torch.__version__}")
+    ways = {"no": (False,), "yes": (True,), "both": (False, True)}[arguments.compile or ("no" if cpu else "both")]
+    for dtype in arguments.dtypes or (["float32"] if cpu else ["float16", "bfloat16"]):
+        for compiled in ways:
+            compare(device, getattr(torch, dtype), compiled, arguments.size, arguments.rounds, arguments.small)
+    if cpu and not arguments.small:
+        for part in CALLS:
+            memory(part, arguments.size)
 
 
 if __name__ == "__main__":
