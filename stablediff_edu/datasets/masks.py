@@ -20,24 +20,25 @@ class MaskRule:
     """How the masks of one set are read.
 
     Attributes:
-        alpha: whether the alpha channel is the mask, or else the brightness.
+        channel: what carries the mask: "alpha", "index" (of a palette, where it has one) or "brightness".
         above: values above this one are foreground, if `values` is empty.
         values: the labels that are foreground.
         invert: whether foreground and background are exchanged.
         area: mean share of the foreground in the set.
     """
 
-    alpha: bool
+    channel: str
     above: float = 0.0
     values: tuple[int, ...] = ()
     invert: bool = False
     area: float = 0.0
 
     def __str__(self) -> str:
-        channel = "alpha" if self.alpha else "mask"
         which = f"in {', '.join(map(str, self.values))}" if self.values else f"above {self.above:g}"
         background = "background" if self.invert else "foreground"
-        return f"{background} = {channel} values {which}; the foreground is {self.area:.1%} of the images on average"
+        return (
+            f"{background} = {self.channel} values {which}; the foreground is {self.area:.1%} of the images on average"
+        )
 
     def read(self, path: Path, of: Image.Image | None = None) -> Image.Image:
         """Read a mask file: mode L, 0 or 255, upright.
@@ -47,7 +48,7 @@ class MaskRule:
                 orientation, was made from the stored pixels: it is turned as the image is.
         """
         file = open_image(path)
-        chosen = self.foreground(_channel(file, self.alpha))
+        chosen = self.foreground(_channel(file, self.channel))
         mask = Image.fromarray(np.where(chosen, 255, 0).astype(np.uint8))
         own = file.info["orientation"]
         return upright(mask, of.info["orientation"] if own == 1 and of and of.size == mask.size else own)
@@ -71,68 +72,80 @@ def decide(
     Raises:
         CourseError: the masks are empty or full throughout, or it cannot be told which values are the foreground.
     """
-    alpha = _alpha_decides(paths)
+    channel = _which_channel(paths, bool(foreground))
     counts: dict[float, int] = {}
     kinds: set[float] = set()  # the largest values of the files
     for path in paths:
-        found = np.unique(_channel(open_image(path), alpha), return_counts=True)
+        found = np.unique(_channel(open_image(path), channel), return_counts=True)
         kinds.add(found[0][-1].item() if len(found[0]) < 3 else -1)
         for value, count in zip(*found, strict=True):
             counts[value.item()] = counts.get(value.item(), 0) + count.item()
     values = np.array(sorted(counts))
     if foreground == "nonzero":
-        rule = MaskRule(alpha, invert=invert)
+        rule = MaskRule(channel, invert=invert)
     elif foreground:
-        rule = MaskRule(alpha, values=tuple(sorted(foreground)), invert=invert)
+        rule = MaskRule(channel, values=tuple(sorted(foreground)), invert=invert)
         if not np.isin(values, rule.values).any():
             raise CourseError(f"No mask has the value {_list(rule.values)}; there are: {_list(values)}.")
     elif len(values) == 1:
         which = f"All {len(paths)} masks have" if len(paths) > 1 else f"{paths[0].name} has"
         raise CourseError(f"{which} the same value {values[0]:g} everywhere, so nothing is marked; give another mask.")
     elif kinds <= {0, 1, 255} and values[0] == 0:  # some files with 0 and 1, others with 0 and 255
-        rule = MaskRule(alpha, invert=invert)
+        rule = MaskRule(channel, invert=invert)
     else:
-        rule = MaskRule(alpha, above=_threshold(values, counts), invert=invert)
+        rule = MaskRule(channel, above=_threshold(values, counts), invert=invert)
     areas, rims = zip(
-        *(_area_and_rim(rule.foreground(_channel(open_image(path), alpha))) for path in paths), strict=True
+        *(_area_and_rim(rule.foreground(_channel(open_image(path), channel))) for path in paths), strict=True
     )
     area = float(np.mean(areas))
     if area in (0, 1):
         raise CourseError(f"All {len(paths)} masks are {'full' if area else 'empty'}; check --foreground and --invert.")
-    if not (foreground or invert or bright) and area > 0.5 and np.median(rims) > 0.8:
+    if not (foreground or invert or bright) and np.median(rims) > 0.8:
         raise CourseError(
             f"The larger value covers {area:.0%} of the masks and most of their border, as a background does; give "
             f"--invert, or --foreground {values[-1]:g} if it is the foreground."
         )
-    return MaskRule(alpha, rule.above, rule.values, invert, area)
+    return MaskRule(channel, rule.above, rule.values, invert, area)
 
 
-def _alpha_decides(paths: Sequence[Path]) -> bool:
-    """Return whether the masks lie in the alpha channel: it varies, and the colors agree with it or do not vary."""
-    varying, agreeing = 0, True
+def _which_channel(paths: Sequence[Path], labels: bool) -> str:
+    """Return what carries the masks of a set; `labels`: their numbers were given.
+
+    Alpha, if it varies and the colors agree with it or do not vary; the indices of a palette of several colors.
+    """
+    with_alpha, without, index = [], [], False
     for path in paths:
         image = open_image(path)
-        if not image.has_transparency_data:
-            continue
-        alpha, color = _channel(image, True), _channel(image, False)
-        if alpha.min() == alpha.max():
-            continue
-        varying += 1
+        alpha, color = (_channel(image, which) for which in ("alpha", "brightness"))
         visible = np.where(alpha > 127, color, 0)
-        agreeing &= color.min() == color.max() or np.array_equal(visible > visible.max() / 2, alpha > 127)
-    if varying and not agreeing:
-        raise CourseError(
-            f"In {paths[0].name} the transparency and the brightness mark different pixels; save the masks without "
-            "transparency."
-        )
-    return varying > 0
+        plain = color.min() == color.max()
+        if alpha.min() < alpha.max():
+            with_alpha.append((path, plain or np.array_equal(visible > visible.max() / 2, alpha > 127)))
+        elif not plain or not (color.any() or image.has_transparency_data):  # else it may be full or empty by its alpha
+            without.append(path)
+        colors = _colors(image)
+        gray = bool((np.ptp(colors, axis=1) < 16).all())
+        index |= image.mode == "P" and not gray and (len(colors) > 2 or labels)
+        if image.mode != "P" and not gray and not with_alpha and _hues(colors) > 1:
+            raise CourseError(f"{path.name} has several colors; save masks in black and white, or as label numbers.")
+    if not with_alpha:
+        return "index" if index else "brightness"
+    if without:
+        raise CourseError(f"{with_alpha[0][0].name} has transparency, {without[0].name} none; save all masks alike.")
+    for path, agree in with_alpha:
+        if not agree:
+            raise CourseError(
+                f"In {path.name} the transparency and the brightness mark different pixels; save the masks without "
+                "transparency, or only their transparency as a gray image."
+            )
+    return "alpha"
 
 
-def _channel(image: Image.Image, alpha: bool) -> np.ndarray:
-    """Return what may be the mask, (H, W): alpha, indices of a colored palette, or the largest color channel."""
-    if alpha:
+def _channel(image: Image.Image, which: str) -> np.ndarray:
+    """Return what may be the mask, (H, W): alpha, indices of a palette, or the largest color channel."""
+    if which == "alpha":
         return np.asarray(image.convert("RGBA"))[..., 3]
-    if image.mode == "P" and not _is_gray(image):
+    if which == "index" and image.mode == "P":
         return np.asarray(image)
     if image.mode in ("1", "L") or image.mode.startswith(("I", "F")):
         return np.asarray(image.convert("L") if image.mode == "1" else image)
@@ -141,10 +154,19 @@ def _channel(image: Image.Image, alpha: bool) -> np.ndarray:
     return np.asarray(image.convert("RGBA"))[..., :3].max(axis=2)  # no dark color may count as black
 
 
-def _is_gray(image: Image.Image) -> bool:
-    """Return whether the colors of a palette image are shades of gray, or just two colors."""
-    colors = np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)
-    return len(colors) <= 2 or bool((colors.max(axis=1) - colors.min(axis=1) < 16).all())
+def _colors(image: Image.Image) -> np.ndarray:
+    """Return the colors that cover an image, (N, 3): those of more than 1 % of its pixels, rounded."""
+    if image.mode not in ("P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "PA", "RGBX", "RGBa"):
+        return np.zeros((1, 3), int)
+    colors, counts = np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3) // 8, axis=0, return_counts=True)
+    return colors[counts > 0.01 * counts.sum()].astype(int) * 8
+
+
+def _hues(colors: np.ndarray) -> int:
+    """Return how many hues the brighter ones of some colors have, (N, 3) -> 1 if all are shades of one."""
+    bright = colors[colors.max(axis=1) > colors.max() / 2]
+    tint = bright / bright.max(axis=1, keepdims=True)
+    return 1 if np.ptp(tint, axis=0).max() < 0.3 else len(bright)
 
 
 def _threshold(values: np.ndarray, counts: dict[float, int]) -> float:
@@ -158,11 +180,17 @@ def _threshold(values: np.ndarray, counts: dict[float, int]) -> float:
     below, above = weights[share < 0.1], weights[share > 0.9]
     between = weights.sum() - below.sum() - above.sum()
     peaked = min(part.max() / part.sum() for part in (below, above)) > 0.5
-    if high - low >= 64 and len(values) > 8 and peaked and between < 0.15 * weights.sum() and between < 2 * above.sum():
+    if (
+        (high - low >= 64 or (values % 1).any())
+        and len(values) > 8
+        and peaked
+        and between < 0.15 * weights.sum()
+        and between < 2 * above.sum()
+    ):
         return float(middle)
     raise CourseError(
         f"The masks have {len(values)} values ({_list(values)}); say which are the foreground, for instance "
-        f"--foreground {values[1]:g}, or --foreground nonzero."
+        f"--foreground {values[1]:g}{'' if high == 255 else ', or --foreground nonzero'}."
     )
 
 
