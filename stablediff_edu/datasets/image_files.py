@@ -14,6 +14,7 @@ _OTHER_KINDS = frozenset(
     {".bufr", ".emf", ".eps", ".fit", ".fits", ".grib", ".h5", ".hdf", ".mpeg", ".mpg", ".ps", ".wmf"}
 )
 _PLUGINS = {"pillow_heif": ("register_heif_opener",), "pillow_jxl": ()}  # read .heic and .jxl where they are installed
+_NEEDS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".jxl": "pillow-jxl-plugin"}
 
 
 def image_endings() -> frozenset[str]:
@@ -52,9 +53,21 @@ def list_images(folder: str | Path, what: str = "images") -> tuple[list[Path], l
             if not name.startswith(".") and name != "Thumbs.db":
                 (images if Path(name).suffix.lower() in endings else others).append(Path(here) / name)
     if not images:
-        seen = f"; it holds {len(others)} other files, such as {others[0].name}" if others else ""
+        seen = (
+            f"; it holds {len(others)} other files, such as {others[0].name} ({_why_not(others[0])})" if others else ""
+        )
         raise CourseError(f"There are no {what} in {folder}{seen}; name the folder that holds them (png, jpg, tif, …).")
     return sorted(images, key=lambda path: path.relative_to(folder).as_posix()), others
+
+
+def not_images(others: list[Path], folder: Path) -> list[str]:
+    """Return why each of the other files of a folder was left out."""
+    return [f"{path.relative_to(folder).as_posix()}: {_why_not(path)}" for path in others]
+
+
+def _why_not(path: Path) -> str:
+    package = _NEEDS.get(path.suffix.lower())
+    return f"needs another package: python -m pip install {package}" if package else "not an image"
 
 
 def open_image(path: Path) -> Image.Image:
