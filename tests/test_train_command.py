@@ -53,6 +53,24 @@ def test_it_learns_from_pictures_that_are_not_fish(microscope, no_photographs, c
     data = load_masked_folder(microscope / "images", microscope / "masks", 64)
     assert segmentation.score(segmentation.predict(model, data.pictures), data.masks).iou.mean() > 0.8
     assert sorted(path.name for path in microscope.iterdir()) == ["cells.safetensors", "images", "masks"]
+    words = printed.splitlines()[-1].removeprefix("next: python -m stablediff_edu ").split()
+    assert words == ["segment", "--weights", str(out), "--images", "DIR"]
+    for number in range(3, 30):
+        (microscope / f"images/cell{number:02}.png").unlink()
+    (microscope / "images/notes.txt").write_text("")
+    words = [*words[:-1], str(microscope / "images"), "--out", str(microscope / "images/found")]
+    assert main(words) == 0 and main(words) == 0  # what it has made is no image of the second run
+    printed = capsys.readouterr().out
+    assert "3 masks in " in printed and "left out: 1 files (notes.txt: not an image)" in printed
+    found = load_masked_folder(microscope / "images", microscope / "images/found", 128)
+    truth = load_masked_folder(microscope / "images", microscope / "masks", 128)
+    assert segmentation.score(found.masks, truth.masks).iou.min() > 0.7 and "cell00.png.png" in str(
+        list(microscope.rglob("*"))
+    )
+    assert main([*words, "--overlay"]) == 0
+    overlay = np.asarray(Image.open(microscope / "images/found/cell00.png.png"), int)
+    assert overlay.shape == (512, 512, 3) and (overlay[..., 0] > overlay[..., 1] + 40).mean() > 0.05
+    assert main([*words, "--size", "60"]) == 2 and "multiple of 16" in capsys.readouterr().err
 
 
 def test_quick_numbers_on_drawn_fish_and_evaluate(tmp_path, no_photographs, capsys):
