@@ -3,9 +3,6 @@
 import importlib
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from stablediff_edu.commands.plain import PlainParser
 from stablediff_edu.errors import CourseError
@@ -20,19 +17,6 @@ COMMANDS = {
     "segment": "predict masks for your own images, with the weights of train fish",
     "train": "train a shipped checkpoint, or the same network on your own pictures",
 }
-
-
-@contextmanager
-def stopped_cleanly() -> Iterator[None]:
-    """Let SIGTERM end the command as Ctrl-C does, so that temporary files are removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -50,8 +34,7 @@ def main(words: list[str] | None = None) -> int:
             module.add_arguments(command)
     arguments = parser.parse_args(words)
     try:
-        with stopped_cleanly():
-            return module.run(arguments)
+        return module.run(arguments)
     except CourseError as error:
         print(f"stablediff_edu: {error}", file=sys.stderr)
         return 2
@@ -61,4 +44,5 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that temporary files are removed
     sys.exit(main())

@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -23,18 +24,26 @@ def test_output_never_fails_on_a_character(monkeypatch, encoding):
     assert len(printed.strip()) == len(said) and sentence.startswith("stablediff_edu: There is no notebook")
 
 
+WRITES_AND_IS_STOPPED = """
+import os, runpy, signal, sys
+from pathlib import Path
+from types import SimpleNamespace
+from stablediff_edu.weights.checkpoints import replacing
+
+def run(arguments):
+    with replacing(Path(sys.argv[0])):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+sys.modules["stablediff_edu.commands.doctor"] = SimpleNamespace(add_arguments=lambda parser: None, run=run)
+sys.argv = [sys.argv[1], "doctor"]
+import stablediff_edu
+runpy._run_module_as_main("stablediff_edu", alter_argv=False)
+"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to send")
-def test_sigterm_ends_a_command_and_removes_its_temporary_files(monkeypatch, tmp_path):
-    from stablediff_edu.weights.checkpoints import replacing
-
-    def run(arguments):
-        with replacing(tmp_path / "picture.png"):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    command = SimpleNamespace(add_arguments=lambda parser: None, run=run)
-    monkeypatch.setitem(sys.modules, "stablediff_edu.commands.doctor", command)
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as ended:
-        program.main(["doctor"])
-    assert ended.value.code == 128 + signal.SIGTERM and list(tmp_path.iterdir()) == []
-    assert signal.getsignal(signal.SIGTERM) == before
+def test_sigterm_ends_a_command_and_removes_its_temporary_files(tmp_path):
+    command = [sys.executable, "-c", WRITES_AND_IS_STOPPED, tmp_path / "picture.png"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert list(tmp_path.iterdir()) == [] and done.stderr == ""

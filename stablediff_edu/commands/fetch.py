@@ -36,7 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.file:
         if arguments.name == "all" or not arguments.file.exists():
             raise CourseError(f"--from names the file or folder of one data set; there is no {arguments.file} for one.")
-        folder = unpack_any(arguments.file, data_folder(arguments.name), REAL_DATA[arguments.name].expect)
+        folder = data_folder(arguments.name)
+        if not arguments.force and any(file.is_file() for file in folder.rglob("*")):
+            raise CourseError(f"There are files in {folder} already; --force replaces them.")
+        unpack_any(arguments.file, folder, REAL_DATA[arguments.name].expect)
         print(f"{arguments.name}: complete, in {folder}")
         return 0
     if arguments.name != "all":

@@ -70,12 +70,9 @@ def is_intact(folder: Path) -> bool:
 
 def find_batches(folder: Path) -> Path | None:
     """Return the folder of the unpacked batches: in ``folder``, however deep, or beside it, where people put it."""
-    found = [
-        folder.with_name(_BATCHES),
-        *sorted(file.parent for file in folder.rglob("batches.meta")),
-        folder / _BATCHES,
-    ]
-    return next((place for place in reversed(found) if place.is_dir()), None)
+    inside = [folder / _BATCHES, *sorted(file.parent for file in folder.rglob("batches.meta"))]
+    beside = [folder.with_name(_BATCHES)] if folder == data_folder("cifar10") else []
+    return next((place for place in inside + beside if place.is_dir()), None)
 
 
 def count_class(name: str) -> int:
