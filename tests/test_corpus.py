@@ -29,6 +29,7 @@ ENCODINGS = {
     "UTF-8 with a mark": "utf-8-sig",
     "UTF-16 with a mark": "utf-16-le",
     "UTF-16": "utf-16-be",
+    "UTF-32": "utf-32",
 }
 SENTENCE = "The KING's 2 men\tand the Queen_Mother sat.\r\nÀ bientôt, naïve Straße"
 
@@ -116,6 +117,7 @@ def test_a_text_is_not_read_further_than_it_is_asked_for(tmp_path, monkeypatch):
         ("a.epub", zipped(mimetype=b"application/epub+zip", page=b"<a/>"), "an e-book"),
         ("a.pdf", b"%PDF-1.7 word", "a.pdf is a PDF document, not plain text"),
         ("a.txt", b"  <!DOCTYPE html><html>", "a.txt is a web page"),
+        ("a.fb2", b"\xef\xbb\xbf<?xml version='1.0'?>", "a.fb2 is an XML document"),
         ("a.rtf", b"{\\rtf1 word}", "an RTF document"),
         ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1", "an Office document"),
         ("a.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1", "a.jpg is not plain text"),

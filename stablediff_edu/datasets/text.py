@@ -5,6 +5,7 @@ Nothing is ever held but one block, so a text may be larger than the memory.
 """
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -31,7 +32,7 @@ _HEAD = 4096  # bytes that tell what kind of file it is
 _PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _DOCUMENTS = {
     b"%pdf": "a PDF document", b"{\\rtf": "an RTF document", b"\xd0\xcf\x11\xe0": "an Office document",
-    b"<!doctype": "a web page", b"<html": "a web page",
+    b"<!doctype": "a web page", b"<html": "a web page", b"<?xml": "an XML document",
 }  # fmt: skip
 # plain English text is split ten times as fast: capitals become small, all but letters become spaces
 _PLAIN = {code: chr(code).lower() if chr(code).isalpha() else " " for code in range(128)}
@@ -101,9 +102,11 @@ def _only_member(path: Path, archive: zipfile.ZipFile) -> BinaryIO:
 def _encoding(path: Path, head: bytes) -> str:
     """Return the encoding of a text that begins so: by its byte order mark, else by its zero bytes."""
     for magic, what in _DOCUMENTS.items():
-        if head.lstrip().lower().startswith(magic):
+        if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(magic):
             raise CourseError(f"{path.name} is {what}, not plain text; save it as text in UTF-8.")
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     if 0 not in head:
         return "utf-8-sig"
