@@ -124,6 +124,11 @@ def test_proxies_are_named(server, good, monkeypatch, scheme):
     monkeypatch.setenv(f"{scheme}_proxy", server.url)
     fails("proxy asks for a password", good, f"{scheme}://far.invalid/set")
     monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{closed_port()}")
+    if scheme == "https":
+        server.routes["far.invalid:443"] = Answer(status=403)
+        monkeypatch.setenv("https_proxy", server.url)
+        fails(r"the proxy does not let it through \(403\)", good, "https://far.invalid/set")
+        monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{closed_port()}")
     fails("the proxy does not answer; correct HTTP_PROXY", good, f"{scheme}://far.invalid/set")
 
 

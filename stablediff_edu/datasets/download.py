@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -249,8 +250,8 @@ def _no_answer(error: Exception) -> str:
     text, request = str(error), getattr(error, "request", None)
     host = requests.utils.urlparse(request.url).hostname if request is not None else "the server"
     if isinstance(error, requests.exceptions.ProxyError):
-        if "407" in text:
-            return _REFUSALS[407]
+        if refused := re.search(r"Tunnel connection failed: (\d+)", text):
+            return _REFUSALS[407] if refused[1] == "407" else f"the proxy does not let it through ({refused[1]})"
         return "the proxy does not answer; correct HTTP_PROXY and HTTPS_PROXY, or unset them"
     if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE" in text:
         return (

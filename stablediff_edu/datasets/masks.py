@@ -4,6 +4,7 @@ A mask may be black and white in any mode, the alpha channel of an image, blurre
 values do not decide is refused, with the option that decides it.
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,13 +74,14 @@ def decide(
         CourseError: the masks are empty or full throughout, or it cannot be told which values are the foreground.
     """
     channel = _which_channel(paths, bool(foreground))
-    counts: dict[float, int] = {}
+    counts, flat = Counter(), Counter()  # of all pixels; of those that equal their neighbors
     kinds: set[float] = set()  # the largest values of the files
     for path in paths:
-        found = np.unique(_channel(open_image(path), channel), return_counts=True)
-        kinds.add(found[0][-1].item() if len(found[0]) < 3 else -1)
-        for value, count in zip(*found, strict=True):
-            counts[value.item()] = counts.get(value.item(), 0) + count.item()
+        pixels = _channel(open_image(path), channel)
+        corner = pixels[:-1, :-1]
+        counts.update(found := _count(pixels))
+        flat.update(_count(corner[(corner == pixels[1:, :-1]) & (corner == pixels[:-1, 1:])]))
+        kinds.add(max(found) if len(found) < 3 else -1)
     values = np.array(sorted(counts))
     if foreground == "nonzero":
         rule = MaskRule(channel, invert=invert)
@@ -93,7 +95,7 @@ def decide(
     elif kinds <= {0, 1, 255} and values[0] == 0:  # some files with 0 and 1, others with 0 and 255
         rule = MaskRule(channel, invert=invert)
     else:
-        rule = MaskRule(channel, above=_threshold(values, counts), invert=invert)
+        rule = MaskRule(channel, above=_threshold(values, counts, flat), invert=invert)
     areas, rims = zip(
         *(_area_and_rim(rule.foreground(_channel(open_image(path), channel))) for path in paths), strict=True
     )
@@ -144,22 +146,28 @@ def _which_channel(paths: Sequence[Path], labels: bool) -> str:
 def _channel(image: Image.Image, which: str) -> np.ndarray:
     """Return what may be the mask, (H, W): alpha, indices of a palette, or the largest color channel."""
     if which == "alpha":
-        return np.asarray(image.convert("RGBA"))[..., 3]
+        opaque = not image.has_transparency_data
+        return np.full(image.size[::-1], 255) if opaque else np.asarray(image.convert("RGBA"))[..., 3]
     if which == "index" and image.mode == "P":
         return np.asarray(image)
-    if image.mode in ("1", "L") or image.mode.startswith(("I", "F")):
-        return np.asarray(image.convert("L") if image.mode == "1" else image)
-    if image.mode in ("LA", "La"):
-        return np.asarray(image)[..., 0]
+    if _is_gray(image):
+        values = np.asarray(image.convert("L") if image.mode == "1" else image)
+        return values[..., 0] if values.ndim == 3 else values
     return np.asarray(image.convert("RGBA"))[..., :3].max(axis=2)  # no dark color may count as black
 
 
+def _is_gray(image: Image.Image) -> bool:
+    return image.mode in ("1", "L", "LA", "La") or image.mode.startswith(("I", "F"))
+
+
 def _colors(image: Image.Image) -> np.ndarray:
-    """Return the colors that cover an image, (N, 3): those of more than 1 % of its pixels, rounded."""
-    if image.mode not in ("P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "PA", "RGBX", "RGBa"):
+    """Return the colors of more than 0.2 % of the pixels, in steps of 8, (N, 3); black for a gray image."""
+    if _is_gray(image):
         return np.zeros((1, 3), int)
-    colors, counts = np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3) // 8, axis=0, return_counts=True)
-    return colors[counts > 0.01 * counts.sum()].astype(int) * 8
+    red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")).astype(int) // 8, 2, 0)
+    counts = np.bincount((red * 1024 + green * 32 + blue).ravel(), minlength=32**3)
+    code = np.flatnonzero(counts > 0.002 * counts.sum())
+    return np.stack([code // 1024, code // 32 % 32, code % 32], 1) * 8
 
 
 def _hues(colors: np.ndarray) -> int:
@@ -169,28 +177,29 @@ def _hues(colors: np.ndarray) -> int:
     return 1 if np.ptp(tint, axis=0).max() < 0.3 else len(bright)
 
 
-def _threshold(values: np.ndarray, counts: dict[float, int]) -> float:
+def _count(pixels: np.ndarray) -> dict[float, int]:
+    values, counts = np.unique(pixels, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _threshold(values: np.ndarray, counts: dict[float, int], flat: dict[float, int]) -> float:
     """Return the value above which the foreground begins; a map of more than two labels is refused."""
     low, high = values[0], values[-1]
     middle = (low + high) / 2
     if len(values) == 2:
         return float(low)
-    # soft edges and JPEG: the pixels lie near two far values, most of them at one of both; few lie between
-    weights, share = np.array([counts[value] for value in values.tolist()], float), (values - low) / (high - low)
-    below, above = weights[share < 0.1], weights[share > 0.9]
-    between = weights.sum() - below.sum() - above.sum()
-    peaked = min(part.max() / part.sum() for part in (below, above)) > 0.5
-    if (
-        (high - low >= 64 or (values % 1).any())
-        and len(values) > 8
-        and peaked
-        and between < 0.15 * weights.sum()
-        and between < 2 * above.sum()
-    ):
+    # soft edges and JPEG: most pixels lie at one of two far values or near it, and what lies between is not flat
+    share = (values - low) / (high - low)
+    weights, areas = (np.array([of[value] for value in values.tolist()], float) for of in (counts, flat))
+    below, above, between = share < 0.1, share > 0.9, (share >= 0.1) & (share <= 0.9)
+    peaked = min(weights[part].max() / weights[part].sum() for part in (below, above)) > 0.5
+    soft = above.sum() > 1 or between.any()  # else labels, and 255 for what is ignored
+    edges = weights[between].sum() < 2 * weights[above].sum() and areas[between].sum() < 0.1 * weights[above].sum()
+    if (high - low >= 64 or (values % 1).any()) and len(values) > 8 and soft and peaked and edges:
         return float(middle)
     raise CourseError(
         f"The masks have {len(values)} values ({_list(values)}); say which are the foreground, for instance "
-        f"--foreground {values[1]:g}{'' if high == 255 else ', or --foreground nonzero'}."
+        f"--foreground {values[1]:g}{'' if high == 255 else ', or --foreground nonzero'}; or save them in black and white."
     )
 
 

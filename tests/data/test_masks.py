@@ -106,6 +106,11 @@ REFUSED = {  # kind -> (mask -> image, options that decide it -> which pixels ar
     "labels, 255 ignored": (lambda m: labels(np.where(rim(m), 255, 5 * m)), {"foreground": [5]}),
     "VOC palette": (lambda m: palette(parts(m), VOC), {"foreground": [1, 2]}),
     "16 bit labels": (lambda m: Image.fromarray(parts(m) * np.uint16(300)), {"foreground": "nonzero"}),
+    "many labels, 255 ignored": (
+        lambda m: labels(np.where(rim(m), 255, m * (1 + np.arange(WIDTH) // 3 % 12))),
+        {"foreground": list(range(1, 13))},
+    ),
+    "far labels": (lambda m: labels(m * (10 + 18 * (np.arange(WIDTH) // 3 % 14))), {"foreground": "nonzero"}),
     "many labels": (lambda m: labels(m * (1 + np.arange(WIDTH) // 5)), {"foreground": "nonzero"}),
     "inverted": (lambda m: gray(~m), {"invert": True}),
     "inverted 1 bit": (lambda m: Image.fromarray(~m), {"invert": True}),
