@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from stablediff_edu.commands.training_options import print_left_out, whole_number
+from stablediff_edu.commands.training_options import print_left_out
 from stablediff_edu.errors import CourseError
 
 
@@ -12,7 +12,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what may stand behind ``segment``."""
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="your images")
     parser.add_argument("--weights", default="fish", metavar="FILE", help="made by train fish (default: the included)")
-    parser.add_argument("--size", type=whole_number, help="side of the network's input (default: that of the training)")
     parser.add_argument("--overlay", action="store_true", help="save the images with the foreground in red, not masks")
     parser.add_argument("--out", type=Path, default=Path("masks"), metavar="DIR", help="default: masks")
 
@@ -31,10 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     model, card = load_fish_unet(arguments.weights)
     trained = re.search(r"of (\d+)×", card.get("data", ""))
-    size = arguments.size or (int(trained[1]) if trained else 128)
-    shrink = 2 ** (len(model.config["channels"]) - 1)
-    if size % shrink:
-        raise CourseError(f"--size must be a multiple of {shrink}, such as {max(1, size // shrink) * shrink}.")
+    size = int(trained[1]) if trained else 128
     files, others = list_images(arguments.images)
     files = [file for file in files if not file.resolve().is_relative_to(arguments.out.resolve())]
     left_out, areas = not_images(others, arguments.images), []
@@ -44,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         except CourseError as error:
             left_out.append(str(error))
             continue
-        pixels = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+        pixels = np.array(image.resize((size, size), Image.Resampling.BICUBIC))
         with torch.no_grad():
             output = predict_from_all_sides(model, to_tensor(pixels[None]))[0, 0]
         output = Image.fromarray(output.float().numpy()).resize(image.size, Image.Resampling.BILINEAR)

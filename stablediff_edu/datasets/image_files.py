@@ -53,21 +53,17 @@ def list_images(folder: str | Path, what: str = "images") -> tuple[list[Path], l
             if not name.startswith(".") and name != "Thumbs.db":
                 (images if Path(name).suffix.lower() in endings else others).append(Path(here) / name)
     if not images:
-        seen = (
-            f"; it holds {len(others)} other files, such as {others[0].name} ({_why_not(others[0])})" if others else ""
-        )
+        seen = f"; it holds {len(others)} other files, such as {not_images(others[:1], folder)[0]}" if others else ""
         raise CourseError(f"There are no {what} in {folder}{seen}; name the folder that holds them (png, jpg, tif, …).")
     return sorted(images, key=lambda path: path.relative_to(folder).as_posix()), others
 
 
 def not_images(others: list[Path], folder: Path) -> list[str]:
     """Return why each of the other files of a folder was left out."""
-    return [f"{path.relative_to(folder).as_posix()}: {_why_not(path)}" for path in others]
-
-
-def _why_not(path: Path) -> str:
-    package = _NEEDS.get(path.suffix.lower())
-    return f"needs another package: python -m pip install {package}" if package else "not an image"
+    needs = [_NEEDS.get(path.suffix.lower()) for path in others]
+    reasons = [f"needs another package: python -m pip install {name}" if name else "not an image" for name in needs]
+    names = [path.relative_to(folder).as_posix() for path in others]
+    return [f"{name}: {reason}" for name, reason in zip(names, reasons, strict=True)]
 
 
 def open_image(path: Path) -> Image.Image:

@@ -199,7 +199,7 @@ def _threshold(values: np.ndarray, counts: dict[float, int], flat: dict[float, i
         return float(middle)
     raise CourseError(
         f"The masks have {len(values)} values ({_list(values)}); say which are the foreground, for instance "
-        f"--foreground {values[1]:g}{'' if high == 255 else ', or --foreground nonzero'}; or save them in black and white."
+        f"--foreground {values[1]:g}{'' if high == 255 else ', or --foreground nonzero'}; or save black and white."
     )
 
 
