@@ -1,6 +1,7 @@
 """The command line: ``python -m stablediff_edu COMMAND``. It only reads the line; the work is in ``commands/``."""
 
 import importlib
+import os
 import signal
 import sys
 
@@ -44,5 +45,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    if sys.path[0] in ("", os.getcwd()):  # `python -m` puts it there; files in it must not stand in for modules
+        del sys.path[0]
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that temporary files are removed
     sys.exit(main())

@@ -87,6 +87,9 @@ def test_files_that_hide_packages_are_named(tmp_path: Path, monkeypatch: pytest.
     hiding = doctor._hiding(WELL.versions)
     assert [file.name for file in hiding] == ["PIL", "random.py", "torch.py"]
     assert wrong(replace(WELL, hiding=hiding[-1:])) == {"packages": f"rename {hiding[-1]}"}
+    (tmp_path / "random.py").write_text("raise SystemExit('not me')")
+    result = subprocess.run([sys.executable, "-m", "stablediff_edu", "doctor"], capture_output=True, text=True)
+    assert result.returncode == 1 and "random.py hides the module random" in result.stdout, result.stderr
 
 
 @pytest.mark.parametrize(
