@@ -113,7 +113,8 @@ def decide(
 def _which_channel(paths: Sequence[Path], labels: bool) -> str:
     """Return what carries the masks of a set; `labels`: their numbers were given.
 
-    Alpha, if it varies and the colors agree with it or do not vary; the indices of a palette of several colors.
+    Alpha, if it varies and the colors agree with it, do not vary, or are a photograph's; else the indices of
+    a palette of several colors.
     """
     with_alpha, without, index = [], [], False
     for path in paths:
@@ -122,7 +123,8 @@ def _which_channel(paths: Sequence[Path], labels: bool) -> str:
         visible = np.where(alpha > 127, color, 0)
         plain = color.min() == color.max()
         if alpha.min() < alpha.max():
-            with_alpha.append((path, plain or np.array_equal(visible > visible.max() / 2, alpha > 127)))
+            photo = len(np.unique(visible)) > 64  # cut out by its alpha
+            with_alpha.append((path, plain or photo or np.array_equal(visible > visible.max() / 2, alpha > 127)))
         elif not plain or not (color.any() or image.has_transparency_data):  # else it may be full or empty by its alpha
             without.append(path)
         colors = _colors(image)

@@ -48,6 +48,13 @@ def with_alpha(mask: np.ndarray, color: int, mode: str = "RGBA") -> Image.Image:
     return image
 
 
+def cut_out(mask: np.ndarray) -> Image.Image:
+    """A photograph, as good as noise, with the mask as its alpha."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8))
+    image.putalpha(gray(mask))
+    return image
+
+
 def palette(index: np.ndarray, colors: list[int]) -> Image.Image:
     image = Image.fromarray(index.astype(np.uint8), "P")
     image.putpalette(colors)
@@ -86,6 +93,7 @@ READ = {  # kind -> (ending, save options, mask -> image)
     "red on black": ("png", {}, lambda m: colored(m, (200, 0, 0))),
     "LA": ("png", {}, lambda m: gray(m).convert("LA")),
     "LA, alpha": ("png", {}, lambda m: with_alpha(m, 0, "LA")),
+    "photo cut out": ("png", {}, cut_out),
     "opaque RGBA": ("png", {}, lambda m: gray(m).convert("RGBA")),
     "alpha, black": ("png", {}, lambda m: with_alpha(m, 0)),
     "alpha, white": ("webp", {"lossless": True, "exact": True}, lambda m: with_alpha(m, 255)),
@@ -135,7 +143,7 @@ def wrong(found: np.ndarray, truth: np.ndarray) -> float:
 
 
 def test_two_hundred_folders_are_read_right_or_refused_in_a_sentence(tmp_path: Path):
-    kinds = [*READ, *REFUSED]
+    kinds, refused = [*READ, *REFUSED], 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
         kind = kinds[seed % len(kinds)] if seed < 2 * len(kinds) else str(rng.choice(list(READ)))
@@ -165,9 +173,16 @@ def test_two_hundred_folders_are_read_right_or_refused_in_a_sentence(tmp_path: P
             assert text.endswith((".", "nonzero.")) and "\n" not in text and (not decided or "--" in text), (kind, text)
             if not decided:
                 continue
-        rule = decide(masks, **decided)
+        lossy = any(word in kind for word in LOSSY)
+        try:
+            rule = decide(masks, **decided)
+        except CourseError:
+            refused += 1
+            assert refused <= 4, (seed, kind)
+            assert lossy or "photo" in kind  # thin lines that a blur has left without a core; nothing cut out of one
+            continue
         truths = [truth | frame() for truth in truths] if "large" in kind else truths
-        limit = SOFT if any(word in kind for word in LOSSY) else 0
+        limit = SOFT if lossy else 0
         for image, mask in pairs:
             colors, found = read_pair(image, [mask], rule)
             bright = np.asarray(colors.convert("L")) > 120
