@@ -1,6 +1,8 @@
 """The command line: ``python -m stablediff_edu COMMAND``. It only reads the line; the work is in ``commands/``."""
 
 import importlib
+import os
+import signal
 import sys
 
 from stablediff_edu.commands.plain import PlainParser
@@ -10,21 +12,26 @@ from stablediff_edu.errors import CourseError
 COMMANDS = {
     "doctor": "say whether this machine can run the course, and what would mend it",
     "fetch": "download a real data set into data/",
+    "download": "the same as fetch",
     "generate": "draw a picture of a sentence, with Stable Diffusion or the course's own tiny model",
     "run": "run the notebooks in order without a screen",
+    "segment": "predict masks for your own images, with the weights of train fish",
     "train": "train a shipped checkpoint, or the same network on your own pictures",
 }
 
 
 def main(words: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 it found a problem, 2 the input was bad."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # no console lacks a character so badly that the command must fail
+            stream.reconfigure(errors="replace")
     parser = PlainParser(prog="python -m stablediff_edu", description=__doc__.split(":")[0])
     choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     words = sys.argv[1:] if words is None else words
     for name, help_text in COMMANDS.items():
         command = choices.add_parser(name, help=help_text, description=help_text)
         if name in words[:1]:  # only the chosen command is imported: doctor must run where torch is broken
-            module = importlib.import_module(f"stablediff_edu.commands.{name}")
+            module = importlib.import_module(f"stablediff_edu.commands.{'fetch' if name == 'download' else name}")
             module.add_arguments(command)
     arguments = parser.parse_args(words)
     try:
@@ -38,4 +45,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    if sys.path[0] in ("", os.getcwd()):  # `python -m` puts it there; files in it must not stand in for modules
+        del sys.path[0]
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that temporary files are removed
     sys.exit(main())

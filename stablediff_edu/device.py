@@ -2,6 +2,8 @@
 
 import os
 import random
+import sys
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,14 +24,33 @@ def pick_device() -> torch.device:
     available = [name for name, count in counts.items() if count]
     requested = os.environ.get("STABLEDIFF_DEVICE", "").strip().lower()
     if not requested:
-        return torch.device(available[0])
+        return torch.device(next(name for name in available if name == "cpu" or runs_kernels(name)))
     name, colon, index = requested.partition(":")
     if name not in available or (colon and not (index.isdecimal() and int(index) < counts[name])):
         raise CourseError(
             f"STABLEDIFF_DEVICE is {requested!r}, which this machine does not have; "
             f"set it to one of: {', '.join(available)}."
         )
+    if name != "cpu" and not runs_kernels(requested):
+        raise CourseError(
+            f"STABLEDIFF_DEVICE is {requested!r}, for which torch has no kernels; unset it to use another."
+        )
     return torch.device(requested)
+
+
+@cache
+def runs_kernels(name: str) -> bool:
+    """Return whether a device computes at all; torch sees GPUs that are too old or too new for its kernels, too."""
+    try:
+        ones = torch.ones(2, 2, device=name)
+        return (ones @ ones + 1).sum().item() == 12
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        print(
+            f"torch cannot compute on {name} here ({reason}); another torch build may; doctor says what is used",
+            file=sys.stderr,
+        )
+        return False
 
 
 def device_of(model: object) -> torch.device:

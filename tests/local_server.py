@@ -1,9 +1,11 @@
 """A web server on 127.0.0.1 that answers as badly as a test wants."""
 
 import contextlib
+import ssl
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -20,9 +22,12 @@ class Answer:
 
 
 class LocalServer:
-    """``routes`` maps paths to answers; ``requests`` lists (method, path, headers) of what was asked."""
+    """``routes`` maps paths to answers; ``requests`` lists (method, path, headers) of what was asked.
 
-    def __init__(self) -> None:
+    With a certificate (and its key, in one file) it speaks HTTPS.
+    """
+
+    def __init__(self, certificate: Path | None = None) -> None:
         self.routes: dict[str, Answer] = {}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         server = self
@@ -36,10 +41,14 @@ class LocalServer:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 server.answer(self, server.routes.get(self.path, Answer(status=404)))
 
-            do_POST = do_HEAD = do_GET
+            do_POST = do_HEAD = do_CONNECT = do_GET
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        self.url = f"http{'s' * bool(certificate)}://127.0.0.1:{self._http.server_port}"
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})
 
     def answer(self, handler: BaseHTTPRequestHandler, answer: Answer) -> None:

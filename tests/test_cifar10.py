@@ -188,6 +188,19 @@ def test_photographs_put_there_by_hand_are_left_alone(server: LocalServer, data:
     assert "not put there by this command" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("place", ["{}", "cifar10/{}", "cifar10/cifar-10-python/{}", "cifar10"])
+def test_batches_placed_by_hand_are_found(data: Path, server: LocalServer, place: str):
+    for name, contents in FILES.items():
+        path = data / place.format("cifar-10-batches-py") / Path(name).name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(contents)
+    assert len(load_cifar10(["ship"])[0]) and main(["fetch", "cifar10"]) == 0 and server.requests == []
+    taken = data / place.format("cifar-10-batches-py")
+    taken.rename(data.parent / "unpacked")
+    assert main(["download", "cifar10", "--from", str(data.parent / "unpacked")]) == 0
+    assert len(load_cifar10(["ship"])[0])
+
+
 def test_an_archive_that_is_there_already_is_used_if_it_is_good(
     server: LocalServer, data: Path, capsys: pytest.CaptureFixture
 ):
@@ -214,7 +227,7 @@ BAD_ARCHIVES = {
     "device": (tar(FILES, member("evil", tarfile.CHRTYPE)), "holds a link"),
     "same file twice": (tar(FILES, member("cifar-10-batches-py/test_batch")), "is broken"),
     "truncated": (ARCHIVE[: len(ARCHIVE) // 2], "is broken"),
-    "no archive": (b"<html>sign in</html>", "is broken"),
+    "no archive": (b"<html>sign in</html>", "A web page came instead"),
     "empty": (tar({}), "is not CIFAR-10"),
     "a batch is missing": (tar({name: FILES[name] for name in list(FILES)[1:]}), "is not CIFAR-10"),
     "a batch is another": (tar(FILES | {"data_batch_1": batch(9)}), "is not CIFAR-10"),

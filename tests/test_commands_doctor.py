@@ -1,5 +1,6 @@
 """``doctor``: what it says of machines that are well, and of each that is not."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -76,6 +77,37 @@ def test_each_fault_has_one_line_that_mends_it(facts: Facts, row: str, mend: str
 
 def test_a_broken_torch_is_not_blamed_on_torchvision():
     assert list(wrong(replace(WELL, errors={"torch": "broken"}, device="", budget=""))) == ["torch"]
+
+
+def test_files_that_hide_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("torch.py", "random.py", "PIL/__init__.py", "numpy/notes.txt", "mine.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    monkeypatch.chdir(tmp_path)
+    hiding = doctor._hiding(WELL.versions)
+    assert [file.name for file in hiding] == ["PIL", "random.py", "torch.py"]
+    assert wrong(replace(WELL, hiding=hiding[-1:])) == {"packages": f"rename {hiding[-1]}"}
+    (tmp_path / "random.py").write_text("raise SystemExit('not me')")
+    result = subprocess.run([sys.executable, "-m", "stablediff_edu", "doctor"], capture_output=True, text=True)
+    assert result.returncode == 1 and "random.py hides the module random" in result.stdout, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "named"), [("/elsewhere/bin/python3", True), (sys.executable, False), ("python", False)]
+)
+def test_a_kernel_of_another_python_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, named: bool
+):
+    spec = tmp_path / "kernels/python3/kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(
+        json.dumps({"argv": [program, "-m", "ipykernel_launcher"], "display_name": "x", "language": "python"})
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    kernel = doctor._other_kernel()
+    assert kernel == (program if named else "")
+    assert wrong(replace(WELL, kernel=kernel)) == {}
+    assert ("ipykernel install" in table(examine(replace(WELL, kernel=kernel)))) == named
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,14 @@
 """Text as numbers: words in blocks, vocabularies as gensim makes them, the drawn corpus, text8, and bad files."""
 
+import bz2
 import gzip
 import hashlib
 import io
+import itertools
+import lzma
+import random
 import time
+import unicodedata
 import zipfile
 
 import numpy as np
@@ -19,7 +24,22 @@ from stablediff_edu.datasets.drawn_corpus import ANALOGIES, RELATIONS, draw_corp
 from stablediff_edu.datasets.text import Vocabulary, count_words, read_words, split_words
 from stablediff_edu.errors import CourseError
 
+ENCODINGS = {
+    "UTF-8": "utf-8",
+    "UTF-8 with a mark": "utf-8-sig",
+    "UTF-16 with a mark": "utf-16-le",
+    "UTF-16": "utf-16-be",
+    "UTF-32": "utf-32",
+}
 SENTENCE = "The KING's 2 men\tand the Queen_Mother sat.\r\nÀ bientôt, naïve Straße"
+
+
+def zipped(**members: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, contents in members.items():
+            archive.writestr(name, contents)
+    return file.getvalue()
 
 
 def whole(path, most=None) -> list[str]:
@@ -35,13 +55,38 @@ def test_words_are_runs_of_letters_in_lower_case():
     assert split_words("The KING's 2 men_and [the] `Queen`~Mother! sat") == words[:9]
 
 
-@pytest.mark.parametrize("block", [1, 3, 7, 1000])
-@pytest.mark.parametrize("name", ["text.txt", "text.gz"])
-def test_a_text_read_in_blocks_has_the_same_words(tmp_path, monkeypatch, block, name):
-    monkeypatch.setattr(text_module, "_BLOCK", block)
-    raw = ("\ufeff" + SENTENCE * 3).encode()  # with the mark that Windows writes at the beginning
-    (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith("gz") else raw)
-    assert whole(tmp_path / name) == split_words(SENTENCE * 3)
+WORDS = {
+    "English": "don t", "Hindi": "हिन्दी भाषा में", "Bengali": "বাংলা ভাষা", "Tamil": "தமிழ் மொழி",
+    "Arabic": "مَرْحَبًا بِكُمْ", "Hebrew": "שָׁלוֹם עולם", "Persian": "می\u200cخواهم کتاب", "Turkish": "istanbul ığdır",
+    "Vietnamese": "tiếng việt", "Greek": "οδυσσεύς μῆνιν", "Russian": "ёлка мой", "Korean": "한국어 문장",
+    "Thai": "ภาษา ไทย", "Chinese": "我们 学习", "Deseret": "𐐨𐐩 𐐪𐐫",
+}  # fmt: skip
+CAPITALS = {"Turkish": "İSTANBUL ığdır"}
+PACK = {"plain": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zip": lambda raw: zipped(t=raw)}
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_words_of_every_script_are_whole_however_they_are_stored(tmp_path, monkeypatch, language):
+    words = [unicodedata.normalize("NFC", word) for word in WORDS[language].split()]
+    text = CAPITALS.get(language, WORDS[language].upper())
+    rng = random.Random(language)
+    for number, (pack, encoding) in enumerate(itertools.product(PACK, ENCODINGS)):
+        monkeypatch.setattr(text_module, "_BLOCK", rng.choice([1, 3, 7, 1000]))
+        form = rng.choice(["NFC", "NFD"])
+        raw = unicodedata.normalize(form, f"1 {text}, «{text}»!\r\n{text}_2").encode(ENCODINGS[encoding])
+        file = tmp_path / f"{number}.{rng.choice(['txt', 'gz', 'dat'])}"  # the name says nothing
+        file.write_bytes(PACK[pack]((b"\xff\xfe" if encoding == "UTF-16 with a mark" else b"") + raw))
+        assert whole(file) == words * 3, (pack, encoding, form)
+
+
+def test_a_text_without_spaces_says_what_to_do(tmp_path):
+    (tmp_path / "t.txt").write_text(
+        "我们今天学习深度学习模型的训练方法。" * 40 + "学习自然语言处理的方法与应用", encoding="utf-8"
+    )
+    with pytest.raises(CourseError, match=r"^t\.txt has no spaces between its words; .* jieba"):
+        load_corpus(tmp_path / "t.txt")
+    (tmp_path / "t.txt").write_text("我们 今天 学习 深度 学习 模型 。" * 40, encoding="utf-8")
+    assert len(load_corpus(tmp_path / "t.txt").vocabulary) == 5
 
 
 def test_only_the_beginning_is_read_if_wished(tmp_path):
@@ -63,7 +108,19 @@ def test_a_text_is_not_read_further_than_it_is_asked_for(tmp_path, monkeypatch):
     [
         ("latin.txt", "Café".encode("latin-1"), r"latin.txt is not text in UTF-8 \(byte 0xe9"),
         ("cut.gz", gzip.compress(b"word " * 1000)[:-12], "cut.gz is not a whole .gz file"),
-        ("no.gz", b"only words", "no.gz is not a whole .gz file"),
+        ("no.gz", gzip.compress(b"words")[:3] + b"words" * 9, "no.gz is not a whole .gz file"),
+        ("cut.bz2", bz2.compress(b"word " * 1000)[:-12], "cut.bz2 is not a whole .bz2 file"),
+        ("cut.xz", lzma.compress(b"word " * 1000)[:-12], "cut.xz is not a whole .xz file"),
+        ("cut.zip", zipped(t=b"word " * 1000)[:-12], "cut.zip is not a whole .zip file"),
+        ("two.zip", zipped(a=b"a", b=b"b"), "two.zip holds 2 files; unpack it"),
+        ("a.docx", zipped(**{"[Content_Types].xml": b"<a/>", "word/document.xml": b"<a/>"}), "an Office document"),
+        ("a.epub", zipped(mimetype=b"application/epub+zip", page=b"<a/>"), "an e-book"),
+        ("a.pdf", b"%PDF-1.7 word", "a.pdf is a PDF document, not plain text"),
+        ("a.txt", b"  <!DOCTYPE html><html>", "a.txt is a web page"),
+        ("a.fb2", b"\xef\xbb\xbf<?xml version='1.0'?>", "a.fb2 is an XML document"),
+        ("a.rtf", b"{\\rtf1 word}", "an RTF document"),
+        ("a.doc", b"\xd0\xcf\x11\xe0\xa1\xb1", "an Office document"),
+        ("a.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1", "a.jpg is not plain text"),
         ("missing.txt", None, "missing.txt cannot be read"),
     ],
 )
@@ -84,7 +141,7 @@ def test_a_folder_is_no_text(tmp_path):
     [
         ("", "no words in t.txt"),
         ("1 2 3 !", "no words in t.txt"),
-        ("word", "1 different word, of which 0 stand there 5 times"),
+        ("word", r"In t\.txt there are 1 different word, of which 0 stand there 5 times"),
         ("word " * 50, "1 different word, of which 1 stand there 5 times"),
         ("all different words here", "4 different words, of which 0"),
     ],
@@ -211,7 +268,7 @@ def test_text8_is_fetched_once_and_read(server, home, capsys):
 
 @pytest.mark.parametrize(
     ("body", "sentence"),
-    [(packed(b"other words"), "its SHA-256 differs"), (b"<html>", "its SHA-256 differs")],
+    [(packed(b"other words"), "its SHA-256 differs"), (b"<html>", "A web page came instead of text8.zip")],
 )
 def test_something_else_than_text8_is_thrown_away(server, home, capsys, body, sentence):
     server.routes["/text8.zip"] = Answer(body)

@@ -20,9 +20,10 @@ def clean(monkeypatch):
         monkeypatch.delenv(f"STABLEDIFF_{name}", raising=False)
 
 
-def pretend(monkeypatch, *, cuda=False, mps=False):
+def pretend(monkeypatch, *, cuda=False, mps=False, without_kernels=()):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2 * cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(device, "runs_kernels", lambda name: name not in without_kernels)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,24 @@ def pretend(monkeypatch, *, cuda=False, mps=False):
 def test_the_best_device_is_picked(monkeypatch, there, expected):
     pretend(monkeypatch, **there)
     assert device.pick_device().type == expected
+
+
+def test_a_gpu_without_kernels_is_passed_over(monkeypatch):
+    pretend(monkeypatch, cuda=True, mps=True, without_kernels=("cuda", "cuda:1"))
+    assert device.pick_device().type == "mps"
+    monkeypatch.setenv("STABLEDIFF_DEVICE", "cuda:1")
+    with pytest.raises(CourseError, match="no kernels; unset it"):
+        device.pick_device()
+
+
+def test_a_device_is_tried_with_a_small_product(monkeypatch, capsys):
+    def no_kernel(*_, **__):
+        raise RuntimeError("CUDA error: no kernel image is available\nCompile with …")
+
+    assert device.runs_kernels("cpu")
+    monkeypatch.setattr(torch, "ones", no_kernel)
+    assert not device.runs_kernels("cuda:5")
+    assert "torch cannot compute on cuda:5 here (CUDA error: no kernel image is available)" in capsys.readouterr().err
 
 
 def test_the_variable_decides(monkeypatch):

@@ -132,4 +132,4 @@ def test_the_readme_starts_processes_that_need_no_name_of_the_host():
     from pathlib import Path
 
     readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-    assert f"`torchrun {' '.join(LAUNCH[3:])} 2 -m stablediff_edu train tiny-sd`" in readme
+    assert f"`.venv/bin/torchrun {' '.join(LAUNCH[3:])} 2 -m stablediff_edu train tiny-sd`" in readme

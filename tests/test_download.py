@@ -4,7 +4,10 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import socket
 import stat
+import subprocess
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,7 +95,10 @@ def test_folders_are_made_and_a_bar_is_shown(server, tmp_path, capsys):
         (403, r"forbids it \(403\)"),
         (404, "no longer at its address"),
         (410, "no longer"),
+        (407, "proxy asks for a password"),
         (429, "too many requests"),
+        (509, "reached its quota"),
+        (511, "asks you to sign in first"),
         (500, r"in trouble \(500\)"),
         (503, r"in trouble \(503\)"),
     ],
@@ -101,6 +107,49 @@ def test_refusals(server, good, status, match):
     server.routes["/set"] = Answer(b"<html>no</html>", status=status)
     fails(match, good, f"{server.url}/set")
     assert len(server.requests) == 1
+
+
+def test_a_quota_and_a_sign_in_page_are_named(server, good):
+    server.routes["/set"] = Answer(b"The daily Quota of this file is exceeded", status=403)
+    fails("reached its quota for today", good, f"{server.url}/set")
+    server.routes["/set"] = Answer(b"\n<!DOCTYPE HTML><title>Welcome to our WLAN</title>")
+    fails("A web page came instead of set.bin", good, f"{server.url}/set", sha256=SHA)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_proxies_are_named(server, good, monkeypatch, scheme):
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    server.routes["far.invalid:443"] = server.routes["http://far.invalid/set"] = Answer(status=407)
+    monkeypatch.setenv(f"{scheme}_proxy", server.url)
+    fails("proxy asks for a password", good, f"{scheme}://far.invalid/set")
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{closed_port()}")
+    if scheme == "https":
+        server.routes["far.invalid:443"] = Answer(status=403)
+        monkeypatch.setenv("https_proxy", server.url)
+        fails(r"the proxy does not let it through \(403\)", good, "https://far.invalid/set")
+        monkeypatch.setenv(f"{scheme}_proxy", f"http://127.0.0.1:{closed_port()}")
+    fails("the proxy does not answer; correct HTTP_PROXY", good, f"{scheme}://far.invalid/set")
+
+
+def test_a_name_that_cannot_be_resolved_is_named(good, monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    fails("the name far.invalid cannot be resolved; check the network and its DNS", good, "http://far.invalid/set")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl to make a certificate with")
+def test_a_certificate_that_nobody_signed_is_named(good, tmp_path_factory):
+    pem = tmp_path_factory.mktemp("certificate") / "own.pem"
+    options = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    subprocess.run(["openssl", *options, "-keyout", pem, "-out", f"{pem}.crt"], check=True, capture_output=True)
+    pem.write_text(pem.read_text() + Path(f"{pem}.crt").read_text())
+    with LocalServer(pem) as server:
+        fails("the certificate of 127.0.0.1 cannot be verified .* REQUESTS_CA_BUNDLE", good, f"{server.url}/set")
 
 
 def test_nobody_answers(good):

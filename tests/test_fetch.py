@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import sys
 import zipfile
 
@@ -266,6 +267,27 @@ def test_photographs_put_there_by_hand_are_left_alone(kaggle, tmp_path, capsys):
     assert "1 photographs" in capsys.readouterr().out
 
 
+def test_what_a_browser_has_downloaded_is_taken(kaggle, tmp_path, capsys):
+    kaggle.routes[API] = Answer(status=403)
+    assert main(["fetch", "fish"]) == 2
+    assert "python -m stablediff_edu download fish --from FILE" in capsys.readouterr().out
+    (tmp_path / "Downloads").mkdir()
+    archive = tmp_path / "Downloads/archive.zip"
+    archive.write_bytes(ARCHIVE)
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(tmp_path / "Downloads/archive")
+    for given in (archive, archive.with_suffix("")):  # the zip file, and the folder that an unpacker made of it
+        assert main(["download", "fish", "--force", "--from", str(given)]) == 0
+        assert len(load_fish(6, size=32, source="kaggle")) == 6 and given.exists()
+        shutil.rmtree(tmp_path / "data/fish")
+    for name, contents in {"other.zip": b"PK", "page.html": b"<html>", "missing.zip": None}.items():
+        given = tmp_path / "Downloads" / name
+        if contents:
+            given.write_bytes(contents)
+        assert main(["download", "fish", "--from", str(given)]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
 def bad_archives():
     flipped = bytearray(ARCHIVE)
     flipped[len(ARCHIVE) // 3] ^= 1
@@ -275,7 +297,7 @@ def bad_archives():
     return {
         "truncated": (ARCHIVE[: len(ARCHIVE) // 2], "is broken"),
         "flipped": (bytes(flipped), "is broken"),
-        "page": (b"<html>sign in</html>", "is broken"),
+        "page": (b"<html>sign in</html>", "A web page came instead of fish.zip"),
         "hostile": (hostile.getvalue(), "dangerous path"),
         "no fish": (fish_archive(species=()), "no fish photographs"),
     }

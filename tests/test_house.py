@@ -190,4 +190,11 @@ def test_the_readme_names_only_commands_that_exist():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = set(re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split())
     assert set(re.findall(r"(?:`|^|full )make ([a-z]+)", text, re.M)) <= targets
-    assert set(re.findall(r"-m stablediff_edu ([a-z]+)", text)) <= {"doctor", "fetch", "generate", "run", "train"}
+    assert set(re.findall(r"-m stablediff_edu ([a-z]+)", text)) <= {
+        "doctor",
+        "fetch",
+        "generate",
+        "run",
+        "segment",
+        "train",
+    }

@@ -146,6 +146,22 @@ def test_real_digits(real_data: Path, monkeypatch: pytest.MonkeyPatch):
     assert all(mnist.is_intact(mnist.raw_folder() / name) for name in mnist.FILES)
 
 
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("spelling", ["{}", "{}/{}", "mnist/{}", "raw-files/{kaggle}"])
+def test_files_placed_by_hand_are_found(raw: Path, tmp_path: Path, packed: bool, spelling: str):
+    for name, file in UNPACKED.items():
+        spelled = spelling.format(name, name, kaggle=name.replace("-idx", ".idx"))
+        path = tmp_path / "data/mnist" / (spelled + ".gz" * packed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(file) if packed else file)
+    assert load_digits().source == "MNIST" and count_mnist() == 30
+    assert mnist.fetch() == 0  # there is no server in this test
+    (tmp_path / "data/mnist").rename(tmp_path / "Downloads")
+    assert load_digits(10).source == "drawn digits"
+    assert main(["download", "mnist", "--from", str(tmp_path / "Downloads")]) == 0
+    assert len(load_digits(train=False)) == 10
+
+
 # --- fetching ------------------------------------------------------------------------------------------------------
 
 

@@ -1,13 +1,16 @@
 """Plain pictures from a folder: whatever their size and mode, and what is said when they cannot be used."""
 
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from stablediff_edu.datasets.image_files import image_endings, open_image, read_rgb
 from stablediff_edu.datasets.pictures import Pictures, load_pictures, to_tensor
 from stablediff_edu.errors import CourseError
 
@@ -99,6 +102,40 @@ def test_pages_are_images(tmp_path: Path):
     pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
     found = load_pictures(tmp_path, 8).pictures
     assert found[:, 0, 0, 0].tolist() == pytest.approx([-1, 100 / 127.5 - 1, 200 / 127.5 - 1])
+
+
+def test_every_format_and_mode_that_pillow_stores_is_read(tmp_path: Path):
+    slope = np.broadcast_to(np.linspace(30, 220, 32).astype(np.uint8)[:, None], (32, 32))
+    seen = set()
+    for ending in sorted(image_endings() - {".icns", ".im"}):  # fixed sizes; about to leave Pillow
+        for mode in ("L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"):
+            image = (
+                Image.fromarray(slope.astype(np.uint16) * 257)
+                if mode == "I;16"
+                else Image.fromarray(slope).convert(mode)
+            )
+            try:
+                image.save(tmp_path / f"x{ending}")
+            except (OSError, KeyError, ValueError, RuntimeError):
+                continue  # this format does not store this mode
+            if mode == "I;16" and not open_image(tmp_path / f"x{ending}").mode.startswith("I"):
+                continue  # cut off by Pillow when it was written
+            found = np.asarray(read_rgb(tmp_path / f"x{ending}"), int)
+            assert found.shape == (32, 32, 3) and np.abs(found - slope[..., None]).mean() < 8, (ending, mode)
+            seen.add(ending)
+    assert len(seen) > 20 and {".png", ".jpg", ".tif", ".gif", ".webp", ".bmp"} <= seen
+
+
+def test_images_that_need_another_package_are_named_until_it_is_there(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    write(folder / "photo.png", plain()).rename(folder / "photo.heic")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    assert load_pictures(folder, 8).left_out == ["photo.heic: needs another package: python -m pip install pillow-heif"]
+    plugin = SimpleNamespace(register_heif_opener=lambda: Image.register_extension("PNG", ".heic"))
+    monkeypatch.setitem(sys.modules, "pillow_heif", plugin)
+    try:
+        assert load_pictures(folder, 8).left_out == []
+    finally:
+        del Image.EXTENSION[".heic"]
 
 
 def test_transparent_images_get_a_background(folder: Path):

@@ -11,6 +11,7 @@ from PIL import Image
 from stablediff_edu.__main__ import main
 from stablediff_edu.datasets.drawn_fish import draw_many
 from stablediff_edu.datasets.fish import load_fish
+from stablediff_edu.datasets.folder import load_masked_folder
 from stablediff_edu.training import recipes, segmentation
 from stablediff_edu.weights import checkpoints
 
@@ -48,11 +49,36 @@ def test_it_learns_from_pictures_that_are_not_fish(microscope, no_photographs, c
     card = checkpoints.read_card(out)
     assert card["steps"] == "60" and "--images images --masks masks" in card["command"]
     model, _ = recipes.load_fish_unet(out)
-    from stablediff_edu.datasets.folder import load_masked_folder
-
     data = load_masked_folder(microscope / "images", microscope / "masks", 64)
     assert segmentation.score(segmentation.predict(model, data.pictures), data.masks).iou.mean() > 0.8
     assert sorted(path.name for path in microscope.iterdir()) == ["cells.safetensors", "images", "masks"]
+    assert printed.splitlines()[-1] == f"next: python -m stablediff_edu segment --weights {out} --images DIR"
+
+
+def test_segment_writes_a_mask_for_each_image_in_its_size(tmp_path, capsys):
+    pixels, masks, _ = draw_many(2, size=128, seed=7)
+    for number, (image, mask) in enumerate(zip(pixels, masks, strict=True)):
+        for folder, values in (("images", (image.permute(1, 2, 0) + 1) * 127.5), ("truth", mask[0] * 255)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            stored = Image.fromarray(values.numpy().astype(np.uint8)).resize((200, 150), Image.Resampling.BICUBIC)
+            stored.save(tmp_path / folder / f"{number}.png")
+    (tmp_path / "images/notes.txt").write_text("")
+    (tmp_path / "images/cut.jpg").write_bytes(b"cut")
+    words = ["segment", "--images", str(tmp_path / "images"), "--out", str(tmp_path / "images/found")]
+    assert main(words) == 0 and main(words) == 0  # what it has made is no image of the second run
+    printed = capsys.readouterr().out
+    assert "2 masks in " in printed and "left out: 2 files (notes.txt: not an image; " in printed
+    (tmp_path / "images/cut.jpg").unlink()
+    found = load_masked_folder(tmp_path / "images", tmp_path / "images/found", 128)
+    (tmp_path / "images/found").rename(tmp_path / "found")
+    truth = load_masked_folder(tmp_path / "images", tmp_path / "truth", 128)
+    assert found.names == ["0", "1"] and segmentation.score(found.masks, truth.masks).iou.min() > 0.8
+    assert main([*words, "--overlay"]) == 0
+    overlay = np.asarray(Image.open(tmp_path / "images/found/0.png.png"), int)
+    assert overlay.shape == (150, 200, 3) and ((overlay[..., 0] > overlay[..., 1] + 40).mean() > 0.02)
+    (tmp_path / "empty").mkdir()
+    for wrong in (["--images", str(tmp_path / "empty")], ["--weights", "ships"], ["--weights", "none.safetensors"]):
+        assert main([*words, *wrong]) == 2 and capsys.readouterr().err.count("\n") == 1
 
 
 def test_quick_numbers_on_drawn_fish_and_evaluate(tmp_path, no_photographs, capsys):

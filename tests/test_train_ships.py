@@ -66,7 +66,9 @@ def train(words):
 def test_own_pictures_of_mixed_size_and_mode(folder, tmp_path, capsys):
     out = tmp_path / "mine.safetensors"
     assert train(f"ships --images {folder} --size 16 --steps 3 --seed 7 --out {out}") == 0
-    assert "6 pictures of 16×16" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "6 pictures of 16×16" in printed
+    assert printed.splitlines()[-1].startswith("next: python -m stablediff_edu generate --weights ")
     model, card = load_diffusion(out)
     assert card["command"] == "python -m stablediff_edu train ships --images own --size 16 --steps 3 --seed 7"
     assert (card["steps"], card["seed"], card["size"], card["licence"]) == ("3", "7", "16", "your own pictures")

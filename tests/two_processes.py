@@ -6,7 +6,15 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+LAUNCH = [
+    sys.executable,
+    "-m",
+    "torch.distributed.run",
+    "--standalone",
+    "--local-addr",
+    "127.0.0.1",
+    "--nproc-per-node",
+]
 TRIES = 2  # once in many runs torchrun failed at once, for no reason that was found; a mistake of ours fails every time
 
 

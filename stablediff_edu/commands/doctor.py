@@ -11,15 +11,17 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from stablediff_edu.datasets.download import data_folder
+from stablediff_edu.datasets.download import data_folder, project_root
 
 GOOD, FAIR, BAD = "ok", "note", "WRONG"
 INSTALL = "python -m pip install -c constraints.txt"
 INSTALL_ALL = f"{INSTALL} -e ."
+OWN_KERNEL = "python -m ipykernel install --sys-prefix --name course; then choose the kernel course in the notebook"
 
 # The real data sets, as `fetch` calls them, and what the notebooks use while they are not there.
 DATA_SETS = {"fish": "drawn fish", "cifar10": "drawn ships", "mnist": "drawn digits", "text8": "drawn sentences"}
@@ -49,6 +51,8 @@ class Facts:
     budget: str = ""
     cores: int = 1
     gigabytes: float | None = None
+    hiding: list[Path] = field(default_factory=list)  # files of the working folder that Python imports instead
+    kernel: str = ""  # the Python that notebooks are run with, if it is another one
     data: dict[str, str] = field(default_factory=dict)  # a real data set -> what there is of it, "" if nothing
 
 
@@ -59,12 +63,18 @@ def examine(facts: Facts) -> list[Row]:
         _torch(facts),
         _torchvision(facts),
         _packages(facts),
+        *(Row("packages", f"{file} hides the module {file.stem}", BAD, f"rename {file}") for file in facts.hiding),
         _setting(facts, "device", facts.device, "unset STABLEDIFF_DEVICE"),
         Row("cores", str(facts.cores)),
         _memory(facts),
         _setting(facts, "budget", facts.budget, "export STABLEDIFF_BUDGET=quick"),
         *(_data(name, found) for name, found in facts.data.items()),
         _widgets(facts),
+        *(
+            [Row("kernel", f"JupyterLab starts another Python, {facts.kernel}", FAIR, OWN_KERNEL)]
+            if facts.kernel
+            else []
+        ),
     ]
 
 
@@ -162,6 +172,7 @@ def _widgets(facts: Facts) -> Row:
 def gather() -> Facts:
     """Look at this machine; nothing that is missing or broken on it stops this."""
     facts = Facts(sys.version_info[:3], _versions(), cores=_cores(), gigabytes=_gigabytes())
+    facts.hiding, facts.kernel = _hiding(facts.versions), _try(facts, "kernel", _other_kernel) or ""
     torch = _try(facts, "torch", lambda: importlib.import_module("torch"))
     device = torch and _try(facts, "packages", lambda: importlib.import_module("stablediff_edu.device"))
     if device:
@@ -197,6 +208,25 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _hiding(packages: Iterable[str]) -> list[Path]:
+    """Return files of the working folder, and of the notebooks', named as a module that Python would look up there."""
+    names = {*packages, "PIL", *sys.stdlib_module_names} - {"test", "this"}
+    found = []
+    for folder in dict.fromkeys((Path.cwd(), project_root() / "notebooks")):
+        inside = [*folder.glob("*.py"), *(file.parent for file in folder.glob("*/__init__.py"))]
+        found += sorted(path for path in inside if path.stem in names)
+    return found
+
+
+def _other_kernel() -> str:
+    """Return the Python of Jupyter's kernel "python3", if it belongs to another environment."""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    program = Path(KernelSpecManager().get_kernel_spec("python3").argv[0])
+    same = program.parent == Path() or program.parent.resolve() == Path(sys.executable).parent.resolve()
+    return "" if same else str(program)
 
 
 def _count_fish() -> str:

@@ -1,4 +1,4 @@
-"""``python -m stablediff_edu fetch NAME``: download a real data set into data/."""
+"""``python -m stablediff_edu fetch NAME`` (or ``download NAME``): download a real data set into data/."""
 
 import argparse
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 from stablediff_edu.datasets import cifar10, fish, mnist, text8
 from stablediff_edu.datasets.download import data_folder, download
 from stablediff_edu.datasets.kaggle_client import download_dataset
-from stablediff_edu.datasets.unpack import RECORD, BadArchiveError, is_complete, unpack_tar, unpack_zip
+from stablediff_edu.datasets.unpack import RECORD, BadArchiveError, is_complete, unpack_any, unpack_tar, unpack_zip
 from stablediff_edu.errors import CourseError
 
 
@@ -18,6 +18,7 @@ class RealData:
 
     what: str
     fetch: Callable[[bool], str]
+    expect: Callable[[Path], None] | None = None  # raises BadArchiveError if a folder does not hold it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +26,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listed = "; ".join(f"{name}: {data.what}" for name, data in REAL_DATA.items())
     parser.add_argument("name", choices=[*REAL_DATA, "all"], help=listed)
     parser.add_argument("--force", action="store_true", help="fetch it again, even if it is there")
+    parser.add_argument(
+        "--from", dest="file", type=Path, metavar="FILE", help="take it from here: a file that a browser has downloaded"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Fetch one data set, or all of them; one that cannot be had does not keep the next from being fetched."""
+    if arguments.file:
+        if arguments.name == "all" or not arguments.file.exists():
+            raise CourseError(f"--from names the file or folder of one data set; there is no {arguments.file} for one.")
+        folder = data_folder(arguments.name)
+        if not arguments.force and any(file.is_file() for file in folder.rglob("*")):
+            raise CourseError(f"There are files in {folder} already; --force replaces them.")
+        unpack_any(arguments.file, folder, REAL_DATA[arguments.name].expect)
+        print(f"{arguments.name}: complete, in {folder}")
+        return 0
     if arguments.name != "all":
-        print(f"{arguments.name}: {REAL_DATA[arguments.name].fetch(arguments.force)}")
+        try:
+            print(f"{arguments.name}: {REAL_DATA[arguments.name].fetch(arguments.force)}")
+        except CourseError:
+            print(f"if a browser can download it: python -m stablediff_edu download {arguments.name} --from FILE")
+            raise
         return 0
     results, failures = {}, 0
     for name, data in REAL_DATA.items():
@@ -57,14 +74,15 @@ def fetch_fish(force: bool) -> str:
     archive = folder.with_name("fish.zip")
     if force or not archive.is_file():
         download_dataset(fish.DATASET, archive)
-    _unpack(archive, folder, unpack_zip, _expect_fish)
+    _unpack(archive, folder, unpack_zip, expect_fish)
     return f"fetched, {fish.count_photographs(folder):,} photographs in {folder}"
 
 
-def _expect_fish(unpacked: Path) -> None:
+def expect_fish(unpacked: Path) -> None:
+    """Raise BadArchiveError if a folder does not hold the fish photographs."""
     if not fish.count_photographs(unpacked):
         raise BadArchiveError(
-            "What came from Kaggle holds no fish photographs with masks; its layout may have changed."
+            "There are no fish photographs with masks in it, or its layout has changed; look for Fish_Dataset."
         )
 
 
@@ -80,11 +98,12 @@ def fetch_cifar10(force: bool) -> str:
     archive = folder.with_name(known.filename)
     if force or not archive.is_file():
         download(known.url, archive, md5=known.tgz_md5)
-    _unpack(archive, folder, unpack_tar, _expect_cifar10)
+    _unpack(archive, folder, unpack_tar, expect_cifar10)
     return f"fetched, 60,000 photographs in {folder}"
 
 
-def _expect_cifar10(unpacked: Path) -> None:
+def expect_cifar10(unpacked: Path) -> None:
+    """Raise BadArchiveError if a folder does not hold all of CIFAR-10."""
     if not cifar10.is_intact(unpacked):
         raise BadArchiveError("What came is not CIFAR-10: a file is missing or its MD5 differs; fetch it again.")
 
@@ -93,6 +112,12 @@ def fetch_mnist(force: bool) -> str:
     """Fetch those of MNIST's four files that are missing or damaged; the good ones stay."""
     fetched = mnist.fetch(force)
     return f"{'fetched' if fetched else 'complete'}, 70,000 scanned digits in {data_folder('mnist')}"
+
+
+def expect_mnist(unpacked: Path) -> None:
+    """Raise BadArchiveError if a folder does not hold all of MNIST, in whatever spelling."""
+    if not all(mnist.is_intact(mnist.find(name, unpacked)) for name in mnist.FILES):
+        raise BadArchiveError(f"It does not hold MNIST's four files whole: {', '.join(mnist.FILES)}.")
 
 
 def fetch_text8(force: bool) -> str:
@@ -113,10 +138,14 @@ def _unpack(archive: Path, folder: Path, unpack: Callable[..., Path], check: Cal
 
 
 REAL_DATA = {
-    "fish": RealData("9,000 photographs of fish with masks, from Kaggle, about 3 GB", fetch_fish),
+    "fish": RealData("9,000 photographs of fish with masks, from Kaggle, about 3 GB", fetch_fish, expect_fish),
     "cifar10": RealData(
-        "60,000 small photographs, 6,000 of ships, from the University of Toronto, 170 MB", fetch_cifar10
+        "60,000 small photographs, 6,000 of ships, from the University of Toronto, 170 MB",
+        fetch_cifar10,
+        expect_cifar10,
     ),
-    "mnist": RealData("70,000 scanned digits, from torchvision's mirrors, 12 MB", fetch_mnist),
-    "text8": RealData("17 million words of Wikipedia, from mattmahoney.net, 31 MB to fetch, 100 MB here", fetch_text8),
+    "mnist": RealData("70,000 scanned digits, from torchvision's mirrors, 12 MB", fetch_mnist, expect_mnist),
+    "text8": RealData(
+        "17 million words of Wikipedia, from mattmahoney.net, 31 MB to fetch, 100 MB here", fetch_text8, text8.expect
+    ),
 }

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from importlib import import_module
 
-from stablediff_edu.commands.training_options import command_line, places, print_card, print_end
+from stablediff_edu.commands.training_options import command_line, places, print_card, print_end, print_next
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -30,4 +30,5 @@ def run(arguments: argparse.Namespace) -> int:
     out, training, scores = room.make_classifier(recipe, out, command_line(arguments), data, progress)
     print_end(training, out)
     print(scores)
+    print_next(arguments.name, out)
     return 0

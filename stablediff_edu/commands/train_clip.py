@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import replace
 
-from stablediff_edu.commands.training_options import command_line, places, print_card, print_end
+from stablediff_edu.commands.training_options import command_line, places, print_card, print_end, print_next
 
 UNSEEN = 2000  # scenes that --evaluate scores on
 
@@ -28,6 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     _, training, score, out = clip_training.make_clip(recipe, out, command_line(arguments), progress)
     print_end(training, out)
     print(score)
+    print_next(arguments.name, out)
     return 0
 
 

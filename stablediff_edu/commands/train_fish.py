@@ -11,6 +11,7 @@ from stablediff_edu.commands.training_options import (
     print_card,
     print_end,
     print_left_out,
+    print_next,
     whole_number,
 )
 from stablediff_edu.errors import CourseError
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     print_end(training, out)
     print(f"held out: {scores}")
     _evaluate_photographs(model, recipe.size)
+    print_next(arguments.name, out)
     return 0
 
 

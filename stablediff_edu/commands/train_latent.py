@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from stablediff_edu.commands.training_options import command_line, places, print_card, print_end
+from stablediff_edu.commands.training_options import command_line, places, print_card, print_end, print_next
 from stablediff_edu.errors import CourseError
 
 VAE = Path("digit-vae")  # the shipped one
@@ -35,6 +35,7 @@ def _run_vae(arguments: argparse.Namespace) -> int:
     _, training, score, out = latent_recipes.make_vae(recipe, out, command_line(arguments), known, unseen, progress)
     print_end(training, out)
     print(score)
+    print_next(arguments.name, out)
     return 0
 
 
@@ -47,6 +48,7 @@ def _run_latent_digits(arguments: argparse.Namespace) -> int:
     recipe, out, progress, (known, _) = _prepare(arguments, latent_recipes.LATENT_DIGITS)
     _, training, out = latent_recipes.make_latent_digits(recipe, out, command_line(arguments), known, vae, progress)
     print_end(training, out)
+    print_next(arguments.name, out)
     return 0
 
 

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"{training.steps:,} steps in {training.seconds:.0f} s, loss {training.loss:.4f}; the model is in {out}")
     if training.interrupted:
         say("stopped early: these are the weights so far; the same command resumes the training")
-    say(f'try it: python -m stablediff_edu generate "{plan.prompts[0]}" --weights {out}')
+    say(f'next: python -m stablediff_edu generate "{plan.prompts[0]}" --weights {out}')
     return 0
 
 

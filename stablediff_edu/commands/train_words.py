@@ -4,14 +4,16 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from stablediff_edu.commands.training_options import command_line, places, print_card, whole_number
+from stablediff_edu.commands.training_options import command_line, places, print_card, print_next, whole_number
 from stablediff_edu.errors import CourseError
 
 NUMBERS = ("dimension", "window", "negatives", "epochs", "workers", "seed")  # what may be changed in a recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.add_argument("--text", type=Path, metavar="FILE", help="your own text, in UTF-8 (.txt or .gz)")
+    parser.add_argument(
+        "--text", type=Path, metavar="FILE", help="your own text (UTF-8 or UTF-16; plain, gz, bz2, xz or zip)"
+    )
     parser.add_argument("--source", choices=["drawn", "text8"], help="which text (default: the drawn corpus)")
     parser.add_argument("--dimension", type=whole_number, help="numbers a word (default: 50 for drawn, else 100)")
     parser.add_argument("--window", type=whole_number, help="how far neighbours may be away (default: 5)")
@@ -62,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{training.seconds:.0f} s, {read / training.seconds:,.0f} words a second, loss {training.loss:.4f}; {out}")
     if training.interrupted:
         print("stopped early: these are the vectors so far; the same command goes on where it stopped")
+    print_next(arguments.name, out)
     return 0
 
 

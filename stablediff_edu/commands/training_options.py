@@ -71,6 +71,20 @@ def print_end(training, out: Path) -> None:
         print("stopped early: these are the weights so far; the same command goes on where it stopped")
 
 
+_GENERATE, _EVALUATE = "generate --weights {out} --count 16", "train {name} --evaluate --out {out}"
+_NEXT = {
+    "fish": "segment --weights {out} --images DIR",
+    "digit-vae": "train latent-digits --vae {out}",
+    "tiny-sd": 'generate "a red sailboat" --weights {out}',
+    **dict.fromkeys(("ships", "cifar10-all", "one-fish", "latent-digits"), _GENERATE),
+}
+
+
+def print_next(name: str, out: Path) -> None:
+    """Say, as the last line of a training, the command that uses its weights."""
+    print("next: python -m stablediff_edu " + _NEXT.get(name, _EVALUATE).format(name=name, out=out), flush=True)
+
+
 def print_card(card: dict[str, str]) -> None:
     """Say how the weights came to be."""
     names = ("command", "data", "steps", "seconds", "licence")

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from stablediff_edu.datasets.image_files import as_rgb, list_images, open_image
+from stablediff_edu.datasets.image_files import as_rgb, list_images, not_images, open_image
+from stablediff_edu.datasets.text import open_text
 from stablediff_edu.errors import CourseError
 from stablediff_edu.tokenizers.words import split_words
 
@@ -78,11 +79,7 @@ def load_captioned_folder(folder: str | Path, size: int = 64, background: str = 
     files, others = list_images(folder)
     captions, source = _captions(folder, files)
     pixels, found, known = [], {}, {}
-    left_out = [
-        f"{file.relative_to(folder).as_posix()}: not an image"
-        for file in others
-        if file.suffix.lower() not in CAPTION_FILES
-    ]
+    left_out = not_images([file for file in others if file.suffix.lower() not in CAPTION_FILES], folder)
     for file in files:
         name = file.relative_to(folder).as_posix()
         try:
@@ -168,10 +165,8 @@ def _table_rows(table: Path) -> Iterable[tuple[str, list[str]]]:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CourseError(f"{path} cannot be read ({error}); save it as UTF-8 text.") from error
+    with open_text(path) as file:
+        return file.read()
 
 
 # --- images -----------------------------------------------------------------------------------------------------------

@@ -43,8 +43,8 @@ def load_cifar10(
     if most is not None and most < 1:
         raise CourseError(f"{most} pictures of each class cannot be loaded; ask for at least 1.")
     folder = data_folder("cifar10")
-    if (folder / _BATCHES).is_dir():
-        pictures, labels = _from_batches(folder, train)
+    if batches := find_batches(folder):
+        pictures, labels = _from_batches(batches, train)
         chosen = np.concatenate([np.flatnonzero(labels == CLASSES.index(name))[:most] for name in classes])
         pictures, labels, source = pictures[chosen], labels[chosen], "CIFAR-10"
     elif (folder / "train").is_dir():
@@ -62,23 +62,31 @@ def dataset() -> type:
 
 def is_intact(folder: Path) -> bool:
     """Tell whether ``folder`` holds all files of the unpacked archive with the right hashes (half a second)."""
-    known = dataset()
+    known, batches = dataset(), find_batches(folder)
     check = import_torchvision().datasets.utils.check_integrity
     files = [*known.train_list, *known.test_list, (known.meta["filename"], known.meta["md5"])]
-    return all(check(folder / known.base_folder / name, md5) for name, md5 in files)
+    return batches is not None and all(check(batches / name, md5) for name, md5 in files)
+
+
+def find_batches(folder: Path) -> Path | None:
+    """Return the folder of the unpacked batches: in ``folder``, however deep, or beside it, where people put it."""
+    inside = [folder / _BATCHES, *sorted(file.parent for file in folder.rglob("batches.meta"))]
+    beside = [folder.with_name(_BATCHES)] if folder == data_folder("cifar10") else []
+    return next((place for place in inside + beside if place.is_dir()), None)
 
 
 def count_class(name: str) -> int:
     """Return how many training pictures of a class there are, without reading them; 0 if CIFAR-10 is not here."""
     folder = data_folder("cifar10")
-    if (folder / _BATCHES).is_dir():
+    if find_batches(folder):
         return _OF_EACH
     return sum(file.suffix.lower() in image_endings() for file in folder.glob(f"train/{name}/*"))
 
 
 def _from_batches(folder: Path, train: bool) -> tuple[np.ndarray, np.ndarray]:
+    named = type("CIFAR10", (dataset(),), {"base_folder": folder.name})
     try:
-        data = dataset()(folder, train=train)  # it checks every file's hash before it reads one
+        data = named(folder.parent, train=train)  # it checks every file's hash before it reads one
     except (RuntimeError, OSError, pickle.UnpicklingError, EOFError) as error:
         raise CourseError(f"CIFAR-10 in {folder} is damaged or incomplete; fetch it again with: {FETCH}.") from error
     return data.data, np.asarray(data.targets)

@@ -36,7 +36,7 @@ def load_corpus(source: str | Path = "drawn", min_count: int = 5, most: int | No
 
     Args:
         source: "drawn" for the drawn corpus, "text8" for 17 million words of Wikipedia, or the path of a text file
-            (.txt or .gz, UTF-8), which is read anew in every epoch and never held as a whole.
+            (see `open_text`), which is read anew in every epoch and never held as a whole.
         min_count: words that stand there less often are left out.
         most: read only so many characters of a file.
         seed: of the drawn corpus.

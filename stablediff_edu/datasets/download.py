@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -147,6 +148,8 @@ def _transfer(open_at: OpenAt, part: Path, tag_file: Path, progress: bool) -> in
         if response.status_code == 416:  # no such range: what we have is longer than what is there now
             _remove(part, tag_file)
             raise _CutError
+        if response.status_code == 403:
+            _ = response.content  # for `explain`: the reason stands in it, and the connection is about to be closed
         response.raise_for_status()
         if not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             done = 0  # the server sends the whole file
@@ -191,6 +194,12 @@ def _tag(response: "requests.Response") -> str:
 
 
 def _check(part: Path, name: str, size: int | None, hashes: dict[str, str | None]) -> None:
+    with part.open("rb") as file:
+        if file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html")):
+            raise CourseError(
+                f"A web page came instead of {name}, such as the sign-in page of a network; sign in with a browser, or "
+                "download the file there."
+            )
     found = part.stat().st_size
     if size is not None and found != size:
         raise CourseError(f"{name} came with {found:,} bytes instead of {size:,}; it was thrown away, try again later.")
@@ -214,22 +223,44 @@ def _remove(*paths: Path) -> None:
 def explain(error: Exception, name: str) -> CourseError:
     """Turn an error of ``requests`` into one sentence about ``name``."""
     response = getattr(error, "response", None)
-    if response is None:
-        return CourseError(f"{name} cannot be fetched: its server does not answer; check the network and try again.")
-    code = response.status_code
-    if code == 401:
-        return CourseError(f"{name} cannot be fetched: the server asks for a login or does not accept yours (401).")
-    if code == 403:
-        return CourseError(
-            f"{name} cannot be fetched: the server forbids it (403), perhaps until you accept its terms."
+    what = _no_answer(error) if response is None else _REFUSALS.get(response.status_code)
+    if what is None:
+        what = "its server is in trouble ({code}); try again later"
+    if response is not None and response.status_code == 403 and b"quota" in response.content[:2000].lower():
+        what = "its server has reached its quota for today (403); try again tomorrow"
+    return CourseError(f"{name} cannot be fetched: {what.format(code=getattr(response, 'status_code', ''))}.")
+
+
+_REFUSALS = {
+    401: "the server asks for a login or does not accept yours (401)",
+    403: "the server forbids it (403), perhaps until you accept its terms",
+    404: "it is no longer at its address ({code}); look for a new release",
+    407: "the proxy asks for a password (407); set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
+    429: "too many requests just now (429); try again in some minutes",
+    509: "its server has reached its quota (509); try again tomorrow",
+    511: "this network asks you to sign in first (511); open any page in a browser and sign in",
+}
+_REFUSALS[410] = _REFUSALS[404]
+
+
+def _no_answer(error: Exception) -> str:
+    """Say why no answer came at all: the certificate, the proxy, the name of the host, or the time."""
+    import requests
+
+    text, request = str(error), getattr(error, "request", None)
+    host = requests.utils.urlparse(request.url).hostname if request is not None else "the server"
+    if isinstance(error, requests.exceptions.ProxyError):
+        if refused := re.search(r"Tunnel connection failed: (\d+)", text):
+            return _REFUSALS[407] if refused[1] == "407" else f"the proxy does not let it through ({refused[1]})"
+        return "the proxy does not answer; correct HTTP_PROXY and HTTPS_PROXY, or unset them"
+    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE" in text:
+        return (
+            f"the certificate of {host} cannot be verified (an office network or a wrong clock are the usual reasons); "
+            "set REQUESTS_CA_BUNDLE to your network's certificate file"
         )
-    if code in (404, 410):
-        return CourseError(
-            f"{name} cannot be fetched: it is no longer at its address ({code}); look for a new release."
-        )
-    if code == 429:
-        return CourseError(f"{name} cannot be fetched: too many requests just now (429); try again in some minutes.")
-    return CourseError(f"{name} cannot be fetched: its server is in trouble ({code}); try again later.")
+    if "NameResolutionError" in text or "getaddrinfo" in text:
+        return f"the name {host} cannot be resolved; check the network and its DNS"
+    return "its server does not answer; check the network and try again"
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from stablediff_edu.errors import CourseError
 
 DATASET = "crowww/a-large-scale-fish-dataset"  # Ulucan, Karakaya, Turkan 2020: 9 species, 1000 pictures of each
 FETCH = "python -m stablediff_edu fetch fish"
-MASKS = MaskRule(alpha=False, above=127)  # white fish on black
+MASKS = MaskRule("brightness", above=127)  # white fish on black
 _CACHE_VERSION = 1  # part of the cache's name: raise it when the pictures in it would come out otherwise
 
 # Where one picture lies: its species, the picture, its mask.

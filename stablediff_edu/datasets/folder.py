@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stablediff_edu.datasets.image_files import as_rgb, image_endings, list_images, open_image
+from stablediff_edu.datasets.image_files import as_rgb, image_endings, list_images, not_images, open_image
 from stablediff_edu.datasets.masks import MaskRule, decide
 from stablediff_edu.errors import CourseError
 
@@ -159,7 +159,7 @@ def find_pairs(images: Path, masks: Path) -> tuple[list[tuple[Path, list[Path]]]
     names = [path.relative_to(masks).as_posix() for path in mask_files]
     partners = pair_names([path.relative_to(images).as_posix() for path in pictures_there], names)
     used = {mask for found in partners.values() for mask in found}
-    left_out = [f"{path.relative_to(images).as_posix()}: not an image" for path in other_files]
+    left_out = not_images(other_files, images)
     left_out += [f"{name}: a mask without an image" for name in names if name not in used]
     return [(images / picture, [masks / mask for mask in found]) for picture, found in partners.items()], left_out
 

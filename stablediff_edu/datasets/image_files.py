@@ -14,6 +14,7 @@ _OTHER_KINDS = frozenset(
     {".bufr", ".emf", ".eps", ".fit", ".fits", ".grib", ".h5", ".hdf", ".mpeg", ".mpg", ".ps", ".wmf"}
 )
 _PLUGINS = {"pillow_heif": ("register_heif_opener",), "pillow_jxl": ()}  # read .heic and .jxl where they are installed
+_NEEDS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".jxl": "pillow-jxl-plugin"}
 
 
 def image_endings() -> frozenset[str]:
@@ -52,9 +53,17 @@ def list_images(folder: str | Path, what: str = "images") -> tuple[list[Path], l
             if not name.startswith(".") and name != "Thumbs.db":
                 (images if Path(name).suffix.lower() in endings else others).append(Path(here) / name)
     if not images:
-        seen = f"; it holds {len(others)} other files, such as {others[0].name}" if others else ""
+        seen = f"; it holds {len(others)} other files, such as {not_images(others[:1], folder)[0]}" if others else ""
         raise CourseError(f"There are no {what} in {folder}{seen}; name the folder that holds them (png, jpg, tif, …).")
     return sorted(images, key=lambda path: path.relative_to(folder).as_posix()), others
+
+
+def not_images(others: list[Path], folder: Path) -> list[str]:
+    """Return why each of the other files of a folder was left out."""
+    needs = [_NEEDS.get(path.suffix.lower()) for path in others]
+    reasons = [f"needs another package: python -m pip install {name}" if name else "not an image" for name in needs]
+    names = [path.relative_to(folder).as_posix() for path in others]
+    return [f"{name}: {reason}" for name, reason in zip(names, reasons, strict=True)]
 
 
 def open_image(path: Path) -> Image.Image:

@@ -1,14 +1,17 @@
 """MNIST (LeCun, Cortes and Burges, 1998): 70,000 scanned digits of 28×28 pixels, 60,000 of them to learn from.
 
 Four files, where torchvision has them too (`mnist/MNIST/raw`), whose hashes are checked after unpacking and whenever
-they are read: torchvision alone takes a file that was cut off for a whole one, for ever.
+they are read: torchvision alone takes a file that was cut off for a whole one, for ever. Files put there by hand count
+as well, packed or not, in the spellings that browsers and Kaggle give them.
 """
 
 import gzip
 import hashlib
+import re
 import zlib
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from stablediff_edu.datasets.download import data_folder, disk_errors, download
@@ -31,14 +34,30 @@ def raw_folder() -> Path:
 
 
 def is_there() -> bool:
-    """Tell whether MNIST has been fetched, whole or in part; `load` says which file is damaged or missing."""
-    return any((raw_folder() / name).exists() for name in FILES)
+    """Tell whether MNIST is there, whole or in part; `load` says which file is damaged or missing."""
+    return any((raw_folder() / name).exists() or is_intact(find(name)) for name in FILES)
+
+
+def find(name: str, folder: Path | None = None) -> Path:
+    """Return where one of the four files is: in its place, or in another spelling below ``folder`` (data/mnist)."""
+    place = raw_folder() / name
+    if folder is None and place.exists():
+        return place
+    spelled = [file for file in (folder or data_folder("mnist")).rglob("*ubyte*") if _key(file) == _key(place)]
+    return next((file for file in sorted(spelled) if is_intact(file)), spelled[0] if spelled else place)
+
+
+def _key(file: Path) -> str:
+    """Return what the spellings of a name share: train-images.idx3-ubyte, train-images-idx3-ubyte.gz."""
+    return re.sub(r"[\W_]", "", file.name.removesuffix(".gz").lower())
 
 
 def count() -> int:
-    """Return how many digits there are to learn from, by the size of their file."""
-    images = raw_folder() / "train-images-idx3-ubyte"
-    return max(0, images.stat().st_size - 16) // 28**2 if images.is_file() else 0
+    """Return how many digits there are to learn from."""
+    try:
+        return max(0, len(_contents(find("train-images-idx3-ubyte"))) - 16) // 28**2
+    except (OSError, CourseError):
+        return 0
 
 
 def load(train: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
@@ -50,21 +69,26 @@ def load(train: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
     folder, part = raw_folder(), "train" if train else "t10k"
     if not is_there():
         raise CourseError(f"MNIST is not in {folder}; get it with: {FETCH}.")
-    images, labels = folder / f"{part}-images-idx3-ubyte", folder / f"{part}-labels-idx1-ubyte"
-    for file in (images, labels):
-        if not is_intact(file):
-            what = "is damaged (its MD5 differs)" if file.exists() else "is missing"
-            raise CourseError(f"MNIST's file {file.name} {what} in {folder}; get it again with: {FETCH}.")
-    read = import_torchvision().datasets.mnist
-    return read.read_image_file(images), read.read_label_file(labels)
+    arrays = []
+    for name, header in ((f"{part}-images-idx3-ubyte", 16), (f"{part}-labels-idx1-ubyte", 8)):
+        if not is_intact(find(name)):
+            what = "is damaged (its MD5 differs)" if find(name).exists() else "is missing"
+            raise CourseError(f"MNIST's file {name} {what} in {folder}; get it again with: {FETCH}.")
+        arrays.append(torch.from_numpy(np.frombuffer(_contents(find(name)), np.uint8, offset=header).copy()))
+    return arrays[0].view(-1, 28, 28), arrays[1].long()
 
 
 def is_intact(file: Path) -> bool:
     """Tell whether one of the four files is there with the right contents."""
     try:
-        return hashlib.md5(file.read_bytes()).hexdigest() == FILES[file.name]
-    except OSError:
+        return hashlib.md5(_contents(file)).hexdigest() == {_key(Path(name)): FILES[name] for name in FILES}[_key(file)]
+    except (OSError, CourseError):
         return False
+
+
+def _contents(file: Path) -> bytes:
+    contents = file.read_bytes()
+    return _unpack(contents, file.name) if contents[:2] == b"\x1f\x8b" else contents
 
 
 def fetch(force: bool = False) -> int:
@@ -75,8 +99,7 @@ def fetch(force: bool = False) -> int:
     Raises:
         CourseError: no address has the file, what came is not MNIST, or the disk is full.
     """
-    wanted = [raw_folder() / name for name in FILES]
-    wanted = [file for file in wanted if force or not is_intact(file)]
+    wanted = [raw_folder() / name for name in FILES if force or not is_intact(find(name))]
     for file in wanted:
         _fetch_from_any(file)
     return len(wanted)
@@ -98,7 +121,7 @@ def _fetch_one(url: str, file: Path, md5: str) -> None:
     download(url, packed, md5=md5)
     try:
         with disk_errors(file):
-            contents = _unpack(packed)
+            contents = _unpack(packed.read_bytes(), packed.name)
             if hashlib.md5(contents).hexdigest() != FILES[file.name]:
                 raise CourseError(f"What came as {packed.name} is not MNIST's (its MD5 differs); try again later.")
             fresh.write_bytes(contents)
@@ -108,8 +131,8 @@ def _fetch_one(url: str, file: Path, md5: str) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def _unpack(packed: Path) -> bytes:
+def _unpack(packed: bytes, name: str) -> bytes:
     try:
-        return gzip.decompress(packed.read_bytes())  # 47 MB at most
+        return gzip.decompress(packed)  # 47 MB at most
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise CourseError(f"{packed.name} is broken ({error}); try again later.") from error
+        raise CourseError(f"{name} is broken ({error}); try again later.") from error

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from stablediff_edu.datasets.image_files import as_rgb, list_images, open_pages, read_rgb
+from stablediff_edu.datasets.image_files import as_rgb, list_images, not_images, open_pages, read_rgb
 from stablediff_edu.errors import CourseError
 
 
@@ -62,7 +62,7 @@ def load_pictures(folder: str | Path, size: int = 32, most: int | None = None, b
         raise CourseError(f"Pictures of {size}×{size} pixels cannot be made; ask for at least 1×1.")
     folder = Path(folder)
     files, others = list_images(folder)
-    left_out = [f"{file.relative_to(folder).as_posix()}: not an image" for file in others]
+    left_out = not_images(others, folder)
     squares, kinds, transparent = [], set(), 0
     for file in files[:most]:
         try:

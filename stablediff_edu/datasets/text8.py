@@ -42,13 +42,14 @@ def fetch(force: bool = False) -> bool:
     archive = folder.with_name("text8.zip")
     download(URL, archive, sha256=SHA256)
     try:
-        unpack_zip(archive, folder, check=_expect_text8)
+        unpack_zip(archive, folder, check=expect)
     finally:
         archive.unlink(missing_ok=True)
     return True
 
 
-def _expect_text8(unpacked: Path) -> None:
+def expect(unpacked: Path) -> None:
+    """Raise CourseError if a folder does not hold text8."""
     file = unpacked / text_file().name
     if not file.is_file() or hashlib.md5(file.read_bytes()).hexdigest() != MD5:
         raise BadArchiveError("What came is not text8: its text is missing or has another MD5; fetch it again.")

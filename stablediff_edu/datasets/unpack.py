@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -55,6 +56,22 @@ def unpack_zip(archive: Path, folder: Path, check: Callable[[Path], object] | No
 def unpack_tar(archive: Path, folder: Path, check: Callable[[Path], object] | None = None) -> Path:
     """Do what :func:`unpack_zip` does with a tar.gz file; its members carry no CRCs, so let ``check`` look at them."""
     return _unpack(archive, folder, check, _unpack_tar_into)
+
+
+def unpack_any(archive: Path, folder: Path, check: Callable[[Path], object] | None = None) -> Path:
+    """Do what :func:`unpack_zip` does with a zip file, a tar file, a folder or a plain file, told by its content."""
+    if archive.is_file() and zipfile.is_zipfile(archive):
+        return unpack_zip(archive, folder, check)
+    if archive.is_file() and tarfile.is_tarfile(archive):
+        return unpack_tar(archive, folder, check)
+    return _unpack(archive, folder, check, _copy_into)
+
+
+def _copy_into(source: Path, folder: Path) -> None:
+    files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
+    names = [path.relative_to(source.parent).as_posix() for path in files]
+    members = zip(names, files, strict=True)
+    _write(source, folder, [(name, file.stat().st_size, partial(file.open, "rb")) for name, file in members])
 
 
 def _unpack(
@@ -121,7 +138,7 @@ def _unpack_zip_into(archive: Path, folder: Path) -> None:
 
 
 def _unpack_tar_into(archive: Path, folder: Path) -> None:
-    with tarfile.open(archive, "r:gz") as opened:
+    with tarfile.open(archive) as opened:
         _write(archive, folder, _members_of_tar(opened))
 
 
@@ -161,7 +178,7 @@ def _write(archive: Path, folder: Path, members: Iterable[Member]) -> None:
 
 
 def _refuse_flood(archive: Path, total: int, folder: Path) -> None:
-    if total > max(_BOMB_BYTES, _BOMB_RATIO * archive.stat().st_size):
+    if archive.is_file() and total > max(_BOMB_BYTES, _BOMB_RATIO * archive.stat().st_size):
         raise BadArchiveError(
             f"{archive.name} claims to unpack to {total / 1e9:.1f} GB, far too much; do not trust it."
         )

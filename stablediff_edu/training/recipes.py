@@ -9,6 +9,7 @@ import torch
 from stablediff_edu.datasets.fish import load_fish
 from stablediff_edu.datasets.folder import MaskedPictures
 from stablediff_edu.device import pick_device, seed_everything
+from stablediff_edu.errors import CourseError
 from stablediff_edu.models.unet import UNet
 from stablediff_edu.training import segmentation
 from stablediff_edu.training.keeping import keep, rebuild
@@ -153,4 +154,7 @@ def make_fish(
 def load_fish_unet(name: str | Path = "fish") -> tuple[UNet, dict[str, str]]:
     """Return a trained U-Net, built with the sizes on its card, and the card."""
     model, card = rebuild(UNet, name, "a U-Net")
+    sizes = model.config
+    if sizes["time"] or (sizes["in_channels"], sizes["out_channels"]) != (3, 1):
+        raise CourseError(f"{name} is a U-Net, but none that predicts masks; name a file of train fish.")
     return model.to(pick_device()), card
