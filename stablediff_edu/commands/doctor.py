@@ -188,7 +188,7 @@ def _versions() -> dict[str, str | None]:
         lines = importlib.metadata.requires("stablediff_edu") or []
     except importlib.metadata.PackageNotFoundError:  # called from the folder, without having been installed
         lines = ["torch", "torchvision", *WIDGETS]
-    names = [re.split(r"[^\w.-]", line)[0] for line in lines if "extra ==" not in line]
+    names = [re.split(r"[^\w.-]", line)[0] for line in lines if '"test"' not in line]
     return {name: _version(name) for name in names}
 
 
