@@ -9,6 +9,7 @@ text is no longer in its file (after a rename: update MISTAKES).
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -174,6 +175,7 @@ def main() -> int:
         for one, count in zip(chosen, texts, strict=True):
             print(f"{one.name}: {one.file}" + ("" if count == 1 else f" has the text {count} times"))
         return int(any(count != 1 for count in texts))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy is removed
     caught = 0
     with tempfile.TemporaryDirectory() as place:
         copy_to(Path(place))
