@@ -3,19 +3,21 @@
     python tests/benchmarks/mistakes.py [--part 1/4] [--only NAME ...] [--list]
 
 Each line of the output is a mistake and whether it was caught. The exit status is 1 if one was not caught, or if its
-text is no longer in its file (after a rename: update MISTAKES).
+text is no longer in its file (after a rename: update MISTAKES). It needs os.fork: Linux or macOS.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -149,16 +151,43 @@ def is_caught(mistake: Mistake, folder: Path) -> bool | None:
     if text.count(mistake.right) != 1:
         return None
     path.write_text(text.replace(mistake.right, mistake.wrong), encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
-    tests = [f"tests/{name}" for name in mistake.tests.split()]
     try:
-        done = subprocess.run([*command, *tests], cwd=folder, env=environment, capture_output=True, text=True)
+        code, log = run_tests(folder, [f"tests/{name}" for name in mistake.tests.split()])
     finally:
         path.write_text(text, encoding="utf-8")
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"{mistake.name}: the tests did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.returncode == 1
+    if code not in (0, 1):
+        raise SystemExit(f"{mistake.name}: the tests did not run:\n{log[-4000:]}")
+    return code == 1
+
+
+def run_tests(folder: Path, tests: list[str]) -> tuple[int, str]:
+    """Run pytest in a fork of this process, which has imported torch and diffusers already; return its exit code."""
+    log = folder / "log"
+    process = os.fork()
+    if process == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with log.open("w") as output:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+        os.chdir(folder)
+        os.environ["PYTHONPATH"] = str(folder)
+        sys.path[:] = [str(folder), *(place for place in sys.path[1:] if place != str(ROOT))]
+        os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+    try:
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    except BaseException:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        raise
+    return code, log.read_text(encoding="utf-8", errors="replace")
+
+
+def import_libraries() -> None:
+    """Import what takes long; the package itself must not be among it."""
+    with contextlib.suppress(Exception):  # the tests say better what is wrong
+        import torch  # noqa: F401
+        from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: F401
+        from transformers import CLIPTextModel  # noqa: F401
 
 
 def main() -> int:
@@ -176,6 +205,8 @@ def main() -> int:
             print(f"{one.name}: {one.file}" + ("" if count == 1 else f" has the text {count} times"))
         return int(any(count != 1 for count in texts))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy is removed
+    sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = True, "1"
+    import_libraries()
     caught = 0
     with tempfile.TemporaryDirectory() as place:
         copy_to(Path(place))
