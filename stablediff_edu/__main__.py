@@ -14,6 +14,7 @@ COMMANDS = {
     "fetch": "download a real data set into data/",
     "download": "the same as fetch",
     "generate": "draw a picture of a sentence, with Stable Diffusion or the course's own tiny model",
+    "lab": "open the notebooks in JupyterLab",
     "run": "run the notebooks in order without a screen",
     "segment": "predict masks for your own images, with the weights of train fish",
     "train": "train a shipped checkpoint, or the same network on your own pictures",
@@ -31,17 +32,31 @@ def main(words: list[str] | None = None) -> int:
     for name, help_text in COMMANDS.items():
         command = choices.add_parser(name, help=help_text, description=help_text)
         if name in words[:1]:  # only the chosen command is imported: doctor must run where torch is broken
-            module = importlib.import_module(f"stablediff_edu.commands.{'fetch' if name == 'download' else name}")
+            try:
+                module = importlib.import_module(f"stablediff_edu.commands.{'fetch' if name == 'download' else name}")
+            except ModuleNotFoundError as error:
+                return _missing(error)
             module.add_arguments(command)
     arguments = parser.parse_args(words)
     try:
         return module.run(arguments)
+    except ModuleNotFoundError as error:
+        return _missing(error)
     except CourseError as error:
         print(f"stablediff_edu: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    """Name the extras where a package is not installed; what this package itself lacks is an error of ours."""
+    if (error.name or "").startswith("stablediff_edu"):
+        raise error
+    extras = "pip install 'stablediff_edu[lab,fish,hub]'"
+    print(f"stablediff_edu: the package {error.name} is not installed; install it with: {extras}.", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -105,7 +106,8 @@ class StableDiffusion(nn.Module):
 
     def __init__(self, config: StableDiffusionConfig = V1, tokenizer: Callable | None = None) -> None:
         super().__init__()
-        self.config, self.tokenizer = config, tokenizer
+        self.config = config
+        self.tokenizer: Any = tokenizer  # may have more than a call, such as `left_out`
         self.schedule: Schedule = getattr(Schedule, config.schedule)()
         self.text_encoder = TextEncoder(config.text)
         self.unet = ConditionalUNet(config.unet)
@@ -222,7 +224,7 @@ class StableDiffusion(nn.Module):
             latents = torch.empty(len(context), self.config.vae.latent, height // shrink, width // shrink)
             eps = noise_source(seed, latents.to(self._like.device, self._dtype))()
             original = None if image is None else Original(image, mask, len(context), count, self.encode)
-        if skip:
+        if original and skip:
             xt = original.noisy(stops[skip], eps)
         else:  # for samplers that count in σ, noise alone is σ · eps
             xt = stops[0].noise * eps if SAMPLERS[sampler][1] == "between" else eps
@@ -254,7 +256,7 @@ class StableDiffusion(nn.Module):
         without, there = both.chunk(2)
         return without + guidance * (there - without)
 
-    def stops(self, sampler: str) -> dict[str, object]:
+    def stops(self, sampler: str) -> dict[str, Any]:
         """Return where a sampler stops, as arguments of `levels`: diffusers' way with Stable Diffusion's schedule."""
         return STOPS.get(sampler, {"spacing": "linspace"}) if self.config.schedule == "scaled_linear" else {}
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stablediff_edu.commands import lab
+
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = "01_convolution_kernels.ipynb"  # JupyterLab lists the notebooks' own folder
 
@@ -46,3 +48,13 @@ def when_there(folder: Path, server: subprocess.Popen, log: Path) -> Path:
                 return file
         time.sleep(0.1)
     raise AssertionError(f"JupyterLab did not start: {log.read_text()}")
+
+
+def test_an_installed_package_copies_the_notebooks_once(tmp_path: Path, monkeypatch):
+    included = tmp_path / "site" / "stablediff_edu" / "included" / "notebooks"
+    included.mkdir(parents=True)
+    (included / FIRST).write_text("new")
+    monkeypatch.setattr(lab, "PACKAGE", tmp_path / "site" / "stablediff_edu")
+    folder = lab.notebooks(tmp_path / "mine")
+    (folder / FIRST).write_text("edited")
+    assert lab.notebooks(tmp_path / "mine") == folder and (folder / FIRST).read_text() == "edited"

@@ -156,6 +156,8 @@ def test_the_same_seed_gives_the_same_picture_whatever_stands_beside_it(sampler:
     assert torch.equal(draw(3, 1)[:2], draw(2, 1))
     assert (draw(3, 1) - draw(3, 2)).abs().amin((1, 2, 3)).max() < 1 and not torch.equal(draw(2, 1)[1], draw(2, 2)[0])
     assert not torch.equal(draw(2, 1)[0], draw(2, 1)[1])
+    first, other = (next(sample(ideal(), SCHEDULE, (1, 3, 4, 4), 5, sampler, seed=seed)).xt for seed in (1, 2))
+    assert not torch.equal(first, other)
 
 
 def test_a_generator_serves_as_a_seed_and_a_global_seed_is_left_alone():

@@ -162,7 +162,7 @@ def _data(name: str, found: str) -> Row:
 
 def _widgets(facts: Facts) -> Row:
     versions = {name: facts.versions.get(name) or "missing" for name in WIDGETS}
-    old = [name for name, least in WIDGETS.items() if int(re.match(r"\d*", versions[name]).group() or 0) < least]
+    old = [name for name, least in WIDGETS.items() if int(re.sub(r"\D.*", "", versions[name]) or 0) < least]
     found = ", ".join(f"{name} {version}" for name, version in versions.items())
     if old:
         return Row("widgets", f"will not show: {found}", BAD, f"{INSTALL} {' '.join(old)}")
@@ -199,7 +199,7 @@ def _versions() -> dict[str, str | None]:
         lines = importlib.metadata.requires("stablediff_edu") or []
     except importlib.metadata.PackageNotFoundError:  # called from the folder, without having been installed
         lines = ["torch", "torchvision", *WIDGETS]
-    names = [re.match(r"[\w.-]+", line).group() for line in lines if "extra ==" not in line]
+    names = [re.split(r"[^\w.-]", line)[0] for line in lines if '"test"' not in line]
     return {name: _version(name) for name in names}
 
 

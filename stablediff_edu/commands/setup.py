@@ -94,7 +94,7 @@ def set_up(test: bool = False) -> bool:
         )
     call(
         *(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-        *("--constraint", "constraints.txt", "--editable", ".[test]" if test else "."),
+        *("--constraint", "constraints.txt", "--editable", ".[test]" if test else ".[lab,fish,hub]"),
         sorry="pip could not install the packages: its message stands above; run the same command again to retry.",
     )
     call(

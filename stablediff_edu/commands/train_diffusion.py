@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stablediff_edu.commands.training_options import (
     command_line,
@@ -17,7 +18,7 @@ from stablediff_edu.errors import CourseError
 
 SIZE = 32
 OWN_STEPS = 1500  # for own pictures: about half an hour on two cores
-ONE_FISH = dict(count=1, size=64, source="drawn", seed=28)  # the fish of notebook 03
+ONE_FISH: dict[str, Any] = dict(count=1, size=64, source="drawn", seed=28)  # the fish of notebook 03
 OF_EACH_CLASS = 500  # the JPEG copies have no more of the classes other than ships
 
 

@@ -2,9 +2,11 @@
 how good what it draws is."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stablediff_edu.commands.training_options import command_line, places, print_card, print_end, print_next
 
@@ -58,7 +60,7 @@ def _run_part(arguments: argparse.Namespace) -> int:
     from stablediff_edu.training import distributed, scene_judge, scene_vae
     from stablediff_edu.training.vae_training import load_vae
 
-    name, shipped, load, score, make = {
+    parts: dict[str, tuple[str, Any, Callable, Callable, Callable]] = {
         "scene-vae": (
             "scene-vae",
             scene_vae.SCENE_VAE,
@@ -73,7 +75,8 @@ def _run_part(arguments: argparse.Namespace) -> int:
             scene_judge.score_judge,
             scene_judge.make_judge,
         ),
-    }[arguments.name]
+    }
+    name, shipped, load, score, make = parts[arguments.name]
     if arguments.evaluate:
         model, card = load(arguments.out or name)
         print_card(card)

@@ -116,7 +116,7 @@ def pndm(now: Step, there: Level, before: Sequence[Step], ask: Callable, **_) ->
 ADAMS_BASHFORTH = {1: (3 / 2, -1 / 2), 2: (23 / 12, -16 / 12, 5 / 12), 3: (55 / 24, -59 / 24, 37 / 24, -9 / 24)}
 HARDLY_A_PICTURE = 1000  # σ above which x0 must not be had from a mended eps: its slightest fault would be made huge
 # A step, and where it stops: at whole t or between them too, at whole t but not at 0, or at Karras' own σ.
-SAMPLERS = {
+SAMPLERS: dict[str, tuple[Callable[..., torch.Tensor], str]] = {
     "ddpm": (ddpm, "whole"),
     "ddim": (ddim, "whole"),
     "pndm": (pndm, "whole"),
@@ -212,8 +212,9 @@ def sample(
             eps = (xt - level.signal * x0) / level.noise  # so that the two still make xt
         return x0, eps
 
-    xt, before = draw() if start is None else start, []
+    xt, before = draw() if start is None else start, list[Step]()
     for number, (here, there) in enumerate(pairwise(stops[skip:]), 1):
+        assert here.t is not None  # only the last level has none
         now = Step(number, here.t, here, xt, *ask(xt, here))
         xt = step(now, there, before=before, ask=ask, draw=draw, eta=eta)
         yield now._replace(next=xt)

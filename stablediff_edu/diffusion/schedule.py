@@ -110,7 +110,7 @@ class Schedule:
 
 
 def picture_and_noise(
-    answer: torch.Tensor, xt: torch.Tensor, signal: torch.Tensor, noise: torch.Tensor, prediction: str
+    answer: torch.Tensor, xt: torch.Tensor, signal: torch.Tensor | float, noise: torch.Tensor | float, prediction: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (x0, eps), what a network's answer means where xt = signal · x0 + noise · eps."""
     if chosen(prediction, PREDICTIONS, "prediction") == "noise":

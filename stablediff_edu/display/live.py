@@ -60,7 +60,8 @@ class LiveTraining:
     def begin(self, steps: int, first: int) -> None:
         from IPython.display import display
 
-        self.steps, self.first, self.mean = steps, first, None
+        self.steps, self.first = steps, first
+        self.mean: float | None = None
         self.started = self.shown = time.monotonic()
         self.bar = display(_html(""), raw=True, display_id=True)
         self.picture = None

@@ -26,7 +26,7 @@ class Larger(nn.Sequential):
         if twice and x.device.type == "cpu" and height * width >= x.shape[1]:
             return enlarged(x, convolve.weight, convolve.bias)
         x = enlarge(x)  # (B, C, H, W) -> (B, C, 2H, 2W)
-        return convolve(x if twice else x[..., : size[0], : size[1]])
+        return convolve(x if size is None else x[..., : size[0], : size[1]])
 
 
 def enlarged(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:

@@ -82,7 +82,7 @@ class TransformerBlock(nn.Module):
         self.attention = Attention(features, heads, bias=bias)
         if context_features:
             self.norm_cross = nn.LayerNorm(features, eps)
-            self.cross = Attention(features, heads, context_features, bias)
+            self.cross: Attention | None = Attention(features, heads, context_features, bias)
         else:
             self.cross = None
         self.norm2 = nn.LayerNorm(features, eps)

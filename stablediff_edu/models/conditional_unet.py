@@ -83,7 +83,7 @@ class ConditionalUNet(nn.Module):
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         channels, copies = top, [top]  # of what comes next, and of all that is kept for the way up
         for depth, (width, looks) in enumerate(levels, 1):
-            resize = nn.Conv2d(width, width, 3, stride=2, padding=1) if depth < len(levels) else None
+            resize: nn.Module | None = nn.Conv2d(width, width, 3, stride=2, padding=1) if depth < len(levels) else None
             self.down.append(Level(config, [channels] + [width] * (blocks - 1), width, looks, resize))
             copies += [width] * (blocks + 1 if resize else blocks)
             channels = width

@@ -88,9 +88,9 @@ def analogy(vectors: WordVectors, a: str, b: str, c: str, count: int | None = 10
         exclude: leave out a, b and c themselves. On real text the answer would else often be a: a − b + c is near to
             a, since b and c are near to each other.
     """
-    a, b, c = (vectors.number(word) for word in (a, b, c))
-    target = vectors.directions[a] - vectors.directions[b] + vectors.directions[c]
-    return vectors.rank(target, count, [a, b, c] if exclude else [])
+    numbers = [vectors.number(word) for word in (a, b, c)]
+    first, second, third = (vectors.directions[number] for number in numbers)
+    return vectors.rank(first - second + third, count, numbers if exclude else [])
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,10 @@ def count_analogies(vectors: WordVectors, sections: Sections) -> dict[str, Score
     scores = {name: _count(vectors, questions) for name, questions in sections.items()}
     parts = list(scores.values())
     scores["all"] = Score(
-        *(sum(getattr(part, name) for part in parts) for name in ("asked", "right", "right_of_all", "unknown")),
+        asked=sum(part.asked for part in parts),
+        right=sum(part.right for part in parts),
+        right_of_all=sum(part.right_of_all for part in parts),
+        unknown=sum(part.unknown for part in parts),
         misses=tuple(miss for part in parts for miss in part.misses),
     )
     return scores
@@ -191,7 +194,7 @@ def read_questions(path: str | Path) -> Sections:
                 raise CourseError(
                     f"Line {number} of {Path(path).name} is not a question of four words below a ': section'; mend it."
                 )
-            questions.append(tuple(words))
+            questions.append((words[0], words[1], words[2], words[3]))
     if not sections:
         raise CourseError(f"{Path(path).name} holds no questions; name a file like questions-words.txt.")
     return sections

@@ -6,6 +6,7 @@ digit, or like two, gets no high probability.
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,7 +19,7 @@ from stablediff_edu.training.latent_recipes import decode_digits
 from stablediff_edu.training.sample_quality import draw, nearest, spread
 
 # With few places the fresh noise of DDPM mends more mistakes than it costs; found with seeds that give no score.
-BEST = dict(sampler="ddpm", steps=50, clip=False)
+BEST: dict[str, Any] = dict(sampler="ddpm", steps=50, clip=False)
 SURE = 0.9  # the highest probability from which on the judge counts as sure
 WANTED = dict(sure=0.8, nearest=0.8)
 

@@ -118,15 +118,15 @@ def train(
     state = distributed.from_first(lambda: progress.load(path, plan) if path else None)
     device = device_of(model)
     calmer = f"a lower learning rate than {learning_rate:g}" + (", or AdamW" if optimizer == "muon" else "")
-    optimizer, scaler = make_optimizer(optimizer, model, learning_rate, beta2, weight_decay), make_scaler(half, device)
-    rates = [group["lr"] for group in optimizer.param_groups]
+    updates, scaler = make_optimizer(optimizer, model, learning_rate, beta2, weight_decay), make_scaler(half, device)
+    rates = [group["lr"] for group in updates.param_groups]
     distributed.share_start(model)
     average = copy.deepcopy(model).requires_grad_(False) if ema is not None else model
     training = Training()
-    parts = dict(model=model, average=average, optimizer=optimizer, scaler=scaler)
+    parts: dict[str, Any] = dict(model=model, average=average, optimizer=updates, scaler=scaler)
     if hasattr(batches, "state_dict"):  # it has chance and a position of its own
         parts["batches"] = batches
-    if state:
+    if state and path:
         _restore(path, state, training, parts)
     started, saved = time.monotonic() - training.seconds, time.monotonic()
     every = 1 if device.type == "cpu" else READ_EVERY
@@ -153,6 +153,7 @@ def train(
         return training.interrupted or (distributed.count() == 1 and bool(request.signal))
 
     def take_snapshot() -> None:
+        assert snapshot is not None
         average.eval()
         with torch.no_grad():
             picture = snapshot(average)
@@ -164,7 +165,7 @@ def train(
         taken = training.snapshots and training.snapshots[-1][0] == training.steps  # before a resume
         return snapshot is not None and not taken and (training.steps == 0 or snapshot_at(training.steps))
 
-    def save() -> None:
+    def save(path: Path) -> None:
         states = {name: part.state_dict() for name, part in parts.items()} | chance
         progress.save(path, plan, vars(training) | states)
 
@@ -175,15 +176,15 @@ def train(
             if snapshot_due():
                 take_snapshot()
             while training.steps < steps and not stop_now():
-                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                for group, rate in zip(updates.param_groups, rates, strict=True):
                     group["lr"] = rate * learning_rate_share(training.steps, steps, warmup)
                 value = loss(model, next(batches))
-                optimizer.zero_grad(set_to_none=True)
+                updates.zero_grad(set_to_none=True)
                 scaler.scale(value).backward()
                 distributed.average_gradients(model)
-                scaler.unscale_(optimizer)
+                scaler.unscale_(updates)
                 nn.utils.clip_grad_norm_(model.parameters(), clip)
-                scaler.step(optimizer)
+                scaler.step(updates)
                 scaler.update()
                 if ema is not None:
                     _average(average, model, min(ema, (1 + training.steps) / (10 + training.steps)))
@@ -195,7 +196,7 @@ def train(
                 if look:
                     take_snapshot()
                 if path and distributed.is_first() and not unread and time.monotonic() - saved > checkpoint_seconds:
-                    save()
+                    save(path)
                     saved = time.monotonic()
         except KeyboardInterrupt:  # raised by the batches, the loss or the observer: the step does not count
             training.interrupted = True
@@ -204,7 +205,7 @@ def train(
             read_losses()
         training.interrupted = interrupted and training.steps < steps
         if path and distributed.is_first():
-            save()
+            save(path)
     if request.signal == signal.SIGTERM:
         raise SystemExit(128 + signal.SIGTERM)
     if average is not model:
@@ -269,7 +270,7 @@ class TerminalBar:
         from tqdm import tqdm
 
         self.bar = tqdm(total=steps, initial=first, file=sys.stdout, unit="step", mininterval=1.0, dynamic_ncols=True)
-        self.mean = None
+        self.mean: float | None = None
 
     def step(self, step: int, loss: float) -> None:
         self.mean = loss if self.mean is None else 0.98 * self.mean + 0.02 * loss

@@ -11,7 +11,7 @@ from stablediff_edu.errors import CourseError
 from stablediff_edu.weights.checkpoints import replacing
 
 
-def fingerprint(recipe: object, *data: torch.Tensor | str, version: int = 1) -> dict[str, str]:
+def fingerprint(recipe: Any, *data: torch.Tensor | str, version: int = 1) -> dict[str, str]:
     """Return what identifies a training; two trainings with equal ones do the same.
 
     Args:

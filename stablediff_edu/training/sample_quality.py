@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from stablediff_edu.training.diffusion_recipes import SCHEDULES
 from stablediff_edu.training.ship_classifier import load_classifier, pictures_to_test_on, share_of_ships
 
 # The best way to draw with few looks, found by comparing all samplers with `ships` (tests/benchmarks/ships.py).
-BEST = dict(sampler="dpm++", steps=25, clip=True)
+BEST: dict[str, Any] = dict(sampler="dpm++", steps=25, clip=True)
 WANTED = dict(ships=0.85, nearest=0.8, seconds=5.0)
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count, islice, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from stablediff_edu.training.sample_quality import nearest, spread
 from stablediff_edu.training.scene_judge import SceneJudge, judge_features, load_judge, read_pictures
 from stablediff_edu.training.scene_vae import through
 
-BEST = dict(steps=20, guidance=4.0, sampler="dpm++")  # how to draw
+BEST: dict[str, Any] = dict(steps=20, guidance=4.0, sampler="dpm++")  # how to draw
 PROMPTS = 500
 BATCH = 25  # prompts that are drawn together
 WANTED = dict(thing=0.95, colour=0.95, sky=0.95, everything=0.92, never_seen=0.85, seconds=0.5)
@@ -60,7 +60,7 @@ def quality_prompts(number: int | None = None, seed: int = 0, things: Sequence[s
     No combination comes twice before all have come once.
     """
     random = np.random.default_rng(seed)
-    kinds: dict[bool, list] = {True: [], False: []}
+    kinds: dict[bool, list[tuple[str, str, str]]] = {True: [], False: []}
     for combination in product(things, COLOURS, SKIES):
         kinds[not held_out(Scene(*combination[:2], sky=combination[2]))].append(combination)
     prompts = []
@@ -68,7 +68,8 @@ def quality_prompts(number: int | None = None, seed: int = 0, things: Sequence[s
         known, (seen, there) = place // 2, list(kinds.items())[place % 2]
         if known % len(there) == 0:
             random.shuffle(there)
-        prompts.append(Prompt(_sentence(*there[known % len(there)], random), *there[known % len(there)], seen))
+        thing, colour, sky = there[known % len(there)]
+        prompts.append(Prompt(_sentence(thing, colour, sky, random), thing, colour, sky, seen))
     return prompts
 
 
@@ -247,7 +248,7 @@ def compare_with_reconstructions(
 
 def _scenes_of(wanted, numbers: Iterable[int], seed: int = 0, each: int | None = None) -> dict[tuple, list[Scene]]:
     """Return for each thing, colour and sky that is wanted the scenes that show it, the first `each` of them."""
-    found = {words: [] for words in wanted}
+    found: dict[tuple, list[Scene]] = {words: [] for words in wanted}
     for number in numbers:
         scene = numbered_scene(number, seed)
         place = found.get((scene.thing, scene.colour, scene.sky))

@@ -1,6 +1,7 @@
 """Learning to cut things out: batches of pictures with masks, the loss, and the scores."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,13 +31,14 @@ class Batches:
     ) -> None:
         self.data, self.batch_size, self.device = data, batch_size, device
         self.colour, self.half_size = colour, half_size
-        self.random, self.order, self.number = torch.Generator().manual_seed(seed), [], 0
+        self.random, self.number = torch.Generator().manual_seed(seed), 0
+        self.order: list[int] = []
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """Return the state of the generator, what is left of the order, and the number of the next batch."""
         return dict(random=self.random.get_state(), order=self.order, number=self.number)
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state_dict` was called."""
         self.random.set_state(state["random"])
         self.order, self.number = list(state["order"]), state["number"]

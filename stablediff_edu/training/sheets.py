@@ -40,7 +40,8 @@ class Diary(TerminalBar):
 
     def __init__(self, progress: Path, every: int = 100) -> None:
         self.log, self.folder = progress.with_suffix(".log"), progress.with_name(f"{progress.stem}_samples")
-        self.every, self.losses = every, []
+        self.every = every
+        self.losses: list[float] = []
 
     def step(self, step: int, loss: float) -> None:
         super().step(step, loss)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -78,10 +79,11 @@ class VAERecipe:
     critic: float = 0.0
     seed: int = 0
 
-    def training_options(self) -> dict[str, object]:
+    def training_options(self) -> dict[str, Any]:
         """Return what the training loop is told, whichever half learns."""
-        options = dict(learning_rate=self.learning_rate, beta2=0.99, optimizer=self.optimizer, ema=self.ema)
-        return options | dict(half=self.bfloat16)
+        return dict(
+            learning_rate=self.learning_rate, beta2=0.99, optimizer=self.optimizer, ema=self.ema, half=self.bfloat16
+        )
 
     def make_error(self) -> Callable:
         """Return what counts as a bad picture: (found, true) -> one number."""

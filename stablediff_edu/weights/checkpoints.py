@@ -16,7 +16,9 @@ from torch import nn
 from stablediff_edu.errors import CourseError
 
 CARD_NEEDS = ("command", "seed", "steps", "seconds", "device", "data", "licence", "result")
-SHIPPED = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_CLONE = _PACKAGE.parent / "data" / "checkpoints"
+SHIPPED = _CLONE if _CLONE.is_dir() else _PACKAGE / "included" / "checkpoints"  # the latter in a wheel, see setup.py
 
 
 def path_of(name: str | Path) -> Path:

@@ -1,0 +1,227 @@
+"""Do the tests notice mistakes? Applies seeded mistakes one by one in a temporary copy and runs the named tests there.
+
+    python tests/benchmarks/mistakes.py [--part 1/4] [--only NAME ...] [--list]
+
+Each line of the output is a mistake and whether it was caught. The exit status is 1 if one was not caught, or if its
+text is no longer in its file (after a rename: update MISTAKES). It needs os.fork: Linux or macOS.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Mistake(NamedTuple):
+    """A text in a file of the package, a wrong one to put in its place, and the test files that should fail."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    tests: str
+
+
+MISTAKES = [
+    # networks
+    Mistake("eps of the U-Net's norms", "models/conditional_unet.py", "EPS = 1e-5", "EPS = 1e-6",
+            "test_conditional_unet.py"),
+    Mistake("eps of the autoencoder's norms", "models/vae.py", "EPS = 1e-6", "EPS = 1e-5", "test_vae.py"),
+    Mistake("eps of the transformer's group norm", "layers/transformer.py", "nels, eps=1e-6)", "nels, eps=1e-5)",
+            "test_transformer.py"),
+    Mistake("key and value swapped", "layers/attention.py", "(self.query(x), self.key(context), self.value(context))",
+            "(self.query(x), self.value(context), self.key(context))", "test_attention.py"),
+    Mistake("scores without 1/sqrt(d)", "layers/attention.py", "q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5",
+            "q @ k.transpose(-2, -1)", "test_attention.py"),
+    Mistake("mask with the wrong polarity", "layers/attention.py", "scores.masked_fill(~mask, -torch.inf)",
+            "scores.masked_fill(mask, -torch.inf)", "test_attention.py"),
+    Mistake("causal mask looks ahead", "layers/attention.py", ".tril()", ".triu()", "test_attention.py test_clip.py"),
+    Mistake("GEGLU gates the wrong half", "layers/transformer.py", "value, gate = self.first(x)",
+            "gate, value = self.first(x)", "test_transformer.py"),
+    Mistake("padding on the wrong side", "models/vae.py", "nn.ZeroPad2d((0, 1, 0, 1))", "nn.ZeroPad2d((1, 0, 1, 0))",
+            "test_vae.py"),
+    Mistake("skip connection in the wrong order", "models/conditional_unet.py", "torch.cat([x, copies.pop()], dim=1)",
+            "torch.cat([copies.pop(), x], dim=1)", "test_conditional_unet.py"),
+    Mistake("sine before cosine in the U-Net", "models/conditional_unet.py", "cosine_first=True", "cosine_first=False",
+            "test_conditional_unet.py"),
+    Mistake("latents multiplied by the scaling twice", "models/vae.py", "self.post_quant(z / self.config.scaling)",
+            "self.post_quant(z * self.config.scaling)", "test_vae.py"),
+    # losses
+    Mistake("sign in the KL divergence", "models/vae.py", "logvar.exp() - 1 - logvar", "logvar.exp() - 1 + logvar",
+            "test_vae.py"),
+    Mistake("variance taken for the standard deviation", "models/vae.py", "torch.exp(logvar / 2)", "torch.exp(logvar)",
+            "test_vae.py"),
+    Mistake("CLIP loss without temperature", "models/clip.py", "logits = sharpness * similarities",
+            "logits = similarities", "test_clip.py"),
+    Mistake("CLIP loss in one direction", "models/clip.py", "F.cross_entropy(logits.T, pairs)",
+            "F.cross_entropy(logits, pairs)", "test_clip.py"),
+    Mistake("a word is its own neighbor", "models/word2vec.py",
+            "return distances.masked_fill(distances == 0, window + 1)", "return distances", "test_word2vec.py"),
+    Mistake("power of the negative sampling table", "datasets/text.py", "power: float = 0.75", "power: float = 1.0",
+            "test_corpus.py"),
+    # schedules and samplers
+    Mistake("betas not squared", "diffusion/schedule.py", "checked_steps(steps), dtype=torch.float64) ** 2)",
+            "checked_steps(steps), dtype=torch.float64))", "test_schedule.py"),
+    Mistake("cosine schedule not squared", "diffusion/schedule.py", "* torch.pi / 2) ** 2", "* torch.pi / 2)",
+            "test_schedule.py"),
+    Mistake("sign of the velocity", "diffusion/schedule.py", "signal * eps - noise * x0", "signal * eps + noise * x0",
+            "test_schedule.py test_denoising.py"),
+    Mistake("variance of a DDPM step", "diffusion/samplers.py", "variance = (1 - there.alpha_bar) / (1 - here) * beta",
+            "variance = beta", "test_samplers_parity.py"),
+    Mistake("DDIM adds noise and removes none", "diffusion/samplers.py", "1 - there.alpha_bar - fresh**2",
+            "1 - there.alpha_bar", "test_samplers_parity.py"),
+    Mistake("one step less in PNDM's memory", "diffusion/samplers.py", "[now, *before][:3]", "[now, *before][:2]",
+            "test_samplers_parity.py"),
+    Mistake("leading steps without their offset", "diffusion/samplers.py", ".flip(0)[:steps] + offset",
+            ".flip(0)[:steps]", "test_samplers_parity.py"),
+    Mistake("Karras sigmas with another rho", "diffusion/samplers.py", "dtype=torch.float64)) ** 7",
+            "dtype=torch.float64)) ** 6", "test_samplers_parity.py"),
+    Mistake("the seed is ignored", "diffusion/samplers.py", "manual_seed(seed * 1_000_003 + number)",
+            "manual_seed(number)", "test_samplers.py"),
+    # pipeline
+    Mistake("guidance starts from the prompt", "stable_diffusion.py", "without + guidance * (there - without)",
+            "there + guidance * (there - without)", "test_stable_diffusion.py"),
+    Mistake("image-to-image starts one step early", "diffusion/wishes.py",
+            "return steps - max(1, int(steps * strength))",
+            "return max(0, steps - max(1, int(steps * strength)) - 1)", "test_stable_diffusion.py"),
+    Mistake("inpainting keeps what it should replace", "diffusion/editing.py",
+            "torch.where(self.new, z, self.noisy(level, eps))", "torch.where(self.new, self.noisy(level, eps), z)",
+            "test_stable_diffusion.py"),
+    Mistake("word tokenizer one too long", "tokenizers/words.py", "if len(numbers) > self.length - 2",
+            "if len(numbers) > self.length - 1", "test_captions.py test_clip_training.py"),
+    # training
+    Mistake("EMA follows the new weights", "training/loop.py", "list(model.parameters()), 1 - decay)",
+            "list(model.parameters()), decay)", "test_training_loop.py"),
+    Mistake("resume loses the generator's state", "training/loop.py", 'torch.set_rng_state(state["random"])', "pass",
+            "test_resume.py"),
+    Mistake("captions dropped where they should stay", "training/text_to_picture.py",
+            "torch.rand(recipe.batch_size, 1) < recipe.without_text",
+            "torch.rand(recipe.batch_size, 1) > recipe.without_text", "test_text_to_picture.py"),
+    Mistake("IoU of empty masks is 1", "training/segmentation.py", "iou = torch.where(nothing, torch.nan,",
+            "iou = torch.where(nothing, 1.0,", "test_segmentation.py"),
+    # data
+    Mistake("held-out combinations in the training set", "datasets/scene_set.py",
+            "while held_out(scene := worded_scene(random)) == train:",
+            "while held_out(scene := worded_scene(random)) < (not train):", "test_captions.py"),
+    Mistake("a split tears groups apart", "datasets/folder.py", "torch.isin(self.groups, kinds[order[:count]])",
+            "torch.isin(torch.arange(len(self)), order[:count])", "test_folder.py"),
+    Mistake("a changed pixel", "datasets/drawn_fish.py", "colour[outside] = 0.0", "colour[outside] = 0.01",
+            "test_golden_data.py"),
+    Mistake("EXIF orientation ignored", "datasets/image_files.py", "return ImageOps.exif_transpose(turned)",
+            "return turned", "test_folder.py"),
+    # files
+    Mistake("archive paths may lead out", "datasets/unpack.py", 'path.is_absolute() or ".." in path.parts or not',
+            "path.is_absolute() or not", "test_download.py"),
+    Mistake("links in archives are followed", "datasets/unpack.py", "if stat.S_ISLNK(member.external_attr >> 16)",
+            "if False", "test_download.py"),
+    Mistake("hashes are not compared", "datasets/download.py", ".hexdigest() != expected.lower()",
+            ".hexdigest() == ''", "test_download.py"),
+    Mistake("a checkpoint is written in place", "weights/checkpoints.py", "        os.close(handle)\n",
+            "        os.close(handle)\n        os.unlink(self.temporary)\n        self.temporary = str(self.path)\n",
+            "test_checkpoints.py"),
+    Mistake("pickles may run code", "weights/tensor_files.py", "weights_only=True", "weights_only=False",
+            "test_tensor_files.py"),
+    Mistake("a broken file gets a traceback", "weights/checkpoints.py", "except (SafetensorError, OSError) as error",
+            "except OSError as error", "test_checkpoints.py"),
+]  # fmt: skip
+
+
+def copy_to(folder: Path) -> None:
+    """Copy what the tests need."""
+    for name in ("stablediff_edu", "tests", "data/checkpoints"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "Makefile"):
+        shutil.copy(ROOT / name, folder / name)
+
+
+def is_caught(mistake: Mistake, folder: Path) -> bool | None:
+    """Return whether a test fails with the mistake; None if its text does not stand in the file exactly once."""
+    path = folder / "stablediff_edu" / mistake.file
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if text.count(mistake.right) != 1:
+        return None
+    path.write_text(text.replace(mistake.right, mistake.wrong), encoding="utf-8")
+    try:
+        code, log = run_tests(folder, [f"tests/{name}" for name in mistake.tests.split()])
+    finally:
+        path.write_text(text, encoding="utf-8")
+    if code not in (0, 1):
+        raise SystemExit(f"{mistake.name}: the tests did not run:\n{log[-4000:]}")
+    return code == 1
+
+
+def run_tests(folder: Path, tests: list[str]) -> tuple[int, str]:
+    """Run pytest in a fork of this process, which has imported torch and diffusers already; return its exit code."""
+    log = folder / "log"
+    process = os.fork()
+    if process == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with log.open("w") as output:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+        os.chdir(folder)
+        os.environ["PYTHONPATH"] = str(folder)
+        sys.path.insert(0, str(folder))
+        os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+    try:
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    except BaseException:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        raise
+    return code, log.read_text(encoding="utf-8", errors="replace")
+
+
+def import_libraries() -> None:
+    """Import what takes long; the package itself must not be among it."""
+    own = {str(ROOT), str(Path(__file__).resolve().parent)}  # transformers would import our kernels.py
+    sys.path[:] = [place for place in sys.path if place not in own]
+    with contextlib.suppress(Exception):  # the tests say better what is wrong
+        import torch  # noqa: F401
+        from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: F401
+        from transformers import CLIPTextModel  # noqa: F401
+    assert "stablediff_edu" not in sys.modules
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", default="1/1", help="which part of the list, such as 2/4")
+    parser.add_argument("--only", nargs="*", default=[], help="names, or beginnings of names")
+    parser.add_argument("--list", action="store_true", help="check only that each text stands in its file")
+    options = parser.parse_args()
+    part, parts = map(int, options.part.split("/"))
+    chosen = [one for one in MISTAKES if not options.only or one.name.startswith(tuple(options.only))]
+    chosen = chosen[part - 1 :: parts]
+    if options.list:
+        texts = [(ROOT / "stablediff_edu" / one.file).read_text(encoding="utf-8").count(one.right) for one in chosen]
+        for one, count in zip(chosen, texts, strict=True):
+            print(f"{one.name}: {one.file}" + ("" if count == 1 else f" has the text {count} times"))
+        return int(any(count != 1 for count in texts))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy is removed
+    sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = True, "1"
+    import_libraries()
+    caught = 0
+    with tempfile.TemporaryDirectory() as place:
+        copy_to(Path(place))
+        for one in chosen:
+            started = time.monotonic()
+            found = is_caught(one, Path(place))
+            caught += found is True
+            answer = {True: "caught", False: "NOT CAUGHT", None: "text not found"}[found]
+            print(f"{answer:<14} {time.monotonic() - started:5.1f} s  {one.name}", flush=True)
+    print(f"{caught} of {len(chosen)} mistakes caught")
+    return int(caught < len(chosen))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

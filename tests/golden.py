@@ -1,0 +1,168 @@
+"""What a refactoring must not change: synthetic data, outputs of the pretrained models, samples of every sampler.
+
+Each entry is a function without arguments; it returns a text, or a tensor on the CPU. The tests compare them with
+stored hashes and values, tests/benchmarks/bit_identity.py with those of another commit on the same machine.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+
+from stablediff_edu.datasets.captions import tell
+from stablediff_edu.datasets.digits import draw_digits
+from stablediff_edu.datasets.drawn_corpus import draw_corpus
+from stablediff_edu.datasets.drawn_fish import draw_fish, draw_many
+from stablediff_edu.datasets.scene_set import load_scenes, numbered_scene
+from stablediff_edu.datasets.sentences import draw_sentences
+from stablediff_edu.datasets.ships import draw_ships
+from stablediff_edu.diffusion.samplers import SAMPLERS, generate
+from stablediff_edu.diffusion.schedule import Schedule
+from stablediff_edu.training.clip_training import load_clip
+from stablediff_edu.training.diffusion_recipes import load_diffusion
+from stablediff_edu.training.digit_classifier import load_classifier as load_digit_classifier
+from stablediff_edu.training.recipes import load_fish_unet
+from stablediff_edu.training.scene_judge import load_judge
+from stablediff_edu.training.ship_classifier import load_classifier as load_ship_classifier
+from stablediff_edu.training.tiny_sd import load_tiny_sd
+from stablediff_edu.training.vae_training import load_vae
+from stablediff_edu.training.word_training import load_words
+
+PROMPTS = ["a red sailboat at sunset", "the sea at night"]
+Output = torch.Tensor | str
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def to_bytes(images: torch.Tensor) -> torch.Tensor:
+    """Return images in [-1, 1] as uint8."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).byte()
+
+
+def sha256(output: Output) -> str:
+    data = output.encode() if isinstance(output, str) else output.contiguous().numpy().tobytes()
+    return hashlib.sha256(data).hexdigest()
+
+
+# --- synthetic data ---------------------------------------------------------------------------------------------------
+
+
+def fish() -> torch.Tensor:
+    images, masks, _ = draw_many(6, 64, seed=1)
+    several = draw_fish(5, 64, fish=3)
+    everything = (images, masks * 2 - 1, several.picture[None], several.mask[None] * 2 - 1)
+    return torch.cat([to_bytes(part).flatten() for part in everything])
+
+
+def sentences() -> str:
+    drawn = [draw_sentences(300, seed=2, unseen=unseen) for unseen in (False, True)]
+    return "\n".join(f"{text} {label}" for part in drawn for text, label in zip(part.texts, part.labels, strict=True))
+
+
+def captions() -> str:
+    rng = np.random.default_rng(3)
+    return "\n".join(tell(numbered_scene(number, 4, train), rng) for number in range(200) for train in (True, False))
+
+
+def scenes(size: int, train: bool = True) -> torch.Tensor:
+    return load_scenes(8, size, seed=5, train=train).pixels
+
+
+DATASETS: dict[str, Callable[[], Output]] = {
+    "digits": lambda: to_bytes(draw_digits(100, seed=6).pictures),
+    "digits held out": lambda: to_bytes(draw_digits(100, seed=6, train=False).pictures),
+    "fish": fish,
+    "ships": lambda: to_bytes(draw_ships(8, 32, seed=7).pictures),
+    "scenes 64": partial(scenes, 64),
+    "scenes 64 held out": partial(scenes, 64, train=False),
+    "scenes 128": partial(scenes, 128),
+    "scene captions": lambda: "\n".join(load_scenes(40, 8, seed=8).captions),
+    "captions": captions,
+    "corpus": lambda: draw_corpus(20_000, seed=9),
+    "sentences": sentences,
+}
+
+# --- pretrained models ------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def denoiser(name: str, channels: int = 3) -> torch.Tensor:
+    model, card = load_diffusion(name, channels)
+    return model(noise(2, channels, *[int(card["size"])] * 2), torch.tensor([10, 900]))
+
+
+@torch.no_grad()
+def clip() -> torch.Tensor:
+    model, tokenizer, _ = load_clip()
+    tokens = tokenizer(PROMPTS)
+    text = model.text(tokens).flatten()
+    return torch.cat([text, model.embed_text(tokens).flatten(), model.embed_pictures(noise(2, 3, 64, 64)).flatten()])
+
+
+@torch.no_grad()
+def autoencoder(name: str, channels: int, size: int) -> torch.Tensor:
+    model, _ = load_vae(name)
+    latents = model.encode(noise(2, channels, size, size).clamp(-1, 1))
+    return torch.cat([latents.flatten(), model.decode(latents).flatten()])
+
+
+@torch.no_grad()
+def scene_classifier() -> torch.Tensor:
+    return torch.cat(list(load_judge()[0](noise(2, 3, 64, 64)).values()), dim=1)
+
+
+@torch.no_grad()
+def words() -> torch.Tensor:
+    model, vocabulary, _ = load_words("gutenberg-words")
+    assert "king" in vocabulary.numbers
+    return torch.cat([model.words, model.contexts])
+
+
+@torch.no_grad()
+def tiny_sd() -> torch.Tensor:
+    return load_tiny_sd()[0](PROMPTS, steps=4, guidance=3.0, seed=1)
+
+
+@torch.no_grad()
+def output_of(load: Callable, *arguments: str, shape: tuple[int, ...]) -> torch.Tensor:
+    return load(*arguments)[0](noise(*shape))
+
+
+# file in data/checkpoints without its ending -> its output on fixed inputs
+MODELS: dict[str, Callable[[], torch.Tensor]] = {
+    "cifar10-all": partial(denoiser, "cifar10-all"),
+    "clip-scenes": clip,
+    "digit-vae": partial(autoencoder, "digit-vae", 1, 32),
+    "digit_classifier": partial(output_of, load_digit_classifier, shape=(2, 1, 28, 28)),
+    "fish": partial(output_of, load_fish_unet, "fish", shape=(2, 3, 64, 64)),
+    "fish_no_skips": partial(output_of, load_fish_unet, "fish_no_skips", shape=(2, 3, 64, 64)),
+    "gutenberg-words": words,
+    "latent-digits": partial(denoiser, "latent-digits", 4),
+    "one-fish": partial(denoiser, "one-fish"),
+    "scene-vae": partial(autoencoder, "scene-vae", 3, 64),
+    "scene_judge": scene_classifier,
+    "ship_classifier": partial(output_of, load_ship_classifier, shape=(2, 3, 32, 32)),
+    "ships": partial(denoiser, "ships"),
+    "tiny-sd": tiny_sd,
+}
+
+# --- samplers ---------------------------------------------------------------------------------------------------------
+
+
+def sampler(name: str, **options: object) -> torch.Tensor:
+    """Return samples of a fixed function in the place of a network."""
+
+    def model(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return torch.sin(3 * xt) * (0.5 + t.to(xt).reshape(-1, 1, 1, 1) / 2000)
+
+    return generate(model, Schedule.scaled_linear(), (2, 3, 8, 8), 7, name, seed=3, **options)
+
+
+SAMPLES: dict[str, Callable[[], torch.Tensor]] = {name: partial(sampler, name) for name in SAMPLERS} | {
+    "ddim, eta 0.5": partial(sampler, "ddim", eta=0.5),
+    "dpm++ of velocities": partial(sampler, "dpm++", prediction="velocity"),
+}
