@@ -10,6 +10,7 @@ from stablediff_edu.commands.training_options import (
     print_card,
     print_end,
     print_left_out,
+    print_try,
     whole_number,
 )
 from stablediff_edu.errors import CourseError
@@ -47,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"learning from {len(data)} pictures of {data.size}×{data.size} ({data.source}); weights go to {out}")
     _, training, out = make_diffusion(recipe, out, command_line(arguments), data, licence, progress)
     print_end(training, out)
+    print_try(f"--count 16 --weights {out}")
     return 0
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from stablediff_edu.commands.training_options import command_line, places, print_card, print_end
+from stablediff_edu.commands.training_options import command_line, places, print_card, print_end, print_try
 
 SCENES_TO_JUDGE = 500  # of both kinds, on which --evaluate scores the judge itself
 
@@ -50,6 +50,7 @@ def _run_tiny_sd(arguments: argparse.Namespace) -> int:
         if distributed.is_first():
             print_end(training, out)
             print(line)
+            print_try(f'"a red ship" --weights {out}')
     return 0
 
 

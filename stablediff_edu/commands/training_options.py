@@ -71,6 +71,11 @@ def print_end(training, out: Path) -> None:
         print("stopped early: these are the weights so far; the same command goes on where it stopped")
 
 
+def print_try(arguments: str) -> None:
+    """Say which command generates with the weights."""
+    print(f"try it: python -m stablediff_edu generate {arguments}")
+
+
 def print_card(card: dict[str, str]) -> None:
     """Say how the weights came to be."""
     names = ("command", "data", "steps", "seconds", "licence")

@@ -32,7 +32,7 @@ def weights_at_hand() -> Path | None:
     if (own := DATA / FOLDER).exists():
         read_parts(own)  # says in a sentence what is missing
         return own
-    kept = hub.kept_folder(V1_NAME)
+    kept = hub.kept_folder(hub.Address(V1_NAME))
     return kept if kept and _is_whole(kept) else None
 
 
