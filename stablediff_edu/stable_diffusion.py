@@ -329,14 +329,12 @@ class StableDiffusion(nn.Module):
     def _contexts(self, prompt: Text, negative: Text, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return for every picture what was read of its prompt and of what to stay away from: twice (B, N, width)."""
         context, nothing = self.read(prompt), self.read(negative)
-        positions, lengths = self.config.text.positions, (context.shape[1], nothing.shape[1])
-        if lengths[0] != lengths[1] and not any(
-            length % positions for length in lengths
-        ):  # chunks with nothing in them
-            empty = self.read("")
+        missing = int((context.shape[1] - nothing.shape[1]) / self.config.text.positions)  # chunks of 77 tokens
+        if missing:
+            empty = self.read("").repeat(1, abs(missing), 1)
             context, nothing = (
-                torch.cat([one, *[empty.expand(len(one), -1, -1)] * ((max(lengths) - one.shape[1]) // positions)], 1)
-                for one in (context, nothing)
+                torch.cat([one, empty.expand(len(one), -1, -1)], 1) if more else one
+                for one, more in ((context, missing < 0), (nothing, missing > 0))
             )
         if len(nothing) not in (1, len(context)):
             raise CourseError(f"{len(nothing)} negative prompts for {len(context)} prompts: give one, or one for each.")

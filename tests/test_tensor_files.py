@@ -216,11 +216,11 @@ OTHERS = {
     ),
     "stable diffusion 3": (
         lambda: {"model.diffusion_model.joint_blocks.0.context_block.mlp.fc1.weight": torch.zeros(2)},
-        r"has no text_encoder and no vae \(its tensors are called model.diffusion_model.joint_blocks",
+        r"has no text_encoder and no vae \(one of its tensors is model.diffusion_model.joint_blocks",
     ),
     "flux": (
         lambda: {"double_blocks.0.img_attn.qkv.weight": torch.zeros(2)},
-        r"has no text_encoder and no unet and no vae \(its tensors are called double_blocks",
+        r"has no text_encoder and no unet and no vae \(one of its tensors is double_blocks",
     ),
     "inpainting": (
         lambda: single_file(unet=UNetConfig(9, 4, (32, 32), 1, (True, True), context=64)),
@@ -234,19 +234,19 @@ OTHERS = {
     "a controlnet": (lambda: {"control_model.time_embed.0.weight": torch.zeros(2)}, r"no whole Stable .*control_model"),
     "the u-net of a folder": (
         lambda: {"down_blocks.0.resnets.0.conv1.weight": torch.zeros(2)},
-        r"give the folder or file that has all parts",
+        r"give what has all parts",
     ),
     "the text encoder of a folder": (
         lambda: {"text_model.final_layer_norm.bias": torch.zeros(2)},
-        r"give the folder or file that has all parts",
+        r"give what has all parts",
     ),
     "without an autoencoder": (
         lambda: without("first_stage_model."),
-        r"no whole Stable Diffusion 1: it has no vae \(its",
+        r"no whole Stable Diffusion 1: it has no vae \(one",
     ),
     "something else": (
         lambda: {"layer.weight": torch.zeros(2)},
-        r"has no text_encoder and no unet and no vae \(its tensors are called layer.weight\)",
+        r"has no text_encoder and no unet and no vae \(one of its tensors is layer.weight\)",
     ),
     "part of a u-net": (
         lambda: {n: t for n, t in single_file().items() if ".input_blocks.0." not in n},
@@ -277,7 +277,9 @@ def test_the_single_file_that_all_these_are_not_is_read(tmp_path):
 
 
 def test_a_shipped_checkpoint_is_no_stable_diffusion():
-    with pytest.raises(CourseError, match=r"ships\.safetensors is no whole Stable Diffusion 1: .* \(its tensors are"):
+    with pytest.raises(
+        CourseError, match=r"ships\.safetensors is no whole Stable Diffusion 1: .* \(one of its tensors is"
+    ):
         read_parts(checkpoints.path_of("ships"))
 
 

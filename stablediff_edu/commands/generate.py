@@ -116,8 +116,8 @@ def refuse_text_options(arguments: argparse.Namespace) -> None:
     """Raise CourseError for what has no meaning without a text encoder."""
     names = ["prompt", "negative", "guidance", "image", "mask", "strength", "size", "half", "prediction"]
     if given := [name for name in names if getattr(arguments, name)]:
-        what = "prompt" if given[0] == "prompt" else f"--{given[0]}"
-        raise CourseError(f"This network has no text input and generates what it was trained on; leave {what} away.")
+        what = "the prompt" if given[0] == "prompt" else f"--{given[0]}"
+        raise CourseError(f"This network has no text input and generates what it was trained on; omit {what}.")
 
 
 def load(arguments: argparse.Namespace) -> StableDiffusion:
@@ -171,15 +171,12 @@ def beginning(arguments: argparse.Namespace, pipe: StableDiffusion) -> dict[str,
         if mask.size != image.size:
             raise CourseError(f"{arguments.mask.name} and {arguments.image.name} differ in size; they must be alike.")
         wishes["mask"] = (tensor(mask, size) > 127).float()
-    elif stored.has_transparency_data:
-        alpha = upright(stored.convert("RGBA")).getchannel("A")
-        clear = Image.fromarray(np.where((np.asarray(alpha) < 128) ^ arguments.invert, 255, 0).astype(np.uint8))
-        share = np.asarray(clear).mean() / 255
-        if share == 1:
+    elif (clear := np.asarray(upright(stored.convert("RGBA")).getchannel("A")) < 128).any():
+        if clear.all():
             raise CourseError(f"{arguments.image.name} is transparent throughout; leave a part of it opaque.")
-        if share:
-            print(f"{arguments.image.name}: the transparent part, {share:.0%}, is the mask")
-            wishes["mask"] = (tensor(clear, size) > 127).float()
+        clear = clear ^ arguments.invert
+        print(f"{arguments.image.name}: the mask is its {'opaque' if arguments.invert else 'transparent'} part")
+        wishes["mask"] = (tensor(Image.fromarray(clear).convert("L"), size) > 127).float()
     return wishes
 
 

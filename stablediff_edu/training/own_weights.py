@@ -21,13 +21,7 @@ from stablediff_edu.weights import checkpoints
 
 @dataclass(frozen=True)
 class Unconditional:
-    """A diffusion model without text input: of chapters 3 to 5.
-
-    Attributes:
-        model, card: from `load_diffusion`.
-        decode: what the network works on to images in [-1, 1] on the CPU.
-        best: the settings of `sample` that are used if no others are given.
-    """
+    """A diffusion model without text input, its card, what decodes its latents, and its best settings of `sample`."""
 
     model: nn.Module
     card: dict[str, str]
@@ -35,7 +29,7 @@ class Unconditional:
     best: dict[str, object]
 
     def draw(self, count: int = 1, seed: int = 0, **options) -> Iterator[DrawnStep]:
-        """Generate `count` images, and give every sampling step; `options` are those of `sample`."""
+        """Generate `count` images and give every sampling step; `options` are those of `sample`."""
         options = self.best | {name: value for name, value in options.items() if value is not None}
         with enough_memory("; generate fewer images at once."):
             for step in draw_steps(self.model, self.card, count, seed, **options):

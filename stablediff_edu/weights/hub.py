@@ -30,12 +30,9 @@ def parse(source: str) -> Address | None:
     Raises:
         CourseError: it is the web address of another place.
     """
-    source = source.strip().rstrip("/")
-    hosts = [re.sub(r"^https?://", "", place) for place in ("huggingface.co", "hf.co", endpoint() or "huggingface.co")]
-    web = re.match(r"(https?://)?([\w.-]+(?::\d+)?)(/.*)?$", source)
-    if web and web[2].removeprefix("www.") in hosts:
-        source = (web[3] or "").removeprefix("/").removeprefix("models/")
-    elif "://" in source:
+    hosts = "|".join(("huggingface.co", "hf.co", re.sub(r"^https?://", "", endpoint() or "hf.co")))
+    source = re.sub(rf"^(https?://)?(www\.)?({hosts})/(models/)?", "", source.strip().rstrip("/"))
+    if "://" in source:
         raise CourseError(
             f"{source} is not an address on the Hub (huggingface.co/owner/name); download the file in a browser, and "
             "give its path."

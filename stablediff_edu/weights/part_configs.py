@@ -36,21 +36,19 @@ def check_kind(source: object, unet: Mapping[str, int], width: int | None = None
         unet: "context", "in_channels" and "out_channels", those that are known.
         width, latent: what the text encoder gives and the autoencoder makes, if that is known.
     """
-    context, channels = unet.get("context"), unet.get("in_channels")
+    context = unet.get("context")
+    whose, why = OTHERS.get(context, "another model's"), ""
     if context in OTHERS or width not in (None, context):
-        whose = OTHERS.get(context, "another model's")
-        why = f"its U-Net reads text embeddings of {context} dimensions, not {768 if context in OTHERS else width}"
-    elif latent not in (None, channels):
-        whose = "an inpainting or otherwise changed model's"
-        why = f"its U-Net takes {channels} channels, not the {latent} of a latent"
-    elif latent not in (None, unet.get("out_channels")):
-        whose, why = "another model's", f"its U-Net gives {unet['out_channels']} channels, not the {latent} of a latent"
-    else:
-        return
-    raise CourseError(
-        f"These are {whose} weights: {source} does not fit, {why}; this course builds Stable Diffusion 1: take its "
-        f"weights, such as {V1_NAME}."
-    )
+        why = f"reads text embeddings of {context} dimensions, not {768 if context in OTHERS else width}"
+    for name, does in {"in_channels": "takes", "out_channels": "gives"}.items():
+        if latent not in (None, unet.get(name)) and not why:
+            whose = "an inpainting or otherwise changed model's"
+            why = f"{does} {unet[name]} channels, not the {latent} of a latent"
+    if why:
+        raise CourseError(
+            f"These are {whose} weights: {source} does not fit, its U-Net {why}; this course builds Stable Diffusion "
+            f"1: take its weights, such as {V1_NAME}."
+        )
 
 
 def inputs(shapes: Shapes) -> dict[str, int]:
@@ -155,17 +153,11 @@ FREE = re.compile(
 )
 # what our networks do where an option has more values than on and off; every other option must be off
 DONE = {
-    "unet": {
-        "mid_block_type": "UNetMidBlock2DCrossAttn",
-        "resnet_time_scale_shift": "default",
-        "time_embedding_type": "positional",
-        "attention_type": "default",
-        "conv_in_kernel": 3,
-        "conv_out_kernel": 3,
-        "transformer_layers_per_block": 1,
-        "resnet_out_scale_factor": 1,
-    },
-    "vae": {"use_quant_conv": True, "use_post_quant_conv": True, "mid_block_add_attention": True},
+    "unet": dict.fromkeys(["conv_in_kernel", "conv_out_kernel"], 3)
+    | dict.fromkeys(["transformer_layers_per_block", "resnet_out_scale_factor"], 1)
+    | dict.fromkeys(["resnet_time_scale_shift", "attention_type"], "default")
+    | {"mid_block_type": "UNetMidBlock2DCrossAttn", "time_embedding_type": "positional"},
+    "vae": dict.fromkeys(["use_quant_conv", "use_post_quant_conv", "mid_block_add_attention"], True),
 }
 
 

@@ -238,36 +238,27 @@ def tokenizer_files(folder: Path) -> tuple[Path, Path] | None:
 
 def added_tokens(folder: Path) -> list[Json]:
     """Return the tokens that a tokenizer was given besides its vocabulary, each with its "id" and "content"."""
-    for name in ("tokenizer.json", "tokenizer_config.json", "added_tokens.json"):
-        content = read_json(folder / name) if (folder / name).is_file() else {}
-        try:
-            if name == "added_tokens.json":
-                found = [{"id": number, "content": token} for token, number in content.items()]
-            elif name == "tokenizer.json":
-                found = content.get("added_tokens", [])
-            else:
-                found = [
-                    {"id": int(number), **token} for number, token in content.get("added_tokens_decoder", {}).items()
-                ]
-            if found:
-                return sorted((token | {"id": int(token["id"])} for token in found), key=lambda token: token["id"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise CourseError(f"{folder / name} lists its added tokens wrongly ({error}); get it again.") from error
-    return []
+    for name, entry in {"tokenizer.json": "added_tokens", "tokenizer_config.json": "added_tokens_decoder"}.items():
+        found = read_json(folder / name).get(entry) if (folder / name).is_file() else None
+        if isinstance(found, dict):  # number -> token
+            found = [token | {"id": int(number)} for number, token in found.items()]
+        if found:
+            return sorted(found, key=lambda token: token["id"])
+    older = folder / "added_tokens.json"  # token -> number
+    found = read_json(older) if older.is_file() else {}
+    return [{"id": number, "content": token} for token, number in sorted(found.items(), key=lambda pair: pair[1])]
 
 
 def clip_files(beside: Path, vocabulary: int) -> tuple[Path, Path]:
     """Return CLIP's own vocabulary: from data/clip, from an earlier download, or fetched from the Hub."""
     own = Path(os.environ.get("STABLEDIFF_DATA", "").strip() or checkpoints.SHIPPED.parent).expanduser() / "clip"
     reason = ""
-    if vocabulary == CLIP_TOKENS:
-        if files := tokenizer_files(own):
-            return files
-        try:
-            address = hub.Address(CLIP_NAME)
-            return tokenizer_files(hub.fetch(address, dict.fromkeys(WORDS, 2_000_000)))
-        except CourseError as error:
-            reason = f" ({str(error).removesuffix('.')})"
+    try:
+        if vocabulary == CLIP_TOKENS:
+            fetched = hub.Address(CLIP_NAME), dict.fromkeys(WORDS, 800_000)
+            return tokenizer_files(own) or tokenizer_files(hub.fetch(*fetched))
+    except CourseError as error:
+        reason = f" ({str(error).removesuffix('.')})"
     raise CourseError(
         f"There is no tokenizer{reason}: put vocab.json and merges.txt, such as those of "
         f"https://huggingface.co/{CLIP_NAME}, into the folder {beside}."
@@ -288,12 +279,9 @@ def read_file(path: Path, half: bool) -> Parts:
     found = inputs(file.shapes)
     check_kind(path.name, found)
     if missing := [part for part in MODELS if not any(name.startswith(PREFIXES[part]) for name in file.shapes)]:
-        whole = (
-            "the folder or file that has all parts" if found or len(missing) < len(MODELS) else "a whole one's weights"
-        )
         raise CourseError(
-            f"{path.name} is no whole Stable Diffusion 1: it has no {' and no '.join(missing)} (its tensors are called "
-            f"{some(file.shapes)}); give {whole}, such as {V1_NAME}."
+            f"{path.name} is no whole Stable Diffusion 1: it has no {' and no '.join(missing)} (one of its tensors is "
+            f"{min(file.shapes, default='none')}); give what has all parts, such as {V1_NAME}."
         )
     try:
         if NOTE in file.note:
