@@ -141,7 +141,7 @@ def test_what_ours_writes_draws_the_same_again(ours, theirs, tmp_path, name: str
     assert difference(our_way(ours, sampler="dpm++"), expected) <= TOLERANCE
 
 
-@pytest.mark.parametrize("words", [10, 40, 200])
+@pytest.mark.parametrize("words", [2, 12, 40])
 def test_long_prompts_are_those_of_chunks_of_75_in_transformers(ours, theirs, words: int):
     """The public formula: each 75 tokens between start and end go through CLIP alone; the embeddings are joined."""
     prompts, negative = ["red sea, astronaut, " * words, "a ship"], "oil! " * 30
