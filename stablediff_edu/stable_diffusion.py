@@ -8,6 +8,7 @@ al., 2021, "High-resolution image synthesis with latent diffusion models"). With
 `TINY` the course's own: the same code.
 """
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -136,18 +137,22 @@ class StableDiffusion(nn.Module):
 
     @torch.no_grad()
     def read(self, prompts: Text) -> torch.Tensor:
-        """3. The text encoder turns prompts into vectors, one a token, that know the tokens before: (B, N, width)."""
+        """3. The text encoder turns prompts into vectors, one a token, that know the tokens before: (B, N, width).
+
+        A prompt of more than 75 tokens is read in chunks of 75, one after the other, and N is 77 times their number.
+        """
         if isinstance(prompts, torch.Tensor):
             return prompts.to(self._like)
         sentences = [checked_text(text) for text in (prompts if isinstance(prompts, list | tuple) else [prompts])]
         if not sentences:
             raise CourseError("There is no prompt; give one.")
         if not self.tokenizer:
-            raise CourseError(
-                "There is no tokenizer: put vocab.json and merges.txt into a folder `tokenizer` beside the file of the "
-                "weights, or give one to StableDiffusion(config, tokenizer)."
-            )
-        return self.text_encoder(to_device(self.tokenizer(sentences), self._like.device))
+            raise CourseError("There is no tokenizer; give one to StableDiffusion(config, tokenizer).")
+        tokens = to_device(
+            self.tokenizer(sentences), self._like.device
+        )  # (B, N), or (B, n · positions) if they are long
+        rows = tokens.reshape(-1, min(tokens.shape[1], self.config.text.positions))
+        return self._finite("text_encoder", lambda: self.text_encoder(rows)).reshape(*tokens.shape, -1)
 
     @torch.no_grad()
     def find_noise(self, xt: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
@@ -155,7 +160,7 @@ class StableDiffusion(nn.Module):
 
         (B, 4, h, w), (B,), (B, N, width) -> (B, 4, h, w)
         """
-        return self.unet(xt.to(self._like), t, context).to(xt)
+        return self._finite("unet", lambda: self.unet(xt.to(self._like), t, context.to(self._like))).to(xt)
 
     def look_at_words(self, xt: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> dict[str, torch.Tensor]:
         """5. The U-Net's cross-attention joins words and places: the name of each -> (B, heads, h', w', N)."""
@@ -176,13 +181,11 @@ class StableDiffusion(nn.Module):
         """6. The autoencoder turns latents back into pictures: (B, 4, h, w) -> (B, 3, H, W) in [-1, 1] on the CPU.
 
         Raises:
-            CourseError: the latents hold infinity or no numbers at all, which half precision can lead to.
+            CourseError: the images hold infinity or NaN.
         """
         vae, at_once = self._vae_in_float32(), max(1, LARGE // (z.shape[2] * z.shape[3]))
-        pictures = torch.cat([vae.decode(some.to(vae.quant.weight)).cpu() for some in z.split(at_once)])
-        if not pictures.isfinite().all():
-            raise CourseError("The picture holds values that are not numbers; load the weights without half=True.")
-        return pictures.clamp(-1, 1)
+        parts = z.to(vae.quant.weight).split(at_once)
+        return self._finite("vae", lambda: torch.cat([vae.decode(part).cpu() for part in parts])).clamp(-1, 1)
 
     # --- all in one call ----------------------------------------------------------------------------------------------
 
@@ -263,15 +266,22 @@ class StableDiffusion(nn.Module):
     # --- weights ------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, half: bool = False) -> "StableDiffusion":
+    def from_pretrained(
+        cls, source: str | Path, half: bool = False, tokenizer: Callable | None = None, prediction: str | None = None
+    ) -> "StableDiffusion":
         """Return the model of a folder, a file, or a name on the Hub (see `read_parts`), in half precision if wished.
+
+        Args:
+            tokenizer: in the place of the one that lies in the folder or beside the file.
+            prediction: what the U-Net predicts, where the file does not say: "noise", "velocity" or "clean".
 
         Raises:
             CourseError: they are missing, broken or another model's, or the memory does not suffice.
         """
         parts = read_parts(source, half)
+        config = StableDiffusionConfig(**parts.config | ({"prediction": prediction} if prediction else {}))
         with torch.device("meta"):  # sizes alone, so that no weight is in memory twice
-            model = cls(StableDiffusionConfig(**parts.config), parts.tokenizer())
+            model = cls(config, tokenizer or parts.tokenizer())
         for name, part in model.named_children():
             part.load_state_dict(parts.weights(name), assign=True)
         return model.eval()
@@ -296,9 +306,37 @@ class StableDiffusion(nn.Module):
         """Return the autoencoder, in single precision at least: in half precision some weights give black pictures."""
         return self.vae.float() if self.vae.quant.weight.dtype.itemsize < 4 else self.vae
 
+    def _finite(self, part: str, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Compute with a network; where half precision overflows, once more in single precision.
+
+        Raises:
+            CourseError: the values are not finite in single precision either.
+        """
+        values, network = compute(), getattr(self, part)
+        if not values.isfinite().all() and next(network.parameters()).dtype.itemsize < 4:
+            warnings.warn(f"{part} overflows in half precision; from here on it computes in float32.", stacklevel=2)
+            network.float()
+            values = compute()
+        if values.isfinite().all():
+            return values
+        broken = [name for name, weight in network.named_parameters() if not weight.isfinite().all()]
+        raise CourseError(
+            f"The weights of {part} hold values that are not numbers ({broken[0]}); get or train them again."
+            if broken
+            else f"The output of {part} is not finite; these weights do not work with these settings: try a lower "
+            "guidance, more steps, another sampler or another prediction."
+        )
+
     def _contexts(self, prompt: Text, negative: Text, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return for every picture what was read of its prompt and of what to stay away from: twice (B, N, width)."""
         context, nothing = self.read(prompt), self.read(negative)
+        missing = int((context.shape[1] - nothing.shape[1]) / self.config.text.positions)  # chunks of 77 tokens
+        if missing:
+            empty = self.read("").repeat(1, abs(missing), 1)
+            context, nothing = (
+                torch.cat([one, empty.expand(len(one), -1, -1)], 1) if more else one
+                for one, more in ((context, missing < 0), (nothing, missing > 0))
+            )
         if len(nothing) not in (1, len(context)):
             raise CourseError(f"{len(nothing)} negative prompts for {len(context)} prompts: give one, or one for each.")
         return context.repeat_interleave(count, 0), nothing.expand_as(context).repeat_interleave(count, 0)

@@ -13,8 +13,13 @@ from vocabulary import write_vocabulary
 from stablediff_edu.__main__ import main
 from stablediff_edu.commands import generate
 from stablediff_edu.datasets.captions import VOCABULARY
+from stablediff_edu.datasets.image_files import as_rgb
+from stablediff_edu.models.unet import UNet
+from stablediff_edu.models.vae import AutoencoderKL
 from stablediff_edu.stable_diffusion import StableDiffusion
 from stablediff_edu.tokenizers.clip_bpe import BytePairTokenizer
+from stablediff_edu.training import latent_recipes, sample_quality
+from stablediff_edu.training.diffusion_recipes import DiffusionRecipe, load_diffusion
 from stablediff_edu.training.scene_quality import BEST
 from stablediff_edu.weights import checkpoints
 
@@ -139,12 +144,80 @@ def test_an_image_is_cut_to_the_middle_and_stays_where_the_mask_is_black(shipped
     assert not np.array_equal(pixels("half.png"), pixels("picture.png"))
 
 
-def test_a_text_that_is_too_long_is_cut_and_the_command_says_where(folder, capsys):
-    words = ["main", "generate", "! " * 14 + "? and THE  end", "--weights", str(folder), "--steps", "1"]
-    assert main(words[1:]) == 0
-    assert "cut behind 14 pieces, since the network reads no more; left out: ? and THE  end" in capsys.readouterr().out
-    assert draw("--weights", str(folder)) == 0
-    assert "left out" not in capsys.readouterr().out
+def test_a_long_prompt_is_read_in_chunks(folder):
+    words = ["generate", "! " * 14 + "? and THE  end", "--weights", str(folder), "--steps", "1"]
+    assert main(words) == 0
+    assert np.array_equal(
+        pixels("picture.png"), as_bytes(StableDiffusion.from_pretrained(folder)(words[1], steps=1)[0])
+    )
+
+
+@pytest.mark.parametrize("invert", [False, True])
+def test_the_transparent_part_of_an_image_is_drawn_anew(shipped, capsys, invert):
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (32, 32, 4), dtype=np.uint8)
+    image[..., 3] = 255
+    image[:, 8:, 3] = random.integers(0, 100, (32, 24))
+    Image.fromarray(image).save("image.png")
+    assert draw("--image", "image.png", *(["--invert"] if invert else [])) == 0
+    stays = np.s_[:, 8:] if invert else np.s_[:, :8]
+    changes = np.s_[:, :8] if invert else np.s_[:, 8:]
+    drawn, given = pixels("picture.png"), np.asarray(as_rgb(Image.open("image.png")))
+    assert np.array_equal(drawn[stays], given[stays]) and (drawn[changes] != given[changes]).any(axis=2).mean() > 0.9
+    assert f"the mask is its {'opaque' if invert else 'transparent'} part" in capsys.readouterr().out
+    Image.fromarray(image | np.uint8(128) * (np.arange(4) == 3).astype(np.uint8)).save(
+        "image.png"
+    )  # hardly transparent
+    assert draw("--image", "image.png") == 0 and "the mask is" not in capsys.readouterr().out
+
+
+# --- weights of `train` -----------------------------------------------------------------------------------------------
+
+SMALL = DiffusionRecipe(channels=(8, 16), time=16, patch=1, attention=0, steps=1, batch_size=2)
+
+
+def trained(channels: int, size: int, data: str) -> Path:
+    """Write weights as `train` writes them."""
+    card = CARD | dict(size=size, schedule="cosine", prediction="velocity", data=data, command="train x")
+    return checkpoints.save(Path("mine.safetensors").resolve(), SMALL.model(channels, channels), card, half=False)
+
+
+@pytest.mark.parametrize("out", ["grid.png", "numbered"])
+@pytest.mark.parametrize("kind", ["pixels", "latents"])
+def test_any_weights_of_train_generate(here, capsys, kind, out):
+    if kind == "pixels":
+        mine = trained(3, 16, "own pictures")
+        expected, side = sample_quality.draw(*load_diffusion(mine), 5, seed=3, steps=2), 16
+    else:
+        torch.manual_seed(0)
+        vae = AutoencoderKL(latent_recipes.DIGIT_LATENTS)
+        checkpoints.save(here / "vae.safetensors", vae, CARD | dict(command="train digit-vae"), half=False)
+        mine = trained(4, 4, "latents of digits, encoded by what was trained with: train digit-vae")
+        z = sample_quality.draw(*load_diffusion(mine, 4), 5, seed=3, steps=2, sampler="ddpm", clip=False)
+        expected, side = latent_recipes.decode_digits(vae.eval(), z).expand(-1, 3, -1, -1), 28
+    words = f"generate --weights {mine} --count 5 --seed 3 --steps 2 --out {out}".split()
+    assert main(words + ["--vae", "vae.safetensors"] * (kind == "latents")) == 0
+    if out == "numbered":
+        got = np.stack([pixels(f"numbered/{number:04}.png") for number in range(1, 6)])
+    else:
+        tiles = pixels(out).reshape(2, side, 3, side, 3).transpose(0, 2, 1, 3, 4).reshape(6, side, side, 3)
+        got = tiles[:5]
+    assert np.abs(got.astype(int) - np.stack([as_bytes(picture) for picture in expected])).max() <= 1
+    capsys.readouterr()
+    assert main(["generate", "a ship", *words[1:]]) == 2
+    assert (
+        "no text input and generates what it was trained on; omit the prompt" in capsys.readouterr().err
+        or kind != "pixels"
+    )
+
+
+def test_weights_of_train_that_generate_nothing_and_a_missing_prompt_get_one_sentence(shipped, here, capsys):
+    for model in (UNet(3, 1, (8, 16)), torch.nn.Linear(2, 2)):
+        checkpoints.save(here / "mine.safetensors", model, CARD | dict(command="train fish"))
+        assert main(["generate", "--weights", "mine.safetensors"]) == 2
+        assert "was made by 'train fish'; that network does not generate images" in capsys.readouterr().err
+    assert main(["generate", "a red ship", "--steps", "1", "--weights", str(here / "shipped/tiny-sd.safetensors")]) == 0
+    assert main(["generate"]) == 2 and "There is no prompt; say what to draw" in capsys.readouterr().err
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------

@@ -12,11 +12,12 @@ import torch
 from huggingface_hub import constants
 from local_server import Answer, LocalServer, closed_port
 from safetensors.torch import load_file, save_file
-from zero_weights import SIZES, write_folder
+from zero_weights import SIZES, single_file, write_folder
 
 from stablediff_edu.errors import CourseError
 from stablediff_edu.weights import hub, pretrained
 from stablediff_edu.weights.layouts import MODELS
+from stablediff_edu.weights.part_configs import V1_NAME
 from stablediff_edu.weights.pretrained import read_parts
 
 NAME, COMMIT = "somebody/small-diffusion", "c0ffee" * 6 + "beef"
@@ -130,8 +131,8 @@ def test_where_there_is_no_safetensors_file_the_pickle_is_fetched(server, folder
 
 
 def test_the_tokenizer_comes_along(server, folder, monkeypatch):
-    monkeypatch.setattr(pretrained, "BytePairTokenizer", lambda *files: files)
-    *files, _ = read_parts(NAME).tokenizer()
+    monkeypatch.setattr(pretrained, "BytePairTokenizer", lambda *files: files[:2] + (0,) * 7)  # of 9 tokens
+    files = read_parts(NAME).tokenizer()[:2]
     assert [file.read_bytes() for file in files] == [b"{}", b"#version: 0.2\n"] and "kept" in str(files[0])
 
 
@@ -248,15 +249,6 @@ def test_a_disk_that_refuses_is_one_sentence(server, monkeypatch, number, said):
     assert not list(Path(constants.HF_HUB_CACHE).rglob("*.incomplete"))
 
 
-def test_a_later_model_is_refused_before_anything_is_fetched(server, folder, tmp_path):
-    later = shutil.copytree(folder, tmp_path / "later")
-    shutil.copytree(later / "text_encoder", later / "text_encoder_2")
-    serve(server, later)
-    with pytest.raises(CourseError, match=r"^These are Stable Diffusion XL or later weights"):
-        read_parts(NAME)
-    assert fetched(server) == []
-
-
 def test_stable_diffusion_2_is_refused_before_its_gigabytes_are_fetched(server):
     answer = server.routes[address("unet/config.json")]
     changed = {"attention_head_dim": [5, 10, 20, 20], "cross_attention_dim": 1024, "use_linear_projection": True}
@@ -266,13 +258,73 @@ def test_stable_diffusion_2_is_refused_before_its_gigabytes_are_fetched(server):
     assert not set(WEIGHTS) & set(fetched(server))
 
 
-@pytest.mark.parametrize("name", ["stable-diffusion-v1-5/stable-diffusion-v1-5", "a/b", "my_name/my.model-2"])
-def test_a_name_is_an_owner_and_a_model(name):
-    assert hub.is_name(name)
+ADDRESSES = {
+    V1_NAME: (V1_NAME, None, None),
+    "my_name/my.model-2": ("my_name/my.model-2", None, None),
+    "a/b@fp16": ("a/b", "fp16", None),
+    "a/b@refs/pr/3": ("a/b", "refs/pr/3", None),
+    "https://huggingface.co/a/b": ("a/b", None, None),
+    "huggingface.co/a/b/tree/main/": ("a/b", "main", None),
+    "hf.co/a/b?library=diffusers": ("a/b", None, None),
+    "a/b/x.ckpt": ("a/b", None, "x.ckpt"),
+    "https://huggingface.co/a/b/resolve/main/c/x.safetensors?download=true": ("a/b", "main", "c/x.safetensors"),
+}
 
 
-@pytest.mark.parametrize(
-    "name", ["a", "a/b/c", "../a", "./a", "/a/b", "a/", "a b/c", "https://huggingface.co/a/b", "~/a"]
-)
+@pytest.mark.parametrize("source", ADDRESSES)
+def test_what_is_meant_on_the_hub(source):
+    assert hub.parse(source) == ADDRESSES[source]
+
+
+@pytest.mark.parametrize("name", ["a", "a/b/c", "../a", "./a", "/a/b", "a/", "a b/c", "~/a"])
 def test_a_path_is_no_name(name):
-    assert not hub.is_name(name)
+    assert hub.parse(name) is None
+
+
+def test_another_web_address_is_told_what_to_do():
+    with pytest.raises(CourseError, match=r"models/1 is not an address on the Hub .*; download the file in a browser"):
+        read_parts("https://example.org/models/1")
+
+
+@pytest.mark.parametrize("source", [f"{NAME}@v2", f"URL/{NAME}/tree/v2"])
+def test_a_revision_is_fetched_and_a_missing_one_is_named(server, source):
+    for path in list(server.routes):
+        moved = path.replace("/resolve/main/", "/resolve/v2/").replace(INFO, INFO.replace("?", "/revision/v2?"))
+        server.routes[moved] = server.routes.pop(path)
+    parts = read_parts(source.replace("URL", server.url))
+    assert len(parts.weights("unet")) and all("main" not in path for _, path, _ in server.requests)
+    server.routes[INFO.replace("?", "/revision/v3?")] = Answer(b"{}", 404, {"X-Error-Code": "RevisionNotFound"})
+    with pytest.raises(CourseError, match=rf"^{NAME} has no revision v3 on the Hub"):
+        read_parts(f"{NAME}@v3")
+
+
+def test_a_single_file_on_the_hub_is_fetched(server, tmp_path):
+    server.routes.clear()
+    (tmp_path / "hub").mkdir()
+    for file in ("a.safetensors", "b.safetensors"):
+        save_file(single_file(), tmp_path / "hub" / file)
+    serve(server, tmp_path / "hub")
+    with pytest.raises(CourseError, match=rf"holds several single files .*; name one: {NAME}/a.safetensors"):
+        read_parts(NAME)
+    assert read_parts(f"{NAME}/b.safetensors").config["unet"] == SIZES["unet"]
+    (tmp_path / "hub" / "b.safetensors").unlink()
+    serve(server, tmp_path / "hub")
+    assert read_parts(NAME).config["unet"] == SIZES["unet"]
+
+
+def test_clips_vocabulary_is_fetched_for_a_single_file_without_one(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "CLIP_NAME", NAME)
+    monkeypatch.setattr(pretrained, "CLIP_TOKENS", 9)
+    monkeypatch.setattr(pretrained, "BytePairTokenizer", lambda *files: files[:2] + (0,) * 7)
+    monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path))
+    save_file(single_file(), tmp_path / "a.safetensors")
+    for name in pretrained.WORDS:
+        server.routes[f"/{NAME}/resolve/main/{name}"] = server.routes[address(f"tokenizer/{name}")]
+    assert read_parts(tmp_path / "a.safetensors").tokenizer()[0].read_bytes() == b"{}"
+    assert fetched(server) == pretrained.WORDS
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
+    with pytest.raises(
+        CourseError, match=r"^There is no tokenizer \(.*nor does the Hub answer.*\): put vocab.json and"
+    ):
+        read_parts(tmp_path / "a.safetensors").tokenizer()

@@ -136,10 +136,40 @@ def test_what_ours_writes_draws_the_same_again(ours, theirs, tmp_path, name: str
         again.set_progress_bar_config(disable=True)
         expected = their_way(again, "dpm++", guidance_scale=7.5, height=64, width=64)
     else:
-        again = StableDiffusion.from_pretrained(place).double()
-        again.tokenizer = ours.tokenizer
+        again = StableDiffusion.from_pretrained(place, tokenizer=ours.tokenizer).double()
         expected = our_way(again, sampler="dpm++")
     assert difference(our_way(ours, sampler="dpm++"), expected) <= TOLERANCE
+
+
+@pytest.mark.parametrize("words", [2, 12, 40])
+def test_long_prompts_are_those_of_chunks_of_75_in_transformers(ours, theirs, words: int):
+    """The public formula: each 75 tokens between start and end go through CLIP alone; the embeddings are joined."""
+    prompts, negative = ["red sea, astronaut, " * words, "a ship"], "oil! " * 30
+
+    def embedded(text: str, chunks: int) -> torch.Tensor:
+        tokenizer, found = theirs.tokenizer, []
+        ids = tokenizer(text, add_special_tokens=False).input_ids
+        for number in range(chunks):
+            row = [tokenizer.bos_token_id, *ids[75 * number : 75 * number + 75], tokenizer.eos_token_id]
+            row += [tokenizer.eos_token_id] * (77 - len(row))
+            found.append(theirs.text_encoder(torch.tensor([row])).last_hidden_state)
+        return torch.cat(found, 1)
+
+    needed = -(
+        -max(len(theirs.tokenizer(text, add_special_tokens=False).input_ids) for text in (*prompts, negative)) // 75
+    )
+    with torch.no_grad():
+        prompt = torch.cat([embedded(text, needed) for text in prompts])
+        without = embedded(negative, needed)
+    got = ours._contexts(prompts, negative, 1)
+    assert torch.allclose(got[0], prompt, atol=TOLERANCE) and torch.allclose(got[1][:1], without, atol=TOLERANCE)
+    theirs.scheduler = scheduler("ddim")
+    pictures = theirs(
+        prompt_embeds=prompt, negative_prompt_embeds=without.expand_as(prompt), num_inference_steps=2, output_type="pt",
+        height=64, width=64, generator=torch.Generator().manual_seed(1),
+    ).images  # fmt: skip
+    drawn = ours(prompts, negative, steps=2, sampler="ddim", seed=torch.Generator().manual_seed(1))
+    assert (drawn - (2 * pictures - 1)).abs().max() <= TOLERANCE
 
 
 # --- beginning with a picture -----------------------------------------------------------------------------------------

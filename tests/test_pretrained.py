@@ -2,9 +2,12 @@
 
 import errno
 import json
+import random
+import re
 import shutil
 import subprocess
 import sys
+import warnings
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +26,7 @@ from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConf
 from stablediff_edu.tokenizers.clip_bpe import BytePairTokenizer
 from stablediff_edu.weights import saving
 from stablediff_edu.weights.layouts import MODELS
-from stablediff_edu.weights.pretrained import read_parts
+from stablediff_edu.weights.pretrained import Parts, read_parts
 from stablediff_edu.weights.saving import write_file, write_folder
 
 import diffusers  # isort: skip
@@ -80,7 +83,9 @@ def assert_same(model: StableDiffusion, source: Path, half: bool = False, stored
         own, found = getattr(model, part).state_dict(), parts.weights(part)
         assert own.keys() == found.keys()
         for name, tensor in found.items():
-            wanted = own[name].to(stored).to(torch.float16 if half else torch.float32)
+            wanted = (own[name].to(stored) if part == "unet" or stored != torch.bfloat16 else own[name]).to(
+                torch.float16 if half else torch.float32
+            )
             assert tensor.dtype == wanted.dtype and torch.equal(tensor, wanted), name
 
 
@@ -113,7 +118,7 @@ def test_diffusers_finds_the_settings_and_the_tokenizer_of_our_folder(model, fol
         pipe.tokenizer(
             sentence, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt"
         ).input_ids,
-        model.tokenizer(sentence),
+        model.tokenizer(sentence)[:, :LENGTH],  # theirs is cut, ours goes on
     )
     settings = json.loads((folder / "scheduler/scheduler_config.json").read_text())  # the pipeline mends some mistakes
     wanted = dict(steps_offset=1, set_alpha_to_one=False, clip_sample=False, prediction_type="epsilon")
@@ -165,7 +170,10 @@ def test_the_schedule_and_what_is_predicted_survive_both_layouts(model, tmp_path
 
 def test_a_model_without_clips_tokenizer_is_a_folder_without_one(model, tmp_path):
     path = write_folder(tmp_path / "folder", StableDiffusion(model.config, tokenizer=len))
-    assert not (path / "tokenizer").exists() and read_parts(path).tokenizer() is None
+    assert not (path / "tokenizer").exists()
+    with pytest.raises(CourseError, match=r"^There is no tokenizer: put vocab.json .*folder.tokenizer\.$"):
+        read_parts(path).tokenizer()
+    assert StableDiffusion.from_pretrained(path, tokenizer=len).tokenizer is len
     assert diffusers.StableDiffusionPipeline.from_pretrained(path, tokenizer=None).tokenizer is None
 
 
@@ -238,9 +246,13 @@ def test_a_single_file_whose_text_encoder_lacks_the_newer_prefix_is_read(model, 
     assert_same(model, tmp_path / "a.safetensors")
 
 
-def test_the_tokenizer_beside_a_single_file_is_found(model, single, folder, tmp_path):
+def test_the_tokenizer_beside_a_single_file_is_found_and_missed_before_the_weights_are_read(
+    model, single, folder, tmp_path, monkeypatch
+):
     path = Path(shutil.copy(single, tmp_path))
-    assert read_parts(path).tokenizer() is None
+    monkeypatch.setattr(Parts, "weights", lambda *_: pytest.fail("it reads gigabytes first"))
+    with pytest.raises(CourseError, match=r"^There is no tokenizer"):
+        StableDiffusion.from_pretrained(path)
     shutil.copytree(folder / "tokenizer", tmp_path / "tokenizer")
     assert read_parts(path).tokenizer().files == (tmp_path / "tokenizer/vocab.json", tmp_path / "tokenizer/merges.txt")
 
@@ -257,19 +269,91 @@ def respelt(file: Path, *pairs: tuple[str, str]) -> None:
     save_file(tensors, file)
 
 
-def test_the_autoencoders_old_spelling_is_read(model, copy):
-    respelt(copy / VAE, ("to_q.", "query."), ("to_k.", "key."), ("to_v.", "value."), ("to_out.0.", "proj_attn."))
+SPELLINGS = [
+    ["to_q", "query", "q"],
+    ["to_k", "key", "k"],
+    ["to_v", "value", "v"],
+    ["to_out.0", "proj_attn", "proj_out"],
+]
+SPELLINGS += [["group_norm", "norm"]]
+EXTRAS = [
+    "model_ema.diffusion_modelout2weight", "model_ema.decay", "betas", "alphas_cumprod", "sqrt_recipm1_alphas_cumprod",
+    "posterior_variance", "logvar", "first_stage_model.loss.discriminator.main.0.weight", "lvlb_weights",
+    "cond_stage_model.transformer.text_model.embeddings.position_ids", "cond_stage_model.transformer.logit_scale",
+    "cond_stage_model.transformer.text_projection.weight", "cond_stage_model.logit_scale", "denoiser.sigmas",
+    "first_stage_model.model_ema.decay", "cond_stage_model.transformer.vision_model.post_layernorm.bias",
+]  # fmt: skip
+
+
+def spelled(tensors: dict[str, torch.Tensor], rng: random.Random) -> dict[str, torch.Tensor]:
+    """Give each tensor of the autoencoder's attention one of its names, and the shape of a 1×1 convolution or not."""
+    found = {}
+    for name, tensor in tensors.items():
+        if match := re.fullmatch(r"(.*(?:attn_1|mid_block.attentions\.0)\.)(.+)(\.weight|\.bias)", name):
+            kind = next((kind for kind in SPELLINGS if match[2] in kind), [match[2]])
+            if "decoder" in name or "encoder" in name:
+                name = match[1] + rng.choice(kind) + match[3]
+                if match[2] not in SPELLINGS[-1] and tensor.ndim > 1:
+                    tensor = tensor.reshape(*tensor.shape[:2], *[1] * rng.choice([0, 2]))
+        found[name] = tensor.contiguous()
+    return found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_old_and_mixed_spellings_and_ballast_are_read(model, copy, single, tmp_path, seed):
+    rng = random.Random(seed)
+    extras = {name: torch.ones(2) for name in rng.sample(EXTRAS, 8)}
+    save_file(spelled(load_file(copy / VAE), rng), copy / VAE)
+    save_file(load_file(copy / TEXT) | {"text_projection.weight": torch.ones(64, 64)}, copy / TEXT)
     assert_same(model, copy)
+    save_file(spelled(load_file(single), rng) | extras, tmp_path / "a.safetensors")
+    with warnings.catch_warnings(action="error"):
+        assert_same(model, tmp_path / "a.safetensors")
+    save_file(load_file(single) | {"embedding_manager.x": torch.ones(2)}, tmp_path / "a.safetensors")
+    with pytest.warns(UserWarning, match="also holds embedding_manager.x, which Stable Diffusion 1 does not use"):
+        assert_same(model, tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("place", ["one file", "cache", "nested", "several"])
+def test_a_folder_that_holds_a_model_somewhere_is_understood(model, folder, single, tmp_path, place):
+    if place == "one file":
+        shutil.copy(single, tmp_path / "v1-5.safetensors")
+    elif place == "cache":
+        (tmp_path / "refs").mkdir()
+        (tmp_path / "refs/main").write_text("abc")
+        shutil.copytree(folder, tmp_path / "snapshots/abc")
+        shutil.copytree(folder, tmp_path / "snapshots/older")
+    else:
+        shutil.copytree(folder, tmp_path / "unpacked" / "sd")
+        if place == "several":
+            shutil.copy(single, tmp_path / "v1-5.safetensors")
+            with pytest.raises(CourseError, match=r"holds 2 models; name one of them, such as .*sd\.$"):
+                read_parts(tmp_path)
+            return
+    assert_same(model, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "prediction"), [((), "noise"), (("v_pred",), "velocity"), (("v_pred", "ztsnr"), "velocity")]
+)
+def test_a_single_file_tells_what_its_network_predicts(model, single, folder, tmp_path, keys, prediction):
+    save_file(load_file(single) | {key: torch.tensor([]) for key in keys}, tmp_path / "a.safetensors")
+    tokenizer = read_parts(folder).tokenizer()
+    found = StableDiffusion.from_pretrained(tmp_path / "a.safetensors", tokenizer=tokenizer)
+    assert found.config.prediction == prediction and (found.schedule.alpha_bar[-1] == 0) == ("ztsnr" in keys)
+    other = StableDiffusion.from_pretrained(tmp_path / "a.safetensors", tokenizer=tokenizer, prediction="velocity")
+    assert other.config.prediction == "velocity"
+    assert found("the red sea", steps=2, size=16).isfinite().all()
+    if "ztsnr" in keys:
+        theirs = diffusers.DDIMScheduler.from_pretrained(write_folder(tmp_path / "b", found) / "scheduler")
+        assert torch.allclose(theirs.alphas_cumprod.double(), found.schedule.alpha_bar, atol=1e-6)
+        assert read_parts(tmp_path / "b").config["schedule"] == found.config.schedule
+    save_file(load_file(single), tmp_path / "a.safetensors", {"modelspec.prediction_type": "v"})
+    assert read_parts(tmp_path / "a.safetensors").config["prediction"] == "velocity"
 
 
 def test_the_text_encoder_is_read_with_and_without_its_prefix(model, copy):
     respelt(copy / TEXT, ("text_model.", ""))
-    assert_same(model, copy)
-
-
-def test_position_ids_are_no_weights(model, copy):
-    ids = {"text_model.embeddings.position_ids": torch.arange(LENGTH)[None]}
-    save_file(load_file(copy / TEXT) | ids, copy / TEXT)
     assert_same(model, copy)
 
 
@@ -280,14 +364,31 @@ def test_a_folder_of_pickles_is_read(model, copy):
     assert_same(model, copy)
 
 
-def test_weights_in_several_files_are_read(model, copy):
-    tensors = list(load_file(copy / UNET).items())
-    for number in (1, 2):
-        shard = dict(tensors[number - 1 :: 2])
-        save_file(shard, copy / f"unet/diffusion_pytorch_model-{number:05}-of-00002.safetensors")
+VARIANTS = [
+    "{}",
+    "{}.fp16",
+    "{}.bf16",
+    "{}.non_ema",
+    "{}-00001-of-00001",
+    "{}-0000N-of-00002",
+    "{}.fp16-0000N-of-00002",
+]
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "bin"])
+@pytest.mark.parametrize("variant", [*VARIANTS, "{}-0000N-of-00002.fp16"])
+def test_every_variant_and_weights_in_several_files_are_found(model, copy, variant, ending):
+    tensors = {
+        name: tensor.bfloat16() if "bf16" in variant else tensor for name, tensor in load_file(copy / UNET).items()
+    }
     (copy / UNET).unlink()
-    assert_same(model, copy)
-    (copy / "unet/diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
+    parts = [dict(list(tensors.items())[number::2]) for number in (0, 1)] if "N" in variant else [tensors]
+    for number, part in enumerate(parts, 1):
+        path = copy / "unet" / f"{variant.format('diffusion_pytorch_model')}.{ending}".replace("N", str(number))
+        save_file(part, path) if ending == "safetensors" else torch.save(part, path)
+    (copy / f"unet/diffusion_pytorch_model.{ending}.index.json").write_text("{}")
+    assert_same(model, copy, stored=torch.bfloat16) if "bf16" in variant else assert_same(model, copy)
+    path.unlink()
     with pytest.raises(CourseError, match=r"lacks the weights of unet"):
         read_parts(copy)
 

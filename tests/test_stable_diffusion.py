@@ -293,6 +293,22 @@ def test_what_does_not_go_is_refused_in_one_sentence_before_anything_is_drawn(pi
     assert str(refused.value).endswith(".") and "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("part", ["text_encoder", "unet"])
+def test_half_precision_that_overflows_is_computed_again_and_nan_is_never_a_picture(part, monkeypatch):
+    pipe, right = make(), make()("a red ship", steps=2)
+    pipe.half()
+    network, forward = getattr(pipe, part), getattr(pipe, part).forward
+    overflow = lambda *given: forward(*given) * (torch.inf if next(network.parameters()).dtype.itemsize < 4 else 1)  # noqa
+    monkeypatch.setattr(network, "forward", overflow)
+    with pytest.warns(UserWarning, match=f"{part} overflows in half precision; from here on it computes in float32"):
+        picture = pipe("a red ship", steps=2)
+    assert picture.isfinite().all() and (picture - right).abs().mean() < 0.1
+    monkeypatch.undo()
+    next(network.parameters()).data[0] = torch.nan
+    with pytest.raises(CourseError, match=rf"^The weights of {part} hold values that are not numbers \("):
+        pipe("a red ship", steps=2)
+
+
 def test_without_a_tokenizer_it_says_that_it_cannot_read():
     with pytest.raises(CourseError, match="There is no tokenizer"):
         StableDiffusion(SMALLER).read("a ship")

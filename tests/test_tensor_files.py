@@ -1,16 +1,25 @@
 """Files that lie: each gets one sentence, nothing in it is run, and none is taken for Stable Diffusion 1."""
 
+import argparse
+import collections
 import contextlib
+import datetime
+import decimal
 import io
 import json
 import os
 import pickle
 import re
+import shutil
+import types
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from zero_weights import SIZES, single_file, write_folder
 
@@ -129,7 +138,8 @@ def test_a_hostile_file_runs_nothing_and_nobody_is_told_to_let_it(tmp_path, way,
     said = one_sentence(path)
     if ending == "ckpt":
         assert re.search(
-            r"asks to run [\w.]*(system|eval|exec), which weights never need; .* nothing in it was run", said
+            r"asks to run [\w.]*(system|eval|exec), which .* never need, so it is hostile; .* nothing in it was run",
+            said,
         )
         assert ".safetensors" in said
     assert "weights_only" not in said and "trust" not in said
@@ -137,6 +147,39 @@ def test_a_hostile_file_runs_nothing_and_nobody_is_told_to_let_it(tmp_path, way,
     with contextlib.suppress(Exception):
         torch.load(io.BytesIO(path.read_bytes()), weights_only=False)
     assert proof.exists()  # it is hostile indeed
+
+
+class Own(dict):
+    """A class of somebody's training program."""
+
+
+def own_function() -> None: ...
+
+
+HARMLESS_EXTRAS = [
+    np.float64(3), np.arange(3), np.dtype("f4"), np.random.default_rng(0), argparse.Namespace(a=1, b=np.int8(2)),
+    collections.defaultdict(list, {"a": [1]}), collections.deque([1, 2]), Own(a=1), Own, int, frozenset([1]), range(3),
+    datetime.datetime(2022, 8, 22), datetime.timedelta(1), Path("a"), types.SimpleNamespace(a=1), decimal.Decimal(1),
+    torch.optim.Adam([torch.zeros(1)]),
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(HARMLESS_EXTRAS), min_size=1), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_what_a_training_left_beside_the_tensors_is_harmless(tmp_path_factory, extras, zipped):
+    path = tmp_path_factory.mktemp("extras") / "a.ckpt"
+    path.write_bytes(
+        pickled({"args": extras, "state_dict": TENSORS | {"x": extras}}, _use_new_zipfile_serialization=zipped)
+    )
+    file = TensorFile(path)
+    assert file.shapes.keys() == TENSORS.keys() and torch.equal(file["a.weight"], TENSORS["a.weight"])
+
+
+def test_an_unknown_function_is_not_allowed_and_not_called_hostile(tmp_path):
+    (tmp_path / "a.ckpt").write_bytes(pickled({"state_dict": TENSORS, "hook": own_function}))
+    said = one_sentence(tmp_path / "a.ckpt")
+    assert re.search(r"own_function, which is not allowed here, though it may be harmless; nothing .* was run", said)
+    assert "hostile" not in said and "delete" not in said
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])
@@ -156,24 +199,29 @@ def without(prefix: str) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in single_file().items() if not name.startswith(prefix)}
 
 
-def another(*more: str) -> dict[str, torch.Tensor]:
-    return without("cond_stage_model") | {name: torch.zeros(2) for name in more}
+def another(context: int, *more: str) -> dict[str, torch.Tensor]:
+    unet = UNetConfig(4, 4, (32, 32), 1, (True, True), context=context)
+    kept = {name: tensor for name, tensor in single_file(unet=unet).items() if not name.startswith("cond_stage_model")}
+    return kept | {name: torch.zeros(2) for name in more}
 
 
 OTHERS = {
     "stable diffusion 2": (
-        lambda: another("cond_stage_model.model.transformer.resblocks.0.ln_1.weight"),
-        r"^These are Stable Diffusion 2 weights: .* Stable Diffusion 1; take its weights, such as stable-",
+        lambda: another(1024, "cond_stage_model.model.transformer.resblocks.0.ln_1.weight"),
+        r"^These are Stable Diffusion 2 weights: .* of 1024 dimensions, .* Diffusion 1: take its weights, such as",
     ),
     "stable diffusion xl": (
-        lambda: another("conditioner.embedders.1.model.ln_final.weight", "conditioner.embedders.0.transformer.x"),
+        lambda: another(2048, "conditioner.embedders.1.model.ln_final.weight"),
         r"^These are Stable Diffusion XL weights: ",
     ),
     "stable diffusion 3": (
         lambda: {"model.diffusion_model.joint_blocks.0.context_block.mlp.fc1.weight": torch.zeros(2)},
-        r"^These are another model's weights: .* a transformer in place of the U-Net",
+        r"has no text_encoder and no vae \(one of its tensors is model.diffusion_model.joint_blocks",
     ),
-    "flux": (lambda: {"double_blocks.0.img_attn.qkv.weight": torch.zeros(2)}, r"^These are another model's weights: "),
+    "flux": (
+        lambda: {"double_blocks.0.img_attn.qkv.weight": torch.zeros(2)},
+        r"has no text_encoder and no unet and no vae \(one of its tensors is double_blocks",
+    ),
     "inpainting": (
         lambda: single_file(unet=UNetConfig(9, 4, (32, 32), 1, (True, True), context=64)),
         r"inpainting .* takes 9 channels, not the 4",
@@ -183,19 +231,22 @@ OTHERS = {
         r"holds a LoRA, which changes a model",
     ),
     "another lora": (lambda: {"unet.up_blocks.0.attn.to_k.lora_A.weight": torch.zeros(2)}, r"holds a LoRA"),
-    "a controlnet": (lambda: {"control_model.time_embed.0.weight": torch.zeros(2)}, r"holds a ControlNet"),
-    "the u-net of a folder": (lambda: {"down_blocks.0.resnets.0.conv1.weight": torch.zeros(2)}, r"one part .* folder"),
+    "a controlnet": (lambda: {"control_model.time_embed.0.weight": torch.zeros(2)}, r"no whole Stable .*control_model"),
+    "the u-net of a folder": (
+        lambda: {"down_blocks.0.resnets.0.conv1.weight": torch.zeros(2)},
+        r"give what has all parts",
+    ),
     "the text encoder of a folder": (
         lambda: {"text_model.final_layer_norm.bias": torch.zeros(2)},
-        r"one part .* folder",
+        r"give what has all parts",
     ),
     "without an autoencoder": (
         lambda: without("first_stage_model."),
-        r"no whole Stable Diffusion: it has no vae; give",
+        r"no whole Stable Diffusion 1: it has no vae \(one",
     ),
     "something else": (
         lambda: {"layer.weight": torch.zeros(2)},
-        r"has no text_encoder and no unet and no vae \(its tensors are called layer.weight\)",
+        r"has no text_encoder and no unet and no vae \(one of its tensors is layer.weight\)",
     ),
     "part of a u-net": (
         lambda: {n: t for n, t in single_file().items() if ".input_blocks.0." not in n},
@@ -203,7 +254,7 @@ OTHERS = {
     ),
     "words of another width": (
         lambda: single_file(unet=UNetConfig(4, 4, (32, 32), 1, (True, True), context=96)),
-        r"U-Net for words of 96 numbers, not 64",
+        r"text embeddings of 96 dimensions, not 64",
     ),
 }
 
@@ -226,7 +277,9 @@ def test_the_single_file_that_all_these_are_not_is_read(tmp_path):
 
 
 def test_a_shipped_checkpoint_is_no_stable_diffusion():
-    with pytest.raises(CourseError, match=r"ships\.safetensors is no whole Stable Diffusion: .* \(its tensors are"):
+    with pytest.raises(
+        CourseError, match=r"ships\.safetensors is no whole Stable Diffusion 1: .* \(one of its tensors is"
+    ):
         read_parts(checkpoints.path_of("ships"))
 
 
@@ -298,7 +351,7 @@ SETTINGS = {
     "stable diffusion 2": (
         "unet",
         {"attention_head_dim": [5, 10, 20, 20], "cross_attention_dim": 1024, "use_linear_projection": True},
-        r"^These are Stable Diffusion 2 weights: .* words of 1024 numbers",
+        r"^These are Stable Diffusion 2 weights: .* of 1024 dimensions",
     ),
     "stable diffusion xl's u-net": (
         "unet",
@@ -311,7 +364,7 @@ SETTINGS = {
     "another eps": ("unet", {"norm_eps": 1e-6}, r"says norm_eps: 1e-06"),
     "another gelu": ("text_encoder", {"hidden_act": "gelu"}, r"text_encoder/config.json says hidden_act: gelu"),
     "a wider mlp": ("text_encoder", {"intermediate_size": 100}, r"says intermediate_size: 100"),
-    "another text encoder": ("text_encoder", {"hidden_size": 1024}, r"words of 64 numbers, not 1024"),
+    "another text encoder": ("text_encoder", {"hidden_size": 1024}, r"embeddings of 64 dimensions, not 1024"),
     "other blocks": ("vae", {"down_block_types": ["A", "B"]}, r"vae/config.json says down_block_types"),
     "no number": ("vae", {"layers_per_block": "two"}, r"config.json|vae"),
     "another schedule": (
@@ -320,7 +373,10 @@ SETTINGS = {
         r"says scaled_linear and epsilon, a schedule that this course",
     ),
     "another answer": ("scheduler", {"prediction_type": "flow"}, r"says scaled_linear and flow"),
-    "a stretched schedule": ("scheduler", {"rescale_betas_zero_snr": True}, r"a schedule that this course does not"),
+    "fewer steps": ("scheduler", {"num_train_timesteps": 500}, r"a schedule that this course does not"),
+    "betas of its own": ("scheduler", {"trained_betas": [0.1, 0.2]}, r"a schedule that this course does not"),
+    "an option of the future": ("unet", {"some_new_norm": "ada"}, r"says some_new_norm: ada, .* builds without it"),
+    "another text model": ("text_encoder", {"model_type": "roberta"}, r"says model_type: roberta"),
 }
 
 
@@ -332,13 +388,49 @@ def test_a_folder_whose_settings_ask_for_another_network_is_refused(folder, part
         read_parts(folder)
 
 
-@pytest.mark.parametrize(
-    ("other", "said"), {"text_encoder_2": "Diffusion XL or later", "transformer": "another model"}.items()
-)
-def test_a_folder_of_a_later_model_is_told_apart(folder, other, said):
-    (folder / other).mkdir()
-    (folder / other / "config.json").write_text("{}")
-    with pytest.raises(CourseError, match=said):
+# what the libraries' own constructors offer: another value of any option is refused by name, or changes nothing
+UNET_OPTIONS = {
+    "center_input_sample": True, "flip_sin_to_cos": False, "freq_shift": 1, "mid_block_type": "UNetMidBlock2D",
+    "only_cross_attention": True, "downsample_padding": 0, "mid_block_scale_factor": 2, "act_fn": "gelu",
+    "norm_eps": 1e-6, "transformer_layers_per_block": 2, "encoder_hid_dim": 8, "encoder_hid_dim_type": "text_proj",
+    "dual_cross_attention": True, "class_embed_type": "timestep", "addition_embed_type": "text",
+    "num_class_embeds": 3, "resnet_time_scale_shift": "scale_shift", "resnet_skip_time_act": True,
+    "resnet_out_scale_factor": 0.5, "time_embedding_type": "fourier", "time_embedding_dim": 7,
+    "time_embedding_act_fn": "silu", "timestep_post_act": "silu", "time_cond_proj_dim": 256, "conv_in_kernel": 5,
+    "conv_out_kernel": 1, "projection_class_embeddings_input_dim": 3, "attention_type": "gated",
+    "class_embeddings_concat": True, "mid_block_only_cross_attention": True, "cross_attention_norm": "layer_norm",
+    "down_block_types": ["AttnDownBlock2D", "CrossAttnDownBlock2D"], "attention_head_dim": [8, 4],
+    "reverse_transformer_layers_per_block": [1, 2], "addition_time_embed_dim": 256,
+}  # fmt: skip
+VAE_OPTIONS = {
+    "act_fn": "relu", "shift_factor": 0.1, "latents_mean": [0.0, 1.0], "latents_std": [0.5], "use_quant_conv": False,
+    "use_post_quant_conv": False, "mid_block_add_attention": False, "out_channels": 4,
+}  # fmt: skip
+HARMLESS = {"upcast_attention": True, "dropout": 0.1, "sample_size": 96, "use_linear_projection": True,
+            "attention_head_dim": [8, 8], "layers_per_block": [1, 1], "num_attention_heads": 8,
+            "time_cond_proj_dim": None, "_name_or_path": "x"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("part", "options"), [("unet", UNET_OPTIONS), ("vae", VAE_OPTIONS)])
+def test_every_option_that_is_not_built_is_refused_by_name(folder, part, options):
+    path = folder / part / "config.json"
+    usual = json.loads(path.read_text())
+    for name, value in options.items():
+        path.write_text(json.dumps(usual | {name: value}))
+        with pytest.raises(
+            CourseError, match=rf"{part}/config.json says {name}: |config.json of .*: {name}|not iterable|int"
+        ):
+            read_parts(folder)
+    if part == "unet":
+        path.write_text(json.dumps(usual | HARMLESS))
+        assert read_parts(folder).config["unet"] == SIZES["unet"]
+
+
+def test_folders_of_later_models_are_told_by_what_they_hold(folder):
+    shutil.move(folder / "unet", folder / "transformer")
+    with pytest.raises(
+        CourseError, match=r"lacks unet/config.json; .* \(there is: scheduler, text_encoder, transformer"
+    ):
         read_parts(folder)
 
 

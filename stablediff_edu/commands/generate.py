@@ -1,7 +1,8 @@
-"""`generate "a red ship"`: draw a picture of a sentence, with Stable Diffusion or with the course's own tiny model."""
+"""`generate`: images of a prompt with Stable Diffusion or the course's tiny model, or with any weights of `train`."""
 
 import argparse
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,49 +11,64 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from stablediff_edu.commands.training_options import seed, whole_number
-from stablediff_edu.datasets.image_files import as_rgb, open_image
+from stablediff_edu.datasets.image_files import as_rgb, open_image, upright
 from stablediff_edu.datasets.masks import decide
 from stablediff_edu.device import pick_device, use_threads
 from stablediff_edu.errors import CourseError
-from stablediff_edu.stable_diffusion import V1, StableDiffusion
+from stablediff_edu.stable_diffusion import V1, DrawnStep, StableDiffusion
 from stablediff_edu.tokenizers.words import WordTokenizer
+from stablediff_edu.training.own_weights import Unconditional, load_own
 from stablediff_edu.training.scene_quality import BEST
 from stablediff_edu.training.sheets import save, sheet
 from stablediff_edu.training.tiny_sd import load_tiny_sd
 from stablediff_edu.weights import checkpoints
-from stablediff_edu.weights.part_configs import V1_NAME
+from stablediff_edu.weights.part_configs import PREDICTIONS, V1_NAME
 
 SHIPPED = "tiny-sd"  # the course's own weights
+STEPS, SAMPLER = 20, "dpm++"
 GUIDANCE = 7.5  # what Stable Diffusion v1 is mostly drawn with
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what may stand behind ``generate``."""
-    parser.add_argument("prompt", help='what to draw, in quotes: "a red ship"')
+    parser.add_argument("prompt", nargs="?", help='what to draw, in quotes: "a red ship"; some weights take none')
     parser.add_argument(
         "--weights",
         metavar="PATH_OR_NAME",
-        help=f"a folder, a .safetensors or .ckpt file, or a name on the Hub such as {V1_NAME}, which is downloaded",
+        help=f"a folder, a .safetensors or .ckpt file, what `train` made, or a name on the Hub such as {V1_NAME}, "
+        "which is downloaded",
+    )
+    parser.add_argument("--vae", type=Path, metavar="FILE", help="the autoencoder that latent-digits was trained with")
+    parser.add_argument(
+        "--prediction", choices=PREDICTIONS.values(), help="what the U-Net predicts, if the file does not say it"
     )
     parser.add_argument("--negative", default="", metavar="TEXT", help="what to stay away from")
-    parser.add_argument("--steps", type=whole_number, default=20, help="more are slower and better (default: 20)")
+    parser.add_argument("--steps", type=whole_number, help="more are slower and better (default: 20)")
     parser.add_argument(
         "--guidance",
         type=float,
         help=f"how much the prompt counts (default: {GUIDANCE:g}, for models trained here {BEST['guidance']:g})",
     )
-    parser.add_argument("--sampler", default="dpm++", help="how to step from noise to picture (default: dpm++)")
+    parser.add_argument("--sampler", help="how to step from noise to picture (default: dpm++)")
     parser.add_argument("--seed", type=seed, default=0, help="another seed is another picture (default: 0)")
     parser.add_argument("--size", type=pixels, help="side in pixels, or HEIGHTxWIDTH (default: the model's own)")
     parser.add_argument("--count", type=whole_number, default=1, help="so many pictures, on one sheet (default: 1)")
-    parser.add_argument("--image", type=Path, metavar="FILE", help="begin with this picture instead of noise alone")
+    parser.add_argument(
+        "--image", type=Path, metavar="FILE", help="begin with this picture; its transparent part is drawn anew"
+    )
     parser.add_argument("--strength", type=float, help="how much to change it, up to 1 (default: 0.8, with --mask 1)")
     parser.add_argument("--mask", type=Path, metavar="FILE", help="draw the picture anew only where this is white")
     parser.add_argument("--invert", action="store_true", help="the mask marks what stays")
     parser.add_argument("--half", action="store_true", help="half precision: half the memory, and faster on a GPU")
     parser.add_argument("--previews", type=Path, metavar="DIR", help="save what is seen after every step here")
-    parser.add_argument("--out", type=Path, default=Path("picture.png"), metavar="FILE", help="default: picture.png")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("picture.png"),
+        metavar="FILE",
+        help="default: picture.png; a name without ending: a folder of numbered images",
+    )
 
 
 def pixels(text: str) -> tuple[int, int]:
@@ -64,29 +80,64 @@ def pixels(text: str) -> tuple[int, int]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Draw, and save the picture, or all of them on one sheet."""
-    if arguments.out.suffix.lower() not in ENDINGS:
+    """Generate, and save the image, or all of them on one sheet or in a folder."""
+    if arguments.out.suffix and arguments.out.suffix.lower() not in ENDINGS:
         raise CourseError(f"{arguments.out.name} is no name of a picture; let it end in one of {', '.join(ENDINGS)}.")
-    checkpoints.check_writable(arguments.out)
+    numbered = [arguments.out / f"{number:04}.png" for number in range(1, arguments.count + 1)]
+    checkpoints.check_writable(arguments.out if arguments.out.suffix else numbered[0])
     use_threads()
-    pipe = StableDiffusion.from_pretrained(arguments.weights, arguments.half) if arguments.weights else own_model()
-    if arguments.guidance is None:
-        arguments.guidance = BEST["guidance"] if isinstance(pipe.tokenizer, WordTokenizer) else GUIDANCE
-    pipe = pipe.to(pick_device(), torch.float16 if arguments.half else torch.float32)
-    for text in (arguments.prompt, arguments.negative):
-        say_what_is_left_out(pipe, text)
-    names = ("negative", "steps", "guidance", "seed", "sampler", "count", "strength")
-    wishes = {name: getattr(arguments, name) for name in names} | beginning(arguments, pipe)
+    model = load_own(arguments.weights, arguments.vae) if arguments.weights else own_model()
+    settings = {name: getattr(arguments, name) for name in ("steps", "seed", "sampler", "count")}
+    if isinstance(model, Unconditional):
+        refuse_text_options(arguments)
+        steps = model.draw(**settings)
+    else:
+        if not arguments.prompt:
+            raise CourseError('There is no prompt; say what to draw, in quotes: generate "a red ship".')
+        steps = draw(arguments, model or load(arguments), settings)
     began = time.perf_counter()
     with tqdm(desc="drawing", total=arguments.steps, unit="step") as bar:
-        for step in pipe.draw(arguments.prompt, **wishes):
+        for step in steps:
             if arguments.previews:
                 save(sheet(step.preview()), arguments.previews / f"step_{step.number:03}.png")
             bar.total = step.of  # with an image fewer than are asked for
             bar.update()
-    save(sheet(step.picture()), arguments.out)
+    pictures = step.picture()
+    if arguments.out.suffix:
+        save(sheet(pictures), arguments.out)
+    else:
+        for picture, file in zip(pictures, numbered, strict=True):
+            save(picture, file)
     print(f"drawn in {time.perf_counter() - began:.1f} s: {arguments.out}")
     return 0
+
+
+def refuse_text_options(arguments: argparse.Namespace) -> None:
+    """Raise CourseError for what has no meaning without a text encoder."""
+    names = ["prompt", "negative", "guidance", "image", "mask", "strength", "size", "half", "prediction"]
+    if given := [name for name in names if getattr(arguments, name)]:
+        what = "the prompt" if given[0] == "prompt" else f"--{given[0]}"
+        raise CourseError(f"This network has no text input and generates what it was trained on; omit {what}.")
+
+
+def load(arguments: argparse.Namespace) -> StableDiffusion:
+    """Return Stable Diffusion with the weights that were asked for."""
+    ours = {theirs: name for name, theirs in PREDICTIONS.items()}
+    return StableDiffusion.from_pretrained(arguments.weights, arguments.half, prediction=ours.get(arguments.prediction))
+
+
+def draw(arguments: argparse.Namespace, pipe: StableDiffusion, settings: dict[str, object]) -> Iterator[DrawnStep]:
+    """Return the steps of a drawing after a prompt."""
+    guidance = BEST["guidance"] if isinstance(pipe.tokenizer, WordTokenizer) else GUIDANCE
+    settings["guidance"] = guidance if arguments.guidance is None else arguments.guidance
+    settings |= {
+        "steps": arguments.steps or STEPS,
+        "sampler": arguments.sampler or SAMPLER,
+        "negative": arguments.negative,
+        "strength": arguments.strength,
+    }
+    pipe = pipe.to(pick_device(), torch.float16 if arguments.half else torch.float32)
+    return pipe.draw(arguments.prompt, **settings, **beginning(arguments, pipe))
 
 
 def own_model() -> StableDiffusion:
@@ -101,14 +152,6 @@ def own_model() -> StableDiffusion:
         raise CourseError(f"There are no weights to draw with; {how}.")
     print(f"drawing with the course's tiny model; {how}")
     return load_tiny_sd(SHIPPED)[0]
-
-
-def say_what_is_left_out(pipe: StableDiffusion, text: str) -> None:
-    """CLIP cuts what is too long without a word; here the learner is told."""
-    lost = pipe.tokenizer.left_out(text) if hasattr(pipe.tokenizer, "left_out") else ""
-    if lost:
-        most = pipe.config.text.positions - 2
-        print(f"the text is cut behind {most} pieces, since the network reads no more; left out: {lost}")
 
 
 def beginning(arguments: argparse.Namespace, pipe: StableDiffusion) -> dict[str, object]:
@@ -128,6 +171,12 @@ def beginning(arguments: argparse.Namespace, pipe: StableDiffusion) -> dict[str,
         if mask.size != image.size:
             raise CourseError(f"{arguments.mask.name} and {arguments.image.name} differ in size; they must be alike.")
         wishes["mask"] = (tensor(mask, size) > 127).float()
+    elif (clear := np.asarray(upright(stored.convert("RGBA")).getchannel("A")) < 128).any():
+        if clear.all():
+            raise CourseError(f"{arguments.image.name} is transparent throughout; leave a part of it opaque.")
+        clear = clear ^ arguments.invert
+        print(f"{arguments.image.name}: the mask is its {'opaque' if arguments.invert else 'transparent'} part")
+        wishes["mask"] = (tensor(Image.fromarray(clear).convert("L"), size) > 127).float()
     return wishes
 
 

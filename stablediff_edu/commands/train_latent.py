@@ -48,22 +48,19 @@ def _run_latent_digits(arguments: argparse.Namespace) -> int:
     recipe, out, progress, (known, _) = _prepare(arguments, latent_recipes.LATENT_DIGITS)
     _, training, out = latent_recipes.make_latent_digits(recipe, out, command_line(arguments), known, vae, progress)
     print_end(training, out)
-    print_next(arguments.name, out)
+    print_next(arguments.name, out, f" --vae {arguments.vae}" if arguments.vae != VAE else "")
     return 0
 
 
 def _evaluate_latent_digits(arguments: argparse.Namespace) -> int:
     from stablediff_edu.training.diffusion_recipes import load_diffusion
     from stablediff_edu.training.digit_quality import evaluate_digits
+    from stablediff_edu.training.own_weights import load_latent_vae
 
-    vae, vae_card = _load_vae(arguments)
-    model, card = load_diffusion(arguments.out or arguments.name, channels=vae.config.latent)
+    _load_vae(arguments)
+    model, card = load_diffusion(arguments.out or arguments.name, channels=4)
     print_card(card)
-    if not card["data"].endswith(f": {vae_card['command']}"):
-        raise CourseError(
-            f"These weights draw latents of another autoencoder than {arguments.vae} ({vae_card['command']}); "
-            "name theirs with --vae FILE."
-        )
+    vae = load_latent_vae(card, arguments.vae)
     known, unseen = _digits(arguments.source or _source_of(card))
     print(evaluate_digits(model, card, vae, known, unseen))
     return 0

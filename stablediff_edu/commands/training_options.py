@@ -80,9 +80,10 @@ _NEXT = {
 }
 
 
-def print_next(name: str, out: Path) -> None:
+def print_next(name: str, out: Path, options: str = "") -> None:
     """Say, as the last line of a training, the command that uses its weights."""
-    print("next: python -m stablediff_edu " + _NEXT.get(name, _EVALUATE).format(name=name, out=out), flush=True)
+    command = _NEXT.get(name, _EVALUATE).format(name=name, out=out)
+    print(f"next: python -m stablediff_edu {command}{options}", flush=True)
 
 
 def print_card(card: dict[str, str]) -> None:

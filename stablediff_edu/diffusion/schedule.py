@@ -43,6 +43,11 @@ class Schedule:
         return cls.from_betas(torch.linspace(first**0.5, last**0.5, checked_steps(steps), **EXACT) ** 2)
 
     @classmethod
+    def scaled_linear_zero_snr(cls) -> "Schedule":
+        """Stable Diffusion's, stretched so that the last step is noise alone: some v-prediction models have it."""
+        return cls.scaled_linear().zero_terminal_snr()
+
+    @classmethod
     def cosine(cls, steps: int = 1000, offset: float = 0.008, most: float = 0.999) -> "Schedule":
         """ᾱ falls like a squared cosine (Nichol and Dhariwal, 2021, equation 17); no β above `most`."""
         edges = torch.arange(checked_steps(steps) + 1, **EXACT) / steps

@@ -20,19 +20,23 @@ WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}
 class BytePairTokenizer:
     """Turns sentences into rows of `length` numbers: start, the pieces, end, and the end again as padding.
 
-    Capital letters and the kind and number of spaces make no difference. Too long a text is cut, as CLIP does.
+    Capital letters and the kind and number of spaces make no difference. CLIP cuts too long a text; here it goes on in
+    another row of `length`, with its own start and end, and so on: no text is too long.
 
     Args:
         vocab_file: `vocab.json`, every piece with its number; pieces that end a word end in `</w>`.
         merges_file: `merges.txt`, the pairs in the order in which they are joined.
         length: of every row.
+        added: tokens besides the vocabulary, such as textual inversion adds: "id", "content" and how they are found.
 
     Raises:
         CourseError: a file is missing, broken, or not CLIP's kind of vocabulary.
     """
 
-    def __init__(self, vocab_file: str | Path, merges_file: str | Path, length: int = 77) -> None:
-        from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+    def __init__(
+        self, vocab_file: str | Path, merges_file: str | Path, length: int = 77, added: Sequence[dict] = ()
+    ) -> None:
+        from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
         self.files, self.length = (Path(vocab_file), Path(merges_file)), length
         for file in self.files:
@@ -60,6 +64,16 @@ class BytePairTokenizer:
         )
         tokenizer.post_processor = processors.RobertaProcessing((END, self.end), (START, self.start))
         tokenizer.add_special_tokens([START, END])  # written in a prompt they are what they say
+        self.added = [token for token in added if tokenizer.token_to_id(token["content"]) is None]
+        for token in self.added:
+            options = {name: token.get(name, False) for name in ("single_word", "lstrip", "rstrip", "special")}
+            normalized = token.get("normalized", not options["special"])
+            tokenizer.add_tokens([AddedToken(token["content"], normalized=normalized, **options)])
+            if tokenizer.token_to_id(token["content"]) != token["id"]:
+                raise CourseError(
+                    f"The added token {token['content']!r} of {self.files[0].parent} has the number {token['id']}, "
+                    "which does not follow the vocabulary; get the folder of the weights again."
+                )
         tokenizer.enable_truncation(length)
         tokenizer.enable_padding(length=length, pad_id=self.end, pad_token=END)
 
@@ -68,20 +82,24 @@ class BytePairTokenizer:
         return self._tokenizer.get_vocab_size()
 
     def __call__(self, sentences: str | Sequence[str]) -> torch.Tensor:
-        """Return the tokens of sentences, (B, length) int64; the empty sentence is the prompt that asks for nothing."""
+        """Return the tokens of sentences, (B, n · length) int64, where n is 1 if all fit; "" asks for nothing.
+
+        Each further row of 75 pieces has start and end, and a shorter sentence has empty rows (the way of AUTOMATIC1111
+        and compel).
+        """
         sentences = [sentences] if isinstance(sentences, str) else list(sentences)
-        rows = [row.ids for row in self._tokenizer.encode_batch([checked_text(text) for text in sentences])]
-        return torch.tensor(rows, dtype=torch.int64).view(len(rows), self.length)
+        found = self._tokenizer.encode_batch([checked_text(text) for text in sentences])
+        rows = [[part.ids for part in (row, *row.overflowing)] for row in found]
+        most = max(map(len, rows), default=1)
+        empty = [self.start] + [self.end] * (self.length - 1)
+        filled = [row + [empty] * (most - len(row)) for row in rows]
+        return torch.tensor(filled, dtype=torch.int64).view(len(rows), most * self.length)
 
     def pieces(self, sentence: str) -> list[str]:
         """Return the pieces of a sentence as they are read, `</w>` where a word ends; start, end, padding left out."""
         found = self._tokenizer.encode(checked_text(sentence))
-        return [piece for piece, special in zip(found.tokens, found.special_tokens_mask, strict=True) if not special]
-
-    def left_out(self, sentence: str) -> str:
-        """Return the end of a sentence that is cut off because it has no place: "" if all of it fits."""
-        overflow = self._tokenizer.encode(checked_text(sentence)).overflowing
-        return sentence[overflow[0].offsets[1][0] :].strip() if overflow else ""  # offsets[0] is the start token's
+        parts = [zip(part.tokens, part.special_tokens_mask, strict=True) for part in (found, *found.overflowing)]
+        return [piece for part in parts for piece, special in part if not special]
 
 
 def checked_text(sentence: str) -> str:

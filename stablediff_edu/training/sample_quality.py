@@ -1,6 +1,8 @@
 """How good are the drawn ships? Called ships by a classifier, new rather than copies, and as varied as real ones."""
 
 import time
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +12,7 @@ from torch import nn
 
 from stablediff_edu.datasets.cifar10 import load_cifar10
 from stablediff_edu.device import device_of, to_device
-from stablediff_edu.diffusion.samplers import generate
+from stablediff_edu.diffusion.samplers import Step, sample
 from stablediff_edu.errors import CourseError
 from stablediff_edu.training import denoising
 from stablediff_edu.training.diffusion_recipes import SCHEDULES
@@ -21,25 +23,30 @@ BEST: dict[str, Any] = dict(sampler="dpm++", steps=25, clip=True)
 WANTED = dict(ships=0.85, nearest=0.8, seconds=5.0)
 
 
-def draw(
-    model: nn.Module, card: dict[str, str], count: int = 16, seed: int = 0, batch_size: int = 50, **options
-) -> torch.Tensor:
+def draw(model: nn.Module, card: dict[str, str], count: int = 16, seed: int = 0, **options) -> torch.Tensor:
     """Draw pictures with a trained noise predictor, whose card says how it learned: (count, 3, S, S) in [-1, 1].
 
-    With `clip=False` it draws latents, which have no such bounds: (count, C, S, S). Picture i of a seed is the same
-    whatever `count` is. The network looks at `batch_size` pictures at a time. `options` are those of `sample`, and go
-    before those in `BEST`.
+    With `clip=False` it draws latents, which have no such bounds: (count, C, S, S). `options` are those of
+    `draw_steps` and `sample`, and go before those in `BEST`.
+    """
+    drawn = deque(draw_steps(model, card, count, seed, **options), maxlen=1)[0].next.cpu()
+    return drawn.clamp(-1, 1) if (BEST | options)["clip"] else drawn
+
+
+def draw_steps(
+    model: nn.Module, card: dict[str, str], count: int, seed: int, batch_size: int = 50, **options
+) -> Iterator[Step]:
+    """Draw, and give every step on the way; picture i of a seed is the same whatever `count` is.
+
+    The network looks at `batch_size` pictures at a time.
     """
 
     def in_parts(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return torch.cat([model(*part) for part in zip(xt.split(batch_size), t.split(batch_size), strict=True)])
 
-    size = int(card.get("size", 32))
+    size, channels = int(card.get("size", 32)), getattr(model, "config", {}).get("in_channels", 3)
     options = BEST | dict(prediction=card["prediction"], device=device_of(model)) | options
-    schedule = SCHEDULES[card["schedule"]]()
-    channels = getattr(model, "config", {}).get("in_channels", 3)
-    drawn = generate(in_parts, schedule, (count, channels, size, size), seed=seed, **options)
-    return drawn.clamp(-1, 1) if options["clip"] else drawn
+    return sample(in_parts, SCHEDULES[card["schedule"]](), (count, channels, size, size), seed=seed, **options)
 
 
 def nearest(pictures: torch.Tensor, among: torch.Tensor, mirror: bool = True) -> tuple[torch.Tensor, torch.Tensor]:

@@ -21,10 +21,10 @@ def sheet(pictures: torch.Tensor) -> torch.Tensor:
 
 
 def save(picture: torch.Tensor, out: Path) -> None:
-    """Write a picture (3, H, W) in [-1, 1] to a file, which is either whole or not there."""
+    """Write a picture (3 or 1, H, W) in [-1, 1] to a file, which is either whole or not there."""
     if not picture.isfinite().all():
         raise CourseError("The picture holds values that are not numbers; load the weights without half=True.")
-    pixels = ((picture + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    pixels = ((picture.expand(3, -1, -1) + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
     kind = {".jpg": "jpeg"}.get(out.suffix.lower(), out.suffix[1:].lower())
     with checkpoints.replacing(out) as temporary:
         Image.fromarray(pixels).save(temporary, format=kind)

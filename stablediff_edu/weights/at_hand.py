@@ -32,14 +32,8 @@ def weights_at_hand() -> Path | None:
     if (own := DATA / FOLDER).exists():
         read_parts(own)  # says in a sentence what is missing
         return own
-    kept = hub.kept_folder(V1_NAME)
-    return kept if kept and _is_whole(kept) else None
-
-
-def _is_whole(folder: Path) -> bool:
-    """Tell whether an earlier download came to its end."""
+    kept = hub.kept_folder(hub.Address(V1_NAME))
     try:
-        read_parts(folder)
-    except CourseError:
-        return False
-    return True
+        return kept if kept and read_parts(kept) else None
+    except CourseError:  # the download did not come to its end
+        return None

@@ -11,17 +11,42 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from stablediff_edu.errors import CourseError
 
 
-def is_name(source: str) -> bool:
-    """Tell whether `source` may name something on the Hub: "owner/name"."""
-    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source) is not None
+class Address(NamedTuple):
+    """What is meant on the Hub: "owner/name", a revision (branch, tag or commit), and a file if only that is meant."""
+
+    name: str
+    revision: str | None = None
+    file: str | None = None
 
 
-def look_up(name: str) -> tuple[list[str], Callable[[list[str]], Path]]:
-    """Return the files of "owner/name", and a function that makes some of them be here and returns their folder.
+def parse(source: str) -> Address | None:
+    """Read "owner/name", "owner/name@revision", "owner/name/file.safetensors", or a web address on the Hub.
+
+    Raises:
+        CourseError: it is the web address of another place.
+    """
+    hosts = "|".join(("huggingface.co", "hf.co", re.sub(r"^https?://", "", endpoint() or "hf.co")))
+    source = re.sub(rf"^(https?://)?(www\.)?({hosts})/(models/)?", "", source.strip().rstrip("/"))
+    if "://" in source:
+        raise CourseError(
+            f"{source} is not an address on the Hub (huggingface.co/owner/name); download the file in a browser, and "
+            "give its path."
+        )
+    match = re.fullmatch(
+        r"(\w[\w.-]*/\w[\w.-]*)(?:@((?:refs/pr/)?[\w.-]+)|/(?:tree|blob|resolve)/([^/?#]+))?"
+        r"(?:/([^?#]+\.(?:ckpt|safetensors)))?(?:[?#].*)?",
+        source,
+    )
+    return Address(match[1], match[2] or match[3], match[4]) if match else None
+
+
+def look_up(address: Address) -> tuple[list[str], Callable[[list[str]], Path]]:
+    """Return the files at an address, and a function that makes some of them be here and returns their folder.
 
     Where the Hub does not answer, these are the files that were downloaded before.
 
@@ -31,29 +56,30 @@ def look_up(name: str) -> tuple[list[str], Callable[[list[str]], Path]]:
     """
     from huggingface_hub import HfApi
 
-    with one_sentence(name):
+    with one_sentence(address):
         try:
-            found = HfApi(endpoint=endpoint()).model_info(name, files_metadata=True)
+            info = HfApi(endpoint=endpoint()).model_info(address.name, revision=address.revision, files_metadata=True)
         except Exception as error:
-            kept = kept_folder(name) if is_silence(error) else None
+            kept = kept_folder(address) if is_silence(error) else None
             if kept is None:
                 raise
             return [file.relative_to(kept).as_posix() for file in kept.rglob("*") if file.is_file()], lambda _: kept
-    sizes = {file.rfilename: file.size or 0 for file in found.siblings or []}
-    return list(sizes), lambda files: fetch(name, {file: sizes[file] for file in files}, found.sha)
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+    return list(sizes), lambda files: fetch(address, {file: sizes.get(file, 0) for file in files}, info.sha)
 
 
-def fetch(name: str, sizes: dict[str, int], revision: str) -> Path:
+def fetch(address: Address, sizes: dict[str, int], commit: str | None = None) -> Path:
     """Download those files that are not here yet, with a progress bar for each, and return the folder they lie in.
 
     Raises:
-        CourseError: they are no longer those of the revision that was listed.
+        CourseError: they are no longer those of the `commit` that was listed.
     """
     from huggingface_hub import constants, hf_hub_download
     from tqdm import tqdm  # the library's own bars hide in notebooks
 
-    with one_sentence(name):
-        needed = sum(size for file, size in sizes.items() if kept_file(name, file) is None)
+    name, revision = address.name, address.revision
+    with one_sentence(address):
+        needed = sum(size for file, size in sizes.items() if kept_file(address, file) is None)
         place = Path(constants.HF_HUB_CACHE)
         free = shutil.disk_usage(next(folder for folder in [place, *place.parents] if folder.exists())).free
         if needed > free:
@@ -63,9 +89,10 @@ def fetch(name: str, sizes: dict[str, int], revision: str) -> Path:
             )
         if needed > 1e6:
             print(f"Fetching {needed / 1e6:,.0f} MB of {name} into {place}")
-        paths = [Path(hf_hub_download(name, file, endpoint=endpoint(), tqdm_class=tqdm)) for file in sizes]
-    folders = {path.parents[file.count("/")] for file, path in zip(sizes, paths, strict=True)}  # named by revision
-    if {folder.name for folder in folders} != {revision}:
+        options = dict(revision=revision, endpoint=endpoint(), tqdm_class=tqdm)
+        paths = [Path(hf_hub_download(name, file, **options)) for file in sizes]
+    folders = {path.parents[file.count("/")] for file, path in zip(sizes, paths, strict=True)}  # named by commit
+    if commit and {folder.name for folder in folders} != {commit}:
         raise CourseError(f"{name} was changed on the Hub during the download; try again.")
     return folders.pop()
 
@@ -75,18 +102,19 @@ def endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT") or None
 
 
-def kept_file(name: str, file: str) -> Path | None:
+def kept_file(address: Address, file: str) -> Path | None:
     """Return where a file lies that was downloaded before."""
     from huggingface_hub import try_to_load_from_cache
 
-    path = try_to_load_from_cache(name, file)
+    path = try_to_load_from_cache(address.name, file, revision=address.revision)
     return Path(path) if isinstance(path, str) else None
 
 
-def kept_folder(name: str) -> Path | None:
+def kept_folder(address: Address) -> Path | None:
     """Return the folder of what was downloaded before."""
-    path = kept_file(name, "unet/config.json")
-    return path and path.parents[1]
+    file = address.file or "unet/config.json"
+    path = kept_file(address, file)
+    return path and path.parents[file.count("/")]
 
 
 def is_silence(error: Exception) -> bool:
@@ -101,10 +129,12 @@ def status(error: BaseException | None) -> int | None:
 
 
 @contextmanager
-def one_sentence(name: str) -> Iterator[None]:
+def one_sentence(address: Address) -> Iterator[None]:
     """Turn what the Hub, the network and the disk may answer into one sentence."""
+    from huggingface_hub import errors
     from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
 
+    name = address.name
     try:
         yield
     except CourseError:
@@ -119,6 +149,9 @@ def one_sentence(name: str) -> Iterator[None]:
             f"There is no {name}, neither as a folder or file here nor on the Hub; check how it is spelt, or, if it is "
             "private, run `hf auth login` first."
         ) from error
+    except (errors.RevisionNotFoundError, errors.RemoteEntryNotFoundError) as error:
+        what = f"revision {address.revision}" if isinstance(error, errors.RevisionNotFoundError) else "such file"
+        raise CourseError(f"{name} has no {what} on the Hub; see https://huggingface.co/{name}/tree/main.") from error
     except OfflineModeIsEnabled as error:
         raise CourseError(
             f"{name} is not on this computer, and HF_HUB_OFFLINE forbids the network; unset it and try again."

@@ -14,8 +14,10 @@ from stablediff_edu.models.vae import VAEConfig
 
 V1_NAME = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 PREDICTIONS = {"noise": "epsilon", "clean": "sample", "velocity": "v_prediction"}  # ours -> diffusers'
+SCALED = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 SCHEDULES = {  # ours -> diffusers'
-    "scaled_linear": {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+    "scaled_linear": SCALED,
+    "scaled_linear_zero_snr": SCALED | {"rescale_betas_zero_snr": True},
     "linear": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
     "cosine": {"beta_schedule": "squaredcos_cap_v2"},
 }
@@ -23,12 +25,41 @@ Json = dict[str, Any]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def not_v1(source: object, version: str, why: str) -> CourseError:
-    """Return the error about weights of another model."""
-    return CourseError(
-        f"These are {version} weights: {source} {why}, and this course builds Stable Diffusion 1; take its weights, "
-        f"such as {V1_NAME}."
-    )
+# dimensions of a text embedding -> whose U-Net reads such
+OTHERS = {1024: "Stable Diffusion 2", 1280: "Stable Diffusion XL's refiner", 2048: "Stable Diffusion XL"}
+
+
+def check_kind(source: object, unet: Mapping[str, int], width: int | None = None, latent: int | None = None) -> None:
+    """Raise CourseError, saying whose weights they are, where the U-Net's inputs are not Stable Diffusion 1's.
+
+    Args:
+        unet: "context", "in_channels" and "out_channels", those that are known.
+        width, latent: what the text encoder gives and the autoencoder makes, if that is known.
+    """
+    context = unet.get("context")
+    whose, why = OTHERS.get(context, "another model's"), ""
+    if context in OTHERS or width not in (None, context):
+        why = f"reads text embeddings of {context} dimensions, not {768 if context in OTHERS else width}"
+    for name, does in {"in_channels": "takes", "out_channels": "gives"}.items():
+        if latent not in (None, unet.get(name)) and not why:
+            whose = "an inpainting or otherwise changed model's"
+            why = f"{does} {unet[name]} channels, not the {latent} of a latent"
+    if why:
+        raise CourseError(
+            f"These are {whose} weights: {source} does not fit, its U-Net {why}; this course builds Stable Diffusion "
+            f"1: take its weights, such as {V1_NAME}."
+        )
+
+
+def inputs(shapes: Shapes) -> dict[str, int]:
+    """Return what the shapes of tensors, by any published names, tell of a U-Net's inputs."""
+    found = {}
+    for name, shape in shapes.items():
+        if name.endswith("attn2.to_k.weight"):
+            found["context"] = shape[1]
+        elif re.search(r"(^|diffusion_model\.)(input_blocks\.0\.0|conv_in)\.weight$", name):
+            found["in_channels"] = shape[1]
+    return found
 
 
 # --- to diffusers' words ----------------------------------------------------------------------------------------------
@@ -115,16 +146,18 @@ def scheduler_json(schedule: str, prediction: str) -> Json:
 
 # --- from diffusers' words --------------------------------------------------------------------------------------------
 
-# what a config.json may say as it likes: it changes no number
-FREE = {
-    "architectures",
-    "dtype",
-    "model_type",
-    "_class_name",
-    "sample_size",
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
+# what a config.json may say as it likes: it changes no value of an image
+FREE = re.compile(
+    r"architectures|dtype|sample_size|\w+_token_id|upcast_attention|force_upcast|dropout|addition_embed_type_num_heads"
+    r"|use_linear_projection|_.+"
+)
+# what our networks do where an option has more values than on and off; every other option must be off
+DONE = {
+    "unet": dict.fromkeys(["conv_in_kernel", "conv_out_kernel"], 3)
+    | dict.fromkeys(["transformer_layers_per_block", "resnet_out_scale_factor"], 1)
+    | dict.fromkeys(["resnet_time_scale_shift", "attention_type"], "default")
+    | {"mid_block_type": "UNetMidBlock2DCrossAttn", "time_embedding_type": "positional"},
+    "vae": dict.fromkeys(["use_quant_conv", "use_post_quant_conv", "mid_block_add_attention"], True),
 }
 
 
@@ -134,10 +167,7 @@ def from_json(source: object, text: Json, unet: Json, vae: Json, scheduler: Json
     Raises:
         CourseError: they speak of another model, or of an option that this course does not build.
     """
-    context = unet.get("cross_attention_dim")
-    if unet.get("use_linear_projection") or isinstance(unet.get("attention_head_dim"), list):
-        version = "Stable Diffusion XL" if context == 2048 else "Stable Diffusion 2"
-        raise not_v1(source, version, f"reads words of {context} numbers")
+    check_kind(source, {"context": one(unet.get("cross_attention_dim"))})
     try:
         config = {
             "text": read_text(text),
@@ -151,9 +181,11 @@ def from_json(source: object, text: Json, unet: Json, vae: Json, scheduler: Json
             f"A config.json of {source} is not one of Stable Diffusion ({error}); get the folder again."
         ) from error
     checked(source, config)
-    agree(f"{source}/text_encoder", text, text_json(config["text"]))
-    agree(f"{source}/unet", unet, unet_json(config["unet"], 0))
-    agree(f"{source}/vae", vae, vae_json(config["vae"], 0))
+    known = text_json(config["text"])
+    agree(f"{source}/text_encoder", {name: text[name] for name in known if name in text}, known)
+    heads = {"num_attention_heads": config["unet"].heads}
+    agree(f"{source}/unet", unet, unet_json(config["unet"], 0) | heads | DONE["unet"])
+    agree(f"{source}/vae", vae, vae_json(config["vae"], 0) | DONE["vae"])
     return config
 
 
@@ -170,10 +202,10 @@ def read_unet(json: Json) -> UNetConfig:
         in_channels=int(json["in_channels"]),
         out_channels=int(json["out_channels"]),
         widths=map(int, json["block_out_channels"]),
-        blocks=int(json["layers_per_block"]),
+        blocks=int(one(json["layers_per_block"])),
         attention=[kind.startswith("CrossAttn") for kind in json["down_block_types"]],
-        heads=int(json.get("num_attention_heads") or json["attention_head_dim"]),
-        context=int(json["cross_attention_dim"]),
+        heads=int(one(json.get("num_attention_heads") or json["attention_head_dim"])),
+        context=int(one(json["cross_attention_dim"])),
         groups=int(json.get("norm_num_groups", 32)),
     )
 
@@ -191,12 +223,14 @@ def read_vae(json: Json) -> VAEConfig:
 
 
 def read_scheduler(source: object, json: Json) -> Json:
-    """Read what the U-Net was trained to answer, and on which schedule."""
-    json = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "prediction_type": "epsilon"} | json
+    """Read what the U-Net was trained to predict, and on which schedule; what is left out is as diffusers has it."""
+    usual = {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "prediction_type": "epsilon"}
+    fixed = {"num_train_timesteps": 1000, "trained_betas": None, "rescale_betas_zero_snr": False}
+    json = usual | fixed | {name: value for name, value in json.items() if value is not None}
     for schedule in SCHEDULES:
         for prediction in PREDICTIONS:
-            wanted = SCHEDULES[schedule] | {"prediction_type": PREDICTIONS[prediction]}
-            if json | wanted == json and not json.get("rescale_betas_zero_snr"):
+            wanted = fixed | SCHEDULES[schedule] | {"prediction_type": PREDICTIONS[prediction]}
+            if json | wanted == json:
                 return {"schedule": schedule, "prediction": prediction}
     raise CourseError(
         f"{source}/scheduler says {json['beta_schedule']} and {json['prediction_type']}, a schedule that this course "
@@ -204,24 +238,29 @@ def read_scheduler(source: object, json: Json) -> Json:
     )
 
 
+def one(value: Any) -> Any:
+    """Return the element of a list whose elements are all the same; any other value as it is."""
+    return value[0] if isinstance(value, list) and value and all(other == value[0] for other in value) else value
+
+
 def agree(place: str, theirs: Json, ours: Json) -> None:
     """Raise CourseError where a config.json asks for what our network, of the same sizes, does not do."""
-    for name in theirs.keys() & ours.keys() - FREE:
-        if theirs[name] != ours[name]:
-            raise CourseError(
-                f"{place}/config.json says {name}: {theirs[name]}, and this course builds only {ours[name]}; take "
-                f"weights of Stable Diffusion 1, such as {V1_NAME}."
-            )
+    for name in sorted(theirs):
+        value, off = one(theirs[name]), name not in ours and not theirs[name]
+        if FREE.fullmatch(name) or off or value is None or value == one(ours.get(name)):
+            continue
+        built = f"only {ours[name]}" if name in ours else "without it"
+        raise CourseError(
+            f"{place}/config.json says {name}: {theirs[name]}, and this course builds {built}; take weights of Stable "
+            f"Diffusion 1, such as {V1_NAME}."
+        )
 
 
 def checked(source: object, config: Json) -> Json:
     """Return the sizes if the networks belong together as in Stable Diffusion 1."""
-    unet, vae, text = config["unet"], config["vae"], config["text"]
-    if unet.context != text.width:
-        raise not_v1(source, "another model's", f"has a U-Net for words of {unet.context} numbers, not {text.width}")
-    if unet.in_channels != vae.latent:
-        more = f"has a U-Net that takes {unet.in_channels} channels, not the {vae.latent} of a latent"
-        raise not_v1(source, "an inpainting or otherwise changed model's", more)
+    unet = config["unet"]
+    known = {"context": unet.context, "in_channels": unet.in_channels, "out_channels": unet.out_channels}
+    check_kind(source, known, config["text"].width, config["vae"].latent)
     return config
 
 

@@ -6,8 +6,10 @@ with a few random layers draws pictures too, and nobody sees why they are bad.
 """
 
 import json
+import os
 import re
 import tempfile
+import warnings
 from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
@@ -21,16 +23,27 @@ from stablediff_edu.models.vae import VAEConfig
 from stablediff_edu.tokenizers.clip_bpe import BytePairTokenizer
 from stablediff_edu.tokenizers.word_files import load_word_tokenizer
 from stablediff_edu.tokenizers.words import WordTokenizer
-from stablediff_edu.weights import hub
+from stablediff_edu.weights import checkpoints, hub
 from stablediff_edu.weights.layouts import MODELS, PREFIXES, names, shapes
-from stablediff_edu.weights.part_configs import V1_NAME, Json, checked, from_json, from_shapes, not_v1
+from stablediff_edu.weights.part_configs import V1_NAME, Json, check_kind, checked, from_json, from_shapes, inputs
 from stablediff_edu.weights.tensor_files import TensorFile
 
 CONFIGS = {"text_encoder": "text", "unet": "unet", "vae": "vae"}  # part -> its name in StableDiffusionConfig
 KINDS = {"text": TextConfig, "unet": UNetConfig, "vae": VAEConfig}
 NOTE = "stablediff_edu"  # under this name our single files tell the sizes, which not all follow from shapes
 SETTINGS = [f"{part}/config.json" for part in MODELS] + ["scheduler/scheduler_config.json"]
-TOKENIZER = ["tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/tokenizer.json"]
+WORDS = ["vocab.json", "merges.txt"]
+TOKENIZER = [f"tokenizer/{name}" for name in (*WORDS, "tokenizer.json", "added_tokens.json", "tokenizer_config.json")]
+ENDINGS = (".safetensors", ".ckpt")
+CLIP_TOKENS = 49_408  # of CLIP's own vocabulary, which all models but the course's own have
+CLIP_NAME = "openai/clip-vit-large-patch14"  # has it on the Hub, 1.6 MB
+
+# What trainings leave beside the weights; it changes no image: EMA copies, losses, schedules, and the rest of CLIP
+BALLAST = re.compile(
+    r"(^|\.)(position_ids|logit_scale|text_projection(\.weight)?|loss\..+|vision_model\..+|visual_projection\..+)$"
+    r"|(^|[._])ema([._]|$)|^(denoiser\.|\w+_cumprod|\w*alphas\w*|betas|posterior_|log\w*$|lvlb_weights|scale_factor)"
+    r"|^(v_pred|ztsnr|global_step|cond_stage_model\.\w+)$"
+)
 
 
 class Parts:
@@ -48,18 +61,26 @@ class Parts:
         self._layout, self._files, self._half = layout, files, half
         self.config, self._tokenizer = config, tokenizer
 
-    def tokenizer(self) -> BytePairTokenizer | WordTokenizer | None:
-        """Return CLIP's tokenizer, or the course's own; None where there is none."""
-        length, whole = self.config["text"].positions, self._tokenizer / "tokenizer.json"
-        if whole.is_file() and (words := load_word_tokenizer(read_json(whole).get("model", {}), length)):
-            if len(words) != self.config["text"].vocabulary:
-                raise CourseError(
-                    f"{whole} has {len(words)} tokens and the text encoder {self.config['text'].vocabulary}; get the "
-                    "folder again."
-                )
-            return words
-        files = tokenizer_files(self._tokenizer)
-        return BytePairTokenizer(*files, length) if files else None
+    def tokenizer(self) -> BytePairTokenizer | WordTokenizer:
+        """Return the tokenizer of the folder, or the one beside the file, or else CLIP's own.
+
+        Raises:
+            CourseError: there is none, it is broken, or it has more tokens than the text encoder.
+        """
+        sizes, whole = self.config["text"], self._tokenizer / "tokenizer.json"
+        words = whole.is_file() and load_word_tokenizer(read_json(whole).get("model", {}), sizes.positions)
+        folders = [self._tokenizer, self._tokenizer.parent]
+        if files := None if words else next(filter(None, map(tokenizer_files, folders)), None):
+            added = added_tokens(self._tokenizer)
+        elif not words:
+            files, added = clip_files(self._tokenizer, sizes.vocabulary), []
+        found = words or BytePairTokenizer(*files, sizes.positions, added)
+        if len(found) != sizes.vocabulary and (words or len(found) > sizes.vocabulary):
+            raise CourseError(
+                f"{whole if words else self._tokenizer} has {len(found)} tokens and the text encoder "
+                f"{sizes.vocabulary}; get the tokenizer that belongs to these weights."
+            )
+        return found
 
     def weights(self, part: str) -> dict[str, torch.Tensor]:
         """Read "text_encoder", "unet" or "vae": our names -> tensors, in single or half precision.
@@ -69,27 +90,33 @@ class Parts:
         Raises:
             CourseError: a tensor is missing, or too many, or of another shape; or the memory does not suffice.
         """
-        stored = {
-            modern(part, name): (file, name)
-            for file in self._files[part]
-            for name in file.shapes
-            if belongs(name, part, self._layout)
-        }
         config, source = self.config[CONFIGS[part]], self._files[part][0].path
-        wanted, own = names(self._layout, part, config), shapes(part, config)
-        problems = {"it lacks": wanted.values() - stored.keys(), "it has besides": stored.keys() - wanted.values()}
-        problems["of another shape"] = {
-            theirs
-            for ours, theirs in wanted.items()
-            if theirs in stored and not fits(stored[theirs][0].shapes[stored[theirs][1]], own[ours])
+        own, called = shapes(part, config), names(self._layout, part, config)
+        wanted = {modern(part, theirs): (ours, theirs) for ours, theirs in called.items()}
+        stored: dict[str, list[tuple[TensorFile, str]]] = {}
+        for file in self._files[part]:
+            for name in file.shapes:
+                if name.startswith(PREFIXES[part] if self._layout == "compvis" else "") and not BALLAST.search(name):
+                    stored.setdefault(modern(part, name), []).append((file, name))
+        both = wanted.keys() & stored.keys()
+        problems = {
+            "it lacks": [wanted[name][1] for name in wanted.keys() - both],
+            "it has besides": [stored[name][0][1] for name in stored.keys() - both],
+            "it has twice": [stored[name][0][1] for name in both if len(stored[name]) > 1],
+            "of another shape": [
+                file_name
+                for name in both
+                for file, file_name in stored[name]
+                if not fits(file.shapes[file_name], own[wanted[name][0]])
+            ],
         }
         if any(problems.values()):
             said = "; ".join(f"{problem}: {some(keys)}" for problem, keys in problems.items() if keys)
             raise CourseError(f"{source} does not fit Stable Diffusion 1's {part} ({said}); get the weights again.")
         with enough_memory(f" for {source}; close other programs, or load it with half=True."):
             found = {}
-            for ours, theirs in wanted.items():
-                file, name = stored[theirs]
+            for called, (ours, _) in wanted.items():
+                file, name = stored[called][0]
                 found[ours] = file[name].to(torch.float16 if self._half else torch.float32).reshape(own[ours])
             return found
 
@@ -98,21 +125,32 @@ def read_parts(source: str | Path, half: bool = False) -> Parts:
     """Open weights of Stable Diffusion 1.
 
     Args:
-        source: a folder in diffusers' layout; a .safetensors or .ckpt file in CompVis' layout; or, if there is nothing
-            of that name here, "owner/name" on the Hub, from where only what is needed is downloaded, once.
+        source: a folder in diffusers' layout; a .safetensors or .ckpt file in CompVis' layout; a folder that holds one
+            of these; or, if there is nothing of that name here, "owner/name", "owner/name@revision", "owner/name/file"
+            or a web address on the Hub, from where only what is needed is downloaded, once.
         half: give half precision, which takes half the memory, and fetch the half-size files where there are any.
 
     Raises:
         CourseError: there is nothing there, or something else; the sentence says what.
     """
     path = Path(source).expanduser()
+    if path.is_dir():
+        path = model_in(path)
     if path.is_file():
         return read_file(path, half)
     if path.is_dir():
         found = [file.relative_to(path).as_posix() for pattern in ("*", "*/*") for file in path.glob(pattern)]
-        return read_folder(str(source), found, lambda _: path, half)
-    if hub.is_name(str(source)):
-        listed, fetch = hub.look_up(str(source))
+        return read_folder(str(path), found, lambda _: path, half)
+    if address := hub.parse(str(source)):
+        listed, fetch = hub.look_up(address)
+        singles = [name for name in listed if "/" not in name and name.endswith(ENDINGS)]
+        if address.file or (SETTINGS[1] not in listed and len(singles) == 1):
+            file = address.file or singles[0]
+            return read_file(fetch([file]) / file, half)
+        if SETTINGS[1] not in listed and singles:
+            raise CourseError(
+                f"{address.name} holds several single files ({some(singles)}); name one: {address.name}/{singles[0]}."
+            )
         return read_folder(str(source), listed, fetch, half)
     raise CourseError(
         f"There is nothing at {source}; give a folder or a file of weights that is there, or a name on the Hub such as "
@@ -120,36 +158,54 @@ def read_parts(source: str | Path, half: bool = False) -> Parts:
     )
 
 
+def model_in(folder: Path) -> Path:
+    """Return the model in a folder: the folder itself, what the Hub's library keeps in it, or the one model in it."""
+    if any((folder / name).exists() for name in (*SETTINGS, "unet", "model_index.json")):
+        return folder
+    if (kept := folder / "refs" / "main").is_file():
+        return model_in(folder / "snapshots" / kept.read_text(encoding="utf-8").strip())
+    below = [file.parents[1] for pattern in ("*", "*/*") for file in folder.glob(f"{pattern}/unet/config.json")]
+    found = sorted(below) + sorted(file for file in folder.glob("*") if file.suffix in ENDINGS)
+    if len(found) > 1:
+        raise CourseError(f"{folder} holds {len(found)} models; name one of them, such as {found[0]}.")
+    return found[0] if found else folder
+
+
 # --- a diffusers folder -----------------------------------------------------------------------------------------------
 
 
 def read_folder(source: str, found: Collection[str], fetch: Callable[[list[str]], Path], half: bool) -> Parts:
     """Open a diffusers folder whose files are `found`; `fetch` makes some of them be here and says where they are."""
-    if any(name.startswith("text_encoder_2/") for name in found):
-        raise not_v1(source, "Stable Diffusion XL or later", "has a second text encoder")
-    if any(name.startswith("transformer/") for name in found):
-        raise not_v1(source, "another model's", "has a transformer in place of the U-Net")
     if missing := [name for name in SETTINGS if name not in found]:
-        raise CourseError(f"{source} lacks {some(missing)}; it is no whole folder in diffusers' layout: get it again.")
-    files = {part: tensor_files(source, part, found, half) for part in MODELS}
+        seen = ", ".join(sorted({name.partition("/")[0] for name in found})[:9]) or "nothing"
+        raise CourseError(
+            f"{source} lacks {some(missing)}; it is no whole folder of Stable Diffusion 1 in diffusers' layout (there "
+            f"is: {seen}); get it again."
+        )
     folder = fetch(SETTINGS + [name for name in TOKENIZER if name in found])
     config = from_json(source, *(read_json(folder / name) for name in SETTINGS))  # complains before gigabytes come
+    files = {part: tensor_files(source, part, found, half) for part in MODELS}
     fetch([name for some_files in files.values() for name in some_files])
     opened = {part: [TensorFile(folder / name) for name in files[part]] for part in MODELS}
     return Parts("diffusers", opened, config, folder / "tokenizer", half)
 
 
 def tensor_files(source: str, part: str, found: Collection[str], half: bool) -> list[str]:
-    """Choose the files that hold a part: safetensors before pickles, and the precision that is asked for."""
-    for stem, ending in (("model", "safetensors"), ("pytorch_model", "bin")):
-        stem = stem if part == "text_encoder" else "diffusion_pytorch_model"
-        for variant in (".fp16", "") if half else ("", ".fp16"):
-            if (whole := f"{part}/{stem}{variant}.{ending}") in found:
-                return [whole]
-            shards = sorted(n for n in found if re.fullmatch(rf"{part}/{stem}{variant}-\d+-of-\d+\.{ending}", n))
-            if shards and len(shards) == int(re.search(r"-of-(\d+)", shards[0])[1]):
-                return shards
-    raise CourseError(f"{source} lacks the weights of {part} ({part}/*.safetensors); get the folder again, whole.")
+    """Choose the files that hold a part: whole before lacking, the wanted precision, safetensors before pickles."""
+    pattern = re.compile(
+        rf"{part}/(?:diffusion_pytorch_model|pytorch_model|model)(?:\.(\w+?))??(?:-\d+-of-(\d+))?(?:\.(\w+?))??"
+        r"\.(safetensors|bin)"
+    )
+    sets: dict[tuple, list[str]] = {}
+    for name in sorted(found):
+        if match := pattern.fullmatch(name):
+            before, shards, after, ending = match.groups()
+            sets.setdefault((before or after or "", ending, int(shards or 1)), []).append(name)
+    whole = {key: names for key, names in sets.items() if len(names) == key[2]}
+    if not whole:
+        raise CourseError(f"{source} lacks the weights of {part} ({part}/*.safetensors); get the folder again, whole.")
+    order = ["fp16", "", "bf16"] if half else ["", "fp16", "bf16"]
+    return whole[min(whole, key=lambda key: (key[1] == "bin", (*order, key[0]).index(key[0]), key))]
 
 
 def read_json(path: Path) -> Json:
@@ -180,53 +236,70 @@ def tokenizer_files(folder: Path) -> tuple[Path, Path] | None:
     return files if all(file.is_file() for file in files) else None
 
 
+def added_tokens(folder: Path) -> list[Json]:
+    """Return the tokens that a tokenizer was given besides its vocabulary, each with its "id" and "content"."""
+    for name, entry in {"tokenizer.json": "added_tokens", "tokenizer_config.json": "added_tokens_decoder"}.items():
+        found = read_json(folder / name).get(entry) if (folder / name).is_file() else None
+        if isinstance(found, dict):  # number -> token
+            found = [token | {"id": int(number)} for number, token in found.items()]
+        if found:
+            return sorted(found, key=lambda token: token["id"])
+    older = folder / "added_tokens.json"  # token -> number
+    found = read_json(older) if older.is_file() else {}
+    return [{"id": number, "content": token} for token, number in sorted(found.items(), key=lambda pair: pair[1])]
+
+
+def clip_files(beside: Path, vocabulary: int) -> tuple[Path, Path]:
+    """Return CLIP's own vocabulary: from data/clip, from an earlier download, or fetched from the Hub."""
+    own = Path(os.environ.get("STABLEDIFF_DATA", "").strip() or checkpoints.SHIPPED.parent).expanduser() / "clip"
+    reason = ""
+    try:
+        if vocabulary == CLIP_TOKENS:
+            fetched = hub.Address(CLIP_NAME), dict.fromkeys(WORDS, 800_000)
+            return tokenizer_files(own) or tokenizer_files(hub.fetch(*fetched))
+    except CourseError as error:
+        reason = f" ({str(error).removesuffix('.')})"
+    raise CourseError(
+        f"There is no tokenizer{reason}: put vocab.json and merges.txt, such as those of "
+        f"https://huggingface.co/{CLIP_NAME}, into the folder {beside}."
+    )
+
+
 # --- the single file --------------------------------------------------------------------------------------------------
 
 
 def read_file(path: Path, half: bool) -> Parts:
-    """Open a single file in CompVis' layout; what else is in it, such as the training's averages, is left alone."""
+    """Open a single file in CompVis' layout; what else is in it, such as the training's EMA copy, is left alone."""
     file = TensorFile(path)
-    other_model(path, file)
+    if any("lora" in name.lower() for name in file.shapes):
+        raise CourseError(
+            f"{path.name} holds a LoRA, which changes a model, and no model; give the weights of a whole one, such as "
+            f"{V1_NAME}."
+        )
+    found = inputs(file.shapes)
+    check_kind(path.name, found)
+    if missing := [part for part in MODELS if not any(name.startswith(PREFIXES[part]) for name in file.shapes)]:
+        raise CourseError(
+            f"{path.name} is no whole Stable Diffusion 1: it has no {' and no '.join(missing)} (one of its tensors is "
+            f"{min(file.shapes, default='none')}); give what has all parts, such as {V1_NAME}."
+        )
     try:
         if NOTE in file.note:
             note = json.loads(file.note[NOTE])
             config = note | {name: kind(**note[name]) for name, kind in KINDS.items()}
         else:
             config = from_shapes({modern("text_encoder", name): shape for name, shape in file.shapes.items()})
+            told = file.note.get("modelspec.prediction_type", "")  # what many trainers write down
+            config["prediction"] = "velocity" if "v_pred" in file.shapes or told.startswith("v") else "noise"
+            config["schedule"] = "scaled_linear_zero_snr" if "ztsnr" in file.shapes else "scaled_linear"
     except (KeyError, IndexError, ValueError, TypeError) as error:
         raise CourseError(f"{path.name} is not whole: it lacks {error}; download it again.") from error
+    prefixes = tuple(PREFIXES.values())
+    if others := [name for name in file.shapes if not name.startswith(prefixes) and not BALLAST.search(name)]:
+        warnings.warn(f"{path.name} also holds {some(others)}, which Stable Diffusion 1 does not use.", stacklevel=4)
     return Parts(
         "compvis", {part: [file] for part in MODELS}, checked(path.name, config), path.parent / "tokenizer", half
     )
-
-
-def other_model(path: Path, file: TensorFile) -> None:
-    """Raise CourseError if the names of the tensors are not those of Stable Diffusion 1."""
-
-    def has(pattern: str) -> bool:
-        return any(re.search(pattern, name) for name in file.shapes)
-
-    if has(r"^conditioner\.embedders\."):
-        raise not_v1(path.name, "Stable Diffusion XL", "has a second text encoder")
-    if has(r"^cond_stage_model\.model\."):
-        raise not_v1(path.name, "Stable Diffusion 2", "has another text encoder (OpenCLIP)")
-    if has(r"joint_blocks|double_blocks|diffusion_model\.layers"):
-        raise not_v1(path.name, "another model's", "has a transformer in place of the U-Net")
-    for what, pattern in {"a LoRA": r"lora", "a ControlNet": r"^control_model\."}.items():
-        if has(pattern):
-            raise CourseError(
-                f"{path.name} holds {what}, which changes a model, and no model; give the weights of a whole one, "
-                f"such as {V1_NAME}."
-            )
-    missing = [part for part in MODELS if not has("^" + re.escape(PREFIXES[part]))]
-    if len(missing) == len(MODELS) and has(r"^(down_blocks\.|encoder\.|text_model\.|embeddings\.)"):
-        raise CourseError(f"{path.name} holds one part of a model; give the folder that has all of them.")
-    if missing:
-        called = f" (its tensors are called {some(file.shapes)})" if len(missing) == len(MODELS) else ""
-        raise CourseError(
-            f"{path.name} is no whole Stable Diffusion: it has no {' and no '.join(missing)}{called}; give a whole "
-            f"one's weights, such as {V1_NAME}."
-        )
 
 
 # --- small things -----------------------------------------------------------------------------------------------------
@@ -238,17 +311,15 @@ def scratch() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="stablediff_edu-")
 
 
-def belongs(name: str, part: str, layout: str) -> bool:
-    """Tell whether a tensor is a weight of the part; position_ids are 0, 1, 2, …, which some files hold."""
-    return name.startswith(PREFIXES[part] if layout == "compvis" else "") and not name.endswith("position_ids")
-
-
 def modern(part: str, name: str) -> str:
-    """Return the name as it is spelt today: older and newest files differ."""
+    """Return the name as it is spelled today: older and newest files differ, and some mix both."""
     if part == "text_encoder":  # transformers 5 leaves text_model out
         return re.sub(r"(^|transformer\.)(embeddings|encoder|final_layer_norm)\.", r"\1text_model.\2.", name)
-    old = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"} if part == "vae" else {}
-    return re.sub(r"(attentions\.0)\.(\w+)\.", lambda found: f"{found[1]}.{old.get(found[2], found[2])}.", name)
+    if part == "vae":
+        name = re.sub(r"(attn_1|attentions\.0)\.(?:to_)?([qkv])(?:uery|ey|alue)?\.", r"\1.to_\2.", name)
+        name = re.sub(r"(attn_1|attentions\.0)\.(?:proj_out|proj_attn|to_out(?:\.0)?)\.", r"\1.to_out.0.", name)
+        name = re.sub(r"(attn_1|attentions\.0)\.(?:group_)?norm\.", r"\1.group_norm.", name)
+    return name
 
 
 def fits(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

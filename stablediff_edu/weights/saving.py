@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from stablediff_edu.errors import CourseError
+from stablediff_edu.tokenizers.clip_bpe import END, START, BytePairTokenizer
 from stablediff_edu.tokenizers.word_files import save_word_tokenizer
 from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.weights.checkpoints import replacing
@@ -60,6 +61,11 @@ def write_folder(path: str | Path, model: "StableDiffusion", half: bool = False)
         "vae": vae_json(config.vae, config.size),
     }
     vocabulary = getattr(model.tokenizer, "files", None)
+    if vocabulary:
+        tokenizer = model.tokenizer
+        settings["text_encoder"] |= {"bos_token_id": tokenizer.start} | dict.fromkeys(
+            ("eos_token_id", "pad_token_id"), tokenizer.end
+        )
     words = isinstance(model.tokenizer, WordTokenizer)
     parts = {part: where for part, where in LIBRARIES.items() if part != "tokenizer" or vocabulary}
     if words:
@@ -75,7 +81,7 @@ def write_folder(path: str | Path, model: "StableDiffusion", half: bool = False)
             stem = "model" if part == "text_encoder" else "diffusion_pytorch_model"
             write_tensors(new / part / f"{stem}.safetensors", stored("diffusers", part, model, half), {})
         if vocabulary:
-            write_tokenizer(new / "tokenizer", vocabulary, config.text.positions)
+            write_tokenizer(new / "tokenizer", model.tokenizer)
         elif words:
             save_word_tokenizer(new / "tokenizer", model.tokenizer)
     return folder
@@ -130,17 +136,16 @@ def write_json(path: Path, content: Json) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def write_tokenizer(folder: Path, files: tuple[Path, Path], length: int) -> None:
-    """Write CLIP's tokenizer: its two files, and what transformers wants to be told besides."""
-    special = {
-        "bos_token": "<|startoftext|>",
-        **dict.fromkeys(("eos_token", "pad_token", "unk_token"), "<|endoftext|>"),
-    }
-    write_json(
-        folder / "tokenizer_config.json", {"tokenizer_class": "CLIPTokenizer", "model_max_length": length} | special
-    )
+def write_tokenizer(folder: Path, tokenizer: BytePairTokenizer) -> None:
+    """Write CLIP's tokenizer: its two files, its added tokens, and what transformers wants to be told besides."""
+    special = {"bos_token": START, **dict.fromkeys(("eos_token", "pad_token", "unk_token"), END)}
+    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": tokenizer.length} | special
+    if tokenizer.added:
+        settings["added_tokens_decoder"] = {str(token["id"]): token for token in tokenizer.added}
+        write_json(folder / "added_tokens.json", {token["content"]: token["id"] for token in tokenizer.added})
+    write_json(folder / "tokenizer_config.json", settings)
     write_json(folder / "special_tokens_map.json", special)
-    for file, name in zip(files, ("vocab.json", "merges.txt"), strict=True):
+    for file, name in zip(tokenizer.files, ("vocab.json", "merges.txt"), strict=True):
         shutil.copyfile(file, folder / name)
 
 

@@ -1,11 +1,13 @@
 """Files of tensors from anywhere, read so that nothing in them can run and nothing is in memory before it is needed.
 
-There are two kinds. A safetensors file is a list of names and the numbers. A .ckpt or .bin is a Python pickle, a small
-program that builds what it holds: PyTorch's restricted reader refuses all but tensors, and we never let it do more.
+There are two kinds. A safetensors file is a list of names and values. A .ckpt or .bin is a Python pickle, a small
+program that builds what it holds. PyTorch's restricted reader builds tensors only; what a training has left beside them
+is replaced by an empty stand-in. What runs programs, and unknown functions, are refused: nothing is ever run.
 """
 
 import re
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +17,35 @@ import torch
 
 from stablediff_edu.errors import CourseError
 
+# how PyTorch names what it refuses, and an object that is filled like a dictionary or a list
+_ASKED = re.compile(r"GLOBAL (\S+)")
+_FILLED = re.compile(r"Can only (SETITEM|append|extend).* got <class '(.+)'>")
 
-class _Ignored:
-    """What stands for the training's bookkeeping in the first published files: it does nothing."""
+
+class _StandIn:
+    """Takes the place of what is no tensor: accepts any arguments and state, and does nothing."""
+
+    made: type | None = None  # the type of an object that is filled afterwards
+
+    def __new__(cls, *_, **__):
+        return cls.made() if cls.made else object.__new__(cls)
+
+    def __init__(self, *_, **__) -> None: ...
+
+    __setstate__ = __init__
 
 
-# sd-v1-4.ckpt, which half the world has, mentions this class of its training beside the tensors
-HARMLESS = [(_Ignored, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint")]
+# modules whose functions run programs, open files or find other functions: weights never need them
+_RUNS = re.compile(
+    r"(?:__builtin__|_pickle|_posixsubprocess|asyncio|builtins|codeop?|commands|ctypes|http|imp|importlib|inspect|io"
+    r"|marshal|multiprocessing|nt|operator|os|pdb|pickle|pip|pkgutil|posix|profile|pty|runpy|shelve|shutil|signal|site|socket"
+    r"|ssl|subprocess|sys|tempfile|threading|timeit|trace|urllib|webbrowser|zipimport)\..+|[a-z_]+"  # eval, exec, …
+)
+# plain types, how known libraries store values, and classes of any module
+_DATA = re.compile(
+    r"bool|bytes|dict|float|frozenset|int|list|object|range|slice|str|tuple|type|(?:.+\.)?_*[A-Z]\w*"
+    r"|(?:argparse|collections|copyreg|datetime|decimal|enum|fractions|numpy|omegaconf|pathlib|types|uuid)\..+"
+)
 
 
 class TensorFile:
@@ -67,13 +91,32 @@ def _first_bytes(path: Path) -> bytes:
 def _unpickled(path: Path, start: bytes) -> dict[str, torch.Tensor]:
     """Return the tensors of a pickle; a training's file has them, among other things, under "state_dict"."""
     can_stay_on_disk = start.startswith(b"PK")  # all but the oldest are zip archives
-    with torch.serialization.safe_globals(HARMLESS), warnings.catch_warnings(action="ignore"):
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=can_stay_on_disk)
+    stand_ins: dict[str, type] = {}
+    while True:  # the reader names the first thing that it does not know
+        safe = [(stand_in, prefix + name) for name, stand_in in stand_ins.items() for prefix in ("", "builtins.")]
+        try:
+            with torch.serialization.safe_globals(safe), warnings.catch_warnings(action="ignore"):
+                found = torch.load(path, map_location="cpu", weights_only=True, mmap=can_stay_on_disk)
+            break
+        except UnpicklingError as error:
+            asked, filled = _ASKED.search(str(error)), _FILLED.search(str(error))
+            if asked and asked[1] not in stand_ins and _is_data(asked[1]):
+                name, made = asked[1], None
+            elif filled and filled[2] in stand_ins and not stand_ins[filled[2]].made:
+                name, made = filled[2], OrderedDict if filled[1] == "SETITEM" else list
+            else:
+                raise
+            stand_ins[name] = type(name, (_StandIn,), {"made": made, "__module__": "builtins"})
     if isinstance(found, dict):
         found = found.get("state_dict", found)
     if not isinstance(found, dict):
         raise ValueError(f"it holds a {type(found).__name__}, no tensors with names")
     return {str(name): tensor for name, tensor in found.items() if isinstance(tensor, torch.Tensor)}
+
+
+def _is_data(name: str) -> bool:
+    """Tell whether a name in a pickle stands for data; "eval" or "int" are builtins."""
+    return bool(_DATA.fullmatch(name)) and ("." not in name or not _RUNS.fullmatch(name))
 
 
 @contextmanager
@@ -98,10 +141,15 @@ def _why(path: Path, start: bytes, error: Exception) -> str:
         )
     if text.startswith(b"version https://git-lfs"):
         return f"{path.name} only says where the weights are (git-lfs): run git lfs pull, or download the file itself."
-    if asked := re.search(r"GLOBAL (\S+)", str(error)):  # PyTorch goes on to advise switching its guard off
+    if asked := _ASKED.search(str(error)):  # PyTorch goes on to advise switching its guard off
+        if _RUNS.fullmatch(asked[1]):
+            return (
+                f"{path.name} asks to run {asked[1]}, which weights never need, so it is hostile; it was closed, and "
+                "nothing in it was run: delete it, and get the weights as a .safetensors file, which cannot hold code."
+            )
         return (
-            f"{path.name} asks to run {asked[1]}, which weights never need; it was closed, and nothing in it was run: "
-            "delete it, and get the same weights as a .safetensors file, which cannot hold code."
+            f"{path.name} holds {asked[1]}, which is not allowed here, though it may be harmless; nothing in it was "
+            "run: get the same weights as a .safetensors file, which holds tensors only."
         )
     first = str(error).partition("\n")[0].partition(". ")[0]
     reason = f" ({first})" if first and not isinstance(error, UnpicklingError) else ""

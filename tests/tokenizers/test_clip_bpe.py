@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from vocabulary import TEXT, write_vocabulary
 from stablediff_edu.errors import CourseError
 from stablediff_edu.tokenizers.clip_bpe import END, START, BytePairTokenizer, checked_text
 from stablediff_edu.vision import import_torchvision
+from stablediff_edu.weights.pretrained import added_tokens, tokenizer_files
 
 import_torchvision()  # transformers imports it, and a plain import fails where it does not fit torch
 from transformers import CLIPTokenizer  # noqa: E402
@@ -36,7 +38,12 @@ def theirs(files) -> CLIPTokenizer:
 
 
 def as_theirs(theirs: CLIPTokenizer, texts: list[str]) -> list[list[int]]:
-    return theirs(texts, padding="max_length", max_length=LENGTH, truncation=True).input_ids
+    """Rows of 75 of their tokens, each between start and end; all texts have as many rows as the longest."""
+    found = [theirs(text, add_special_tokens=False).input_ids for text in texts]
+    most = max(1, *(-(-len(ids) // 75) for ids in found))
+    start, end = theirs.bos_token_id, theirs.eos_token_id
+    parts = [[[start, *ids[75 * n : 75 * n + 75], end] for n in range(most)] for ids in found]
+    return [[number for part in rows for number in part + [end] * (LENGTH - len(part))] for rows in parts]
 
 
 LISTED = [
@@ -82,29 +89,34 @@ def test_a_row_is_start_pieces_end_and_the_end_as_padding(ours, files):
     assert ours([]).shape == (0, LENGTH)
 
 
-@pytest.mark.parametrize(("words", "lost"), [(74, ""), (75, ""), (76, "w75"), (200, "w75 …")])
-def test_too_long_a_text_is_cut_behind_75_pieces_and_keeps_its_end(ours, words: int, lost: str):
-    text = " ".join("a" for _ in range(words))
-    row = ours(text)[0]
-    assert row[0] == ours.start and row[76] == ours.end and (row[1:76] == ours("a")[0, 1]).sum() == min(words, 75)
-    assert ours.left_out(text) == " ".join("a" for _ in range(words - 75))
-    assert bool(ours.left_out(text)) == bool(lost)
-
-
-def test_what_is_left_out_is_told_in_the_writers_own_letters(ours):
-    assert ours.left_out("é " * 80 + "The  End 😀") == ("é " * 80 + "The  End 😀")[2 * len(fitting(ours)) :].strip()
-    assert ours.left_out("") == "" == ours.left_out("short")
-
-
-def fitting(ours) -> list[str]:
-    """The first so many words é that fit."""
-    each = len(ours.pieces("é"))
-    return ["é"] * (75 // each)
-
-
 def test_other_lengths(files):
-    row = BytePairTokenizer(*files, length=5)("a b c d e f")[0]
-    assert len(row) == 5 and row[-1] == row.max() and row[1:4].unique().numel() == 3
+    rows = BytePairTokenizer(*files, length=5)("a b c d e f").view(2, 5)
+    assert (rows[:, -1] == rows.max()).all() and rows[:, 1:4].unique().numel() == 6
+    assert len(BytePairTokenizer(*files, length=5).pieces("a b c d e f")) == 6
+
+
+@pytest.mark.parametrize("form", ["added_tokens.json", "tokenizer_config.json", "tokenizer.json"])
+def test_added_tokens_are_read_as_transformers_reads_them(files, tmp_path, form):
+    theirs = CLIPTokenizer(*map(str, files))
+    theirs.add_tokens(["<cat-toy>", "sks"])
+    theirs.save_pretrained(tmp_path)
+    sentence = "A photo of a <cat-toy> and SKS, <cat-toy><cat-toy> sksx"
+    expected = as_theirs(theirs, [sentence])
+    added = {token: theirs.convert_tokens_to_ids(token) for token in ("<cat-toy>", "sks")}
+    for other in {"added_tokens.json", "tokenizer_config.json", "tokenizer.json"} - {form}:
+        (tmp_path / other).unlink(missing_ok=True)
+    if form != "tokenizer.json":  # older folders have these
+        shutil.copy(files[0], tmp_path), shutil.copy(files[1], tmp_path)
+    older = {
+        "added_tokens.json": added,
+        "tokenizer_config.json": {"added_tokens_decoder": {str(id): {"content": token} for token, id in added.items()}},
+    }
+    if form in older:
+        (tmp_path / form).write_text(json.dumps(older[form]))
+    ours = BytePairTokenizer(*tokenizer_files(tmp_path), added=added_tokens(tmp_path))
+    assert ours([sentence]).tolist() == expected and len(ours) == len(theirs)
+    with pytest.raises(CourseError, match="does not follow the vocabulary"):
+        BytePairTokenizer(*files, added=[{"id": 9_999, "content": "<far>"}])
 
 
 def test_half_a_character_becomes_a_question_mark_instead_of_an_exception(ours):
