@@ -111,16 +111,23 @@ class Canvas:
         return Box(x, y, width, height)
 
     def row(
-        self, y: float, height: float, *boxes: Sequence[str], left: float = 10, right: float = WIDTH - 10
+        self,
+        y: float,
+        height: float,
+        *boxes: Sequence[str],
+        left: float = 10,
+        right: float = WIDTH - 10,
+        arrows: bool = True,
     ) -> list[Box]:
-        """Add boxes (kind, part, title, line, …) as wide as their text, evenly from left to right, arrows between."""
+        """Add boxes (kind, part, title, line, …) as wide as their text, evenly from left to right."""
         widths = [text_width(*box[2:]) + 16 for box in boxes]
         gap = (right - left - sum(widths)) / max(1, len(boxes) - 1)
         placed = []
         for (kind, part, *text), width in zip(boxes, widths, strict=True):
             placed.append(self.box(kind, left, y, width, height, *text, part=part))
             left += width + gap
-        self.chain(*placed)
+        if arrows:
+            self.chain(*placed)
         return placed
 
     def write(self, x: float, y: float, text: str, size: float = SMALL, bold: bool = False, color: str = INK) -> None:
@@ -128,16 +135,27 @@ class Canvas:
         weight = "bold" if bold else "normal"
         self.axes.text(x, y, text, fontsize=size, fontweight=weight, color=color, ha="center", va="center", zorder=5)
 
-    def tag(self, x: float, y: float, text: str, align: str = "center", part: str = "") -> None:
-        """Add a label that stands by itself, on a fill of its own; its left or right end or its center is at x."""
+    def tag(self, x: float, y: float, text: str, align: str = "center", part: str = "", turned: bool = False) -> None:
+        """Add a label that stands by itself, on a fill of its own; its left or right end or its center is at x.
+
+        `turned` writes upwards from y.
+        """
         edge = LIT if self._is_lit(part) else "none"
         paper = dict(boxstyle="round,pad=0.3,rounding_size=0.5", facecolor=TAG, edgecolor=edge, linewidth=2)
-        self.axes.text(x, y, text, fontsize=SMALL, color=INK, ha=align, va="center", bbox=paper, zorder=6)
+        how = dict(va="bottom", rotation=90) if turned else dict(va="center")
+        self.axes.text(x, y, text, fontsize=SMALL, color=INK, ha=align, bbox=paper, zorder=6, **how)
 
-    def arrow(self, *points: Point, part: str = "", dashed: bool = False, above: bool = False) -> None:
+    def arrow(
+        self, *points: Point, part: str = "", dashed: bool = False, above: bool = False, color: str = LINE
+    ) -> None:
         """Add an arrow through points, two or more; it passes below boxes, or above them."""
         lit, level = self._is_lit(part), 4.5 if above else 1
-        how = dict(color=LIT if lit else LINE, linewidth=2.6 if lit else 1.5, joinstyle="round", zorder=level)
+        how = dict(
+            color=LIT if lit else LINE if lit is False else color,
+            linewidth=2.6 if lit else 1.5,
+            joinstyle="round",
+            zorder=level,
+        )
         if dashed:  # the line alone; its last pixels and the head are solid
             (x, y), end = points[-2:]
             share = 1 - 12 / max(12.0, ((end[0] - x) ** 2 + (end[1] - y) ** 2) ** 0.5)
@@ -166,9 +184,9 @@ class Canvas:
         self.axes.set(xlim=self.span[0], ylim=self.span[1])  # imshow would fit the axes to the image
         self.axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=LINE, lw=0.8, zorder=2.6))
 
-    def mark(self, x: float, y: float, width: float, height: float) -> Box:
+    def mark(self, x: float, y: float, width: float, height: float, color: str = LIT) -> Box:
         """Add a frame that marks something."""
-        frame = Rectangle((x, y), width, height, fill=False, edgecolor=LIT, linewidth=3, zorder=4)
+        frame = Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=3, zorder=4)
         self.axes.add_patch(frame)
         return Box(x, y, width, height)
 
@@ -212,9 +230,8 @@ def shape_text(shape: Sequence[int]) -> str:
 
 
 def count_text(*modules: nn.Module | None) -> str:
-    """Return how many parameters modules have, all together."""
-    count = sum(parameter.numel() for module in modules if module for parameter in module.parameters())
-    return f"{count:,} parameters"
+    """Return how many parameters modules have, all together: "1,234"."""
+    return f"{sum(value.numel() for module in modules if module for value in module.parameters()):,}"
 
 
 @torch.no_grad()

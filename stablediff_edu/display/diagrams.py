@@ -97,7 +97,7 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
         shift = min(35, 105 / max(1, depth - 1)) * level
         x = 338 if number == depth else left + shift if number < depth else right - shift
         title = name + (" + self-attention" if len(list(look.parameters())) else "")
-        lines = shape_text(shapes[name]), count_text(stages[name], look, larger)
+        lines = shape_text(shapes[name]), f"{count_text(stages[name], look, larger)} parameters"
         boxes.append(canvas.box("network", x, 10 + (level + 1) * step, wide, high, title, *lines, part=name))
         if model.time:
             y = boxes[-1].left[1] if number != depth else boxes[-1].y - 5
@@ -127,15 +127,16 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
         canvas.tag(first.top[0] + 12, 75, "pixel unshuffle", "left")
     if model.time:
         title, line = f"timestep t → embedding of {config['time']} values", "+ t: added to the channels of a stage"
-        canvas.box("operation", 280, 8, 320, 54, title, count_text(model.time), line, part="timestep")
+        canvas.box("operation", 280, 8, 320, 54, title, f"{count_text(model.time)} parameters", line, part="timestep")
     told = f" The timestep, an embedding of {config['time']} values, enters at every stage." if model.time else ""
     joined = (
         "Skip connections (dashed) concatenate" if model.skips else "There are no skip connections that concatenate"
     )
     return canvas.finish(
-        f"""A U-Net with {count_text(model)}: {shape_text(inputs[0][1:])} in, {shape_text(out)} out. The encoder (left)
-        halves height and width {depth} times and raises the channels to {shapes[names[depth]][0]}; the decoder (right)
-        doubles height and width again. {joined} the encoder's channels with the decoder's of the same size.{told}"""
+        f"""A U-Net with {count_text(model)} parameters: {shape_text(inputs[0][1:])} in, {shape_text(out)} out. The
+        encoder (left) halves height and width {depth} times and raises the channels to {shapes[names[depth]][0]}; the
+        decoder (right) doubles height and width again. {joined} the encoder's channels with the decoder's of the same
+        size.{told}"""
     )
 
 
@@ -156,7 +157,7 @@ def diagram_denoising_loop(
         top, high,
         ("noise", "noise", "$x_T$", "noise", shape),
         ("image", "noisy image", "$x_t$", "noisy image", shape),
-        ("network", "U-Net", "U-Net($x_t$, t)", count_text(model).split()[0], "parameters"),
+        ("network", "U-Net", "U-Net($x_t$, t)", count_text(model), "parameters"),
         ("noise", "prediction", EPS_PRED, "predicted noise", shape),
         ("operation", "sampling step", "sampling step", "removes a part", f"of {EPS_PRED}"),
         ("image", "noisy image", "$x_{t-1}$", "less noisy", shape),
@@ -177,8 +178,8 @@ def diagram_denoising_loop(
             canvas.image(mixed, box.top[0] - 32, top - 74, 64, 64)
     return canvas.finish(
         f"""The sampling loop. It begins with noise x_T of {shape} values. In each sampling step the U-Net
-        ({count_text(model)}) predicts the noise in x_t from x_t and the timestep t; a part of it is removed, which
-        gives x_t−1, the input of the next step. After the last step an image x_0 is left."""
+        ({count_text(model)} parameters) predicts the noise in x_t from x_t and the timestep t; a part of it is removed,
+        which gives x_t−1, the input of the next step. After the last step an image x_0 is left."""
     )
 
 
@@ -204,7 +205,7 @@ def diagram_autoencoder(model: Autoencoder, highlight: Highlight = None) -> Figu
     canvas.chain(*boxes)
     for half, first, end, part in ((model.encoder, 0, middle, "encoder"), (model.decoder, middle, last, "decoder")):
         center = (boxes[first].right[0] + boxes[end].x) / 2
-        canvas.tag(center, 18, f"{part}: {count_text(half)}", part=part)
+        canvas.tag(center, 18, f"{part}: {count_text(half)} parameters", part=part)
     canvas.tag(boxes[0].top[0], 232, "image", part="input")
     canvas.tag(boxes[-1].top[0], 232, "reconstruction", part="output")
     cloud = f": {model.latent} means and {model.latent} log-variances" if model.variational else ""
@@ -232,7 +233,7 @@ def diagram_latent_diffusion(
     halves: dict[str, list[nn.Module]] = {"encoder": [], "decoder": []}
     for name, part in vae.named_children():
         halves["encoder" if name.startswith(("encoder", "quant")) else "decoder"].append(part)
-    encoder, decoder, network = (count_text(*parts).split()[0] for parts in (*halves.values(), [unet]))
+    encoder, decoder, network = (count_text(*parts) for parts in (*halves.values(), [unet]))
     canvas, high = Canvas(370, highlight), 62
     canvas.tag(10, 16, "training: the U-Net learns; the autoencoder is frozen", "left", part="training")
     _, _, _, adds, _, _, _, loss = canvas.row(
@@ -268,5 +269,6 @@ def diagram_latent_diffusion(
         f"""Latent diffusion. Training: the frozen encoder turns an image
         ({picture}) into a latent ({latent}); noise
         is added, and the U-Net learns to predict it. Sampling: the U-Net turns noise ({latent}) step by step into a
-        latent, which the decoder turns into an image. Dashed edges: frozen."""
+        latent, which the decoder turns into an image. Numbers in networks count parameters;
+        dashed edges: frozen."""
     )
