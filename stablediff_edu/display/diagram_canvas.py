@@ -89,10 +89,13 @@ class Canvas:
         return self.figure
 
     def _is_lit(self, part: str) -> bool | None:
-        """Return True if a part is lit, False if it is dimmed, None if nothing is highlighted."""
-        if part:
-            self.parts[part] = None
-        return part in self.lit if self.lit else None
+        """Return True if a part is lit, False if it is dimmed, None if nothing is highlighted.
+
+        "training|loss" is lit with "training", a group, and by itself.
+        """
+        names = part.split("|") if part else []
+        self.parts |= dict.fromkeys(names)
+        return not self.lit.isdisjoint(names) if self.lit else None
 
     def box(
         self, kind: str, x: float, y: float, width: float, height: float, title: str = "", *lines: str, part: str = ""
@@ -203,7 +206,7 @@ class Canvas:
             color = colormaps[colors](scale(value))[:3]
             left, top = x + column * cell, y + row * cell
             self.axes.add_patch(Rectangle((left, top), cell, cell, facecolor=color, edgecolor=LINE, lw=0.8, zorder=2))
-            text = form.format(value + 0).replace("-", "−")
+            text = signed_text(value, form)
             ink = "black" if luminance(color) > 0.18 else "white"
             self.write(left + cell / 2, top + cell / 2, text, color=ink)
         if self._is_lit(part):
@@ -222,6 +225,12 @@ def text_width(title: str, *lines: str) -> float:
     texts = [(title, NORMAL, "bold"), *((line, SMALL, "normal") for line in lines)]
     paths = (TextPath((0, 0), text, size, prop=FontProperties(weight=weight)) for text, size, weight in texts if text)
     return max((path.get_extents().width * 100 / 72 for path in paths), default=0)
+
+
+def signed_text(value: float, form: str = "{:.2f}") -> str:
+    """Write a value with a proper minus, and without one if it is rounded to zero."""
+    text = form.format(value)
+    return text.replace("-", "−" if float(text) else "")
 
 
 def shape_text(shape: Sequence[int]) -> str:

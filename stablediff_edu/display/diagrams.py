@@ -10,7 +10,16 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from stablediff_edu.display.diagram_canvas import WIDTH, Box, Canvas, Highlight, count_text, run_shapes, shape_text
+from stablediff_edu.display.diagram_canvas import (
+    WIDTH,
+    Box,
+    Canvas,
+    Highlight,
+    count_text,
+    run_shapes,
+    shape_text,
+    signed_text,
+)
 from stablediff_edu.display.figures import SIGNED_MAP
 from stablediff_edu.errors import CourseError
 from stablediff_edu.layers.convolution import convolve
@@ -18,7 +27,11 @@ from stablediff_edu.models.autoencoder import Autoencoder
 from stablediff_edu.models.unet import UNet
 from stablediff_edu.models.vae import AutoencoderKL
 
-EPS, EPS_PRED = r"$\varepsilon$", r"$\hat{\varepsilon}$"
+NOISE, VELOCITY, CLEAN = ("\\varepsilon", "noise"), ("v", "velocity"), ("x_0", "clean image")
+# what a network predicts, in the course's names and in diffusers': its symbol and its name
+TARGETS = {
+    "noise": NOISE, "epsilon": NOISE, "velocity": VELOCITY, "v_prediction": VELOCITY, "clean": CLEAN, "sample": CLEAN,
+}  # fmt: skip
 
 
 def diagram_convolution(
@@ -41,7 +54,7 @@ def diagram_convolution(
         )
     patch = image[row : row + side, column : column + side]
     output = convolve(image[None, None], kernel[None, None])[0, 0]  # (H - k + 1, W - k + 1)
-    value = f"{float(output[row, column]):.2f}".replace("-", "−")
+    value = signed_text(float(output[row, column]))
     canvas, cell, large, middle = Canvas(270, highlight), 120 / side, 170, 135
     top = middle - large / 2
     lefts = {"image": 10, "patch": 216, "kernel": 362, "products": 508, "feature map": 700}
@@ -141,30 +154,36 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
 
 
 def diagram_denoising_loop(
-    model: nn.Module, size: int = 64, channels: int = 3, image: torch.Tensor | None = None, highlight: Highlight = None
+    model: nn.Module,
+    size: int = 64,
+    channels: int = 3,
+    image: torch.Tensor | None = None,
+    prediction: str = "noise",
+    highlight: Highlight = None,
 ) -> Figure:
     """Draw the sampling loop of a diffusion model: from noise x_T, step by step, to an image x_0.
 
     Args:
-        model: the U-Net that predicts the noise.
+        model: the U-Net.
         size, channels: of the images.
-        image: (3, S, S) or (1, S, S) in [-1, 1]: shows an example in the boxes.
+        image: (3, S, S) or (1, S, S) in [-1, 1]: shows an example above the boxes.
+        prediction: what the U-Net predicts, such as "noise" or "velocity".
         highlight: "noise", "noisy image", "timestep", "U-Net", "prediction", "sampling step" or "image".
     """
-    shape, top, high = shape_text((channels, size, size)), 84, 62
-    canvas = Canvas(220, highlight)
-    first, current, network, found, _, after, last = canvas.row(
+    (symbol, name), shape, top = TARGETS[prediction], shape_text((channels, size, size)), 84
+    canvas, high = Canvas(220, highlight), 62
+    first, current, network, _, _, after, last = canvas.row(
         top, high,
         ("noise", "noise", "$x_T$", "noise", shape),
         ("image", "noisy image", "$x_t$", "noisy image", shape),
         ("network", "U-Net", "U-Net($x_t$, t)", count_text(model), "parameters"),
-        ("noise", "prediction", EPS_PRED, "predicted noise", shape),
-        ("operation", "sampling step", "sampling step", "removes a part", f"of {EPS_PRED}"),
+        ("noise", "prediction", rf"$\hat{{{symbol}}}$", f"predicted {name}", shape),
+        ("operation", "sampling step", "sampling step", "removes a part", "of the noise"),
         ("image", "noisy image", "$x_{t-1}$", "less noisy", shape),
         ("image", "image", "$x_0$", "image", shape),
     )  # fmt: skip
     step = canvas.box(
-        "operation", network.top[0] - 70, 12, 140, 42, "timestep t", "t = T, T − 1, …, 1", part="timestep"
+        "operation", network.x - 20, 12, network.width + 40, 42, "timestep t", "T, …, 2, 1", part="timestep"
     )
     canvas.arrow(step.bottom, network.top)
     canvas.arrow(after.bottom, (after.bottom[0], top + 100), (current.bottom[0], top + 100), current.bottom)
@@ -173,13 +192,13 @@ def diagram_denoising_loop(
     if image is not None:
         noise = torch.randn((len(image), 32, 32), generator=torch.Generator().manual_seed(0))
         small = nn.functional.adaptive_avg_pool2d(image.cpu(), 32)
-        for box, share in zip((first, current, found, after, last), (0, 0.4, 0, 0.6, 1), strict=True):
-            mixed = share**0.5 * small + (1 - share) ** 0.5 * noise
-            canvas.image(mixed, box.top[0] - 32, top - 74, 64, 64)
+        for box, alpha_bar in zip((first, current, after, last), (0, 0.4, 0.6, 1), strict=True):
+            noisy = alpha_bar**0.5 * small + (1 - alpha_bar) ** 0.5 * noise
+            canvas.image(noisy, box.top[0] - 32, top - 74, 64, 64)
     return canvas.finish(
         f"""The sampling loop. It begins with noise x_T of {shape} values. In each sampling step the U-Net
-        ({count_text(model)} parameters) predicts the noise in x_t from x_t and the timestep t; a part of it is removed,
-        which gives x_t−1, the input of the next step. After the last step an image x_0 is left."""
+        ({count_text(model)} parameters) predicts the {name} from x_t and the timestep t; with it a part of the noise is
+        removed, which gives x_t−1, the input of the next step. After the last step an image x_0 is left."""
     )
 
 
@@ -217,18 +236,20 @@ def diagram_autoencoder(model: Autoencoder, highlight: Highlight = None) -> Figu
 
 
 def diagram_latent_diffusion(
-    vae: AutoencoderKL, unet: nn.Module, size: int = 512, highlight: Highlight = None
+    vae: AutoencoderKL, unet: nn.Module, size: int = 512, prediction: str = "noise", highlight: Highlight = None
 ) -> Figure:
     """Draw training against sampling of a latent diffusion model, and which network is trained or frozen when.
 
     Args:
         vae: the autoencoder.
-        unet: the network that predicts the noise in its latents.
+        unet: the network that is trained on its latents.
         size: side of the images in pixels, a multiple of `vae.config.shrink`.
+        prediction: what the U-Net predicts, such as "noise" or "velocity".
         highlight: "training", "sampling", "image", "encoder", "decoder", "latent", "noise", "U-Net", "prediction",
             "loss" or "sampling step".
     """
-    channels = vae.config.in_channels
+    channels, (symbol, word) = vae.config.in_channels, TARGETS[prediction]
+    symbol = symbol.replace("x", "z")  # of latents
     picture, latent = shape_text((channels, size, size)), shape_text(run_shapes(vae, (1, channels, size, size))[0])
     halves: dict[str, list[nn.Module]] = {"encoder": [], "decoder": []}
     for name, part in vae.named_children():
@@ -238,37 +259,39 @@ def diagram_latent_diffusion(
     canvas.tag(10, 16, "training: the U-Net learns; the autoencoder is frozen", "left", part="training")
     _, _, _, adds, _, _, _, loss = canvas.row(
         40, high,
-        ("image", "image", "image", picture),
-        ("frozen", "encoder", "VAE encoder", encoder, "frozen"),
-        ("latent", "latent", "$z_0$", "latent", latent),
-        ("operation", "noise", "add noise", "timestep t"),
-        ("latent", "latent", "$z_t$", "noisy latent", latent),
-        ("network", "U-Net", "U-Net($z_t$, t)", network, "trained"),
-        ("noise", "prediction", EPS_PRED, "prediction", latent),
-        ("operation", "loss", "loss", f"({EPS_PRED} − {EPS})²", "mean"),
+        ("image", "training|image", "image", picture),
+        ("frozen", "training|encoder", "VAE encoder", encoder, "frozen"),
+        ("latent", "training|latent", "$z_0$", "latent", latent),
+        ("operation", "training|noise", "add noise", "timestep t"),
+        ("latent", "training|latent", "$z_t$", "noisy latent", latent),
+        ("network", "training|U-Net", "U-Net($z_t$, t)", network, "trained"),
+        ("noise", "training|prediction", rf"$\hat{{{symbol}}}$", "prediction", latent),
+        ("operation", "training|loss", "loss", rf"$(\hat{{{symbol}}}-{symbol})^2$", "mean"),
     )  # fmt: skip
-    noise = canvas.box("noise", adds.top[0] - 50, 132, 100, high, EPS, "noise", latent, part="noise")
+    noise = canvas.box(
+        "noise", adds.top[0] - 50, 132, 100, high, r"$\varepsilon$", "noise", latent, part="training|noise"
+    )
     canvas.arrow(noise.top, adds.bottom)
     canvas.arrow(noise.right, (loss.bottom[0], noise.right[1]), loss.bottom)
-    canvas.tag((noise.right[0] + loss.x) / 2, noise.right[1], f"target: the noise {EPS} that was added")
+    target = f"target: the {word} ${symbol}$" + r", made of $\varepsilon$ and $z_0$" * (word == "velocity")
+    canvas.tag((noise.right[0] + loss.x) / 2, noise.right[1], target)
     canvas.tag(10, 228, "sampling: all networks are frozen; the encoder is not used", "left", part="sampling")
     _, noisy, _, _, step, *_ = canvas.row(
         252, high,
-        ("noise", "noise", "$z_T$", "noise", latent),
-        ("latent", "latent", "$z_t$", "noisy latent", latent),
-        ("frozen", "U-Net", "U-Net($z_t$, t)", network, "frozen"),
-        ("noise", "prediction", EPS_PRED, "prediction", latent),
-        ("operation", "sampling step", "sampling step", "$z_t$ → $z_{t-1}$"),
-        ("latent", "latent", "$z_0$", "latent", latent),
-        ("frozen", "decoder", "VAE decoder", decoder, "frozen"),
-        ("image", "image", "image", picture),
+        ("noise", "sampling|noise", "$z_T$", "noise", latent),
+        ("latent", "sampling|latent", "$z_t$", "noisy latent", latent),
+        ("frozen", "sampling|U-Net", "U-Net($z_t$, t)", network, "frozen"),
+        ("noise", "sampling|prediction", rf"$\hat{{{symbol}}}$", "prediction", latent),
+        ("operation", "sampling|sampling step", "sampling step", "$z_t$ → $z_{t-1}$"),
+        ("latent", "sampling|latent", "$z_0$", "latent", latent),
+        ("frozen", "sampling|decoder", "VAE decoder", decoder, "frozen"),
+        ("image", "sampling|image", "image", picture),
     )  # fmt: skip
     canvas.arrow(step.bottom, (step.bottom[0], 346), (noisy.bottom[0], 346), noisy.bottom)
     canvas.tag((step.bottom[0] + noisy.bottom[0]) / 2, 346, "repeat for every sampling step")
     return canvas.finish(
-        f"""Latent diffusion. Training: the frozen encoder turns an image
-        ({picture}) into a latent ({latent}); noise
-        is added, and the U-Net learns to predict it. Sampling: the U-Net turns noise ({latent}) step by step into a
-        latent, which the decoder turns into an image. Numbers in networks count parameters;
-        dashed edges: frozen."""
+        f"""Latent diffusion. Training: the frozen encoder turns an image ({picture}) into a latent ({latent}); noise
+        is added, and the U-Net learns to predict the {word}. Sampling: the U-Net turns noise ({latent}) step by step
+        into a latent, which the decoder turns into an image. Numbers in networks count parameters; dashed edges:
+        frozen."""
     )
