@@ -55,27 +55,27 @@ def diagram_convolution(
     patch = image[row : row + side, column : column + side]
     output = convolve(image[None, None], kernel[None, None])[0, 0]  # (H - k + 1, W - k + 1)
     value = signed_text(float(output[row, column]))
-    canvas, cell, large, middle = Canvas(270, highlight), 120 / side, 170, 135
+    canvas, cell, large, middle = Canvas(282, highlight), 132 / side, 170, 141
     top = middle - large / 2
-    lefts = {"image": 10, "patch": 216, "kernel": 362, "products": 508, "feature map": 700}
+    lefts = {"image": 10, "patch": 214, "kernel": 372, "products": 530, "feature map": 700}
     canvas.image(image, lefts["image"], top, large, large)
     canvas.image(output, lefts["feature map"], top, large, large, signed=True)
     tables = {"patch": (patch, "gray"), "kernel": (kernel, SIGNED_MAP), "products": (patch * kernel, SIGNED_MAP)}
     for part, (values, colors) in tables.items():
         limit = 1 if part == "patch" else 0
-        canvas.grid(values, lefts[part], middle - 60, cell, colors=colors, limit=limit, part=part)
+        canvas.grid(values, lefts[part], middle - 66, cell, colors=colors, limit=limit, part=part)
     for part, left in lefts.items():
         shape = {"image": image.shape, "feature map": output.shape}.get(part)
-        wide, text = (large, f"{part} {shape_text(shape)}") if shape else (120, part)
-        canvas.tag(left + wide / 2, top - 20 if shape else middle - 80, text, part=part)
-    canvas.tag(349, middle, "×")
-    canvas.tag(495, middle, "=")
+        wide, text = (large, f"{part} {shape_text(shape)}") if shape else (132, part)
+        canvas.tag(left + wide / 2, top - 20 if shape else middle - 86, text, part=part)
+    canvas.tag(359, middle, "×")
+    canvas.tag(517, middle, "=")
     high, wide = large / height, large / width  # of a pixel
     framed = canvas.mark(lefts["image"] + wide * column, top + high * row, wide * side, high * side)
     turn = lefts["patch"] - 20
     canvas.arrow(framed.right, (turn, framed.right[1]), (turn, middle), (lefts["patch"], middle), above=True)
-    total = canvas.box("operation", 508, 222, 120, 40, f"sum = {value}", part="value")
-    canvas.arrow((568, middle + 60), total.top)
+    total = canvas.box("operation", 530, 234, 132, 40, f"sum = {value}", part="value")
+    canvas.arrow((total.top[0], middle + 66), total.top)
     high, wide = large / output.shape[0], large / output.shape[1]
     x, y, seen = lefts["feature map"] + wide * (column + 0.5), top + high * (row + 0.5), max(9, wide, high)
     marked = canvas.mark(x - seen / 2, y - seen / 2, seen, seen)
