@@ -37,7 +37,7 @@ TARGETS = {
 def diagram_convolution(
     image: torch.Tensor, kernel: torch.Tensor, row: int, column: int, highlight: Highlight = None
 ) -> Figure:
-    """Draw how one value of a feature map is computed: patch × kernel, and the sum of the products.
+    """Plot how one value of a feature map is computed: patch × kernel, and the sum of the products.
 
     Args:
         image: (H, W), or (1, H, W).
@@ -88,7 +88,7 @@ def diagram_convolution(
 
 
 def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> Figure:
-    """Draw a U-Net: the shape and the parameters of every stage, the skip connections, and where the timestep goes in.
+    """Plot a U-Net: the shape and the parameters of every stage, the skip connections, and where the timestep goes in.
 
     Args:
         model: of chapters 2 to 5.
@@ -161,7 +161,7 @@ def diagram_denoising_loop(
     prediction: str = "noise",
     highlight: Highlight = None,
 ) -> Figure:
-    """Draw the sampling loop of a diffusion model: from noise x_T, step by step, to an image x_0.
+    """Plot the sampling loop of a diffusion model: from noise x_T, step by step, to an image x_0.
 
     Args:
         model: the U-Net.
@@ -203,7 +203,7 @@ def diagram_denoising_loop(
 
 
 def diagram_autoencoder(model: Autoencoder, highlight: Highlight = None) -> Figure:
-    """Draw an autoencoder of fully connected layers as an hourglass: how many values each layer leaves.
+    """Plot an autoencoder of fully connected layers as an hourglass: how many values each layer leaves.
 
     `highlight`: "input", "encoder", "latent", "decoder" or "output".
     """
@@ -238,7 +238,7 @@ def diagram_autoencoder(model: Autoencoder, highlight: Highlight = None) -> Figu
 def diagram_latent_diffusion(
     vae: AutoencoderKL, unet: nn.Module, size: int = 512, prediction: str = "noise", highlight: Highlight = None
 ) -> Figure:
-    """Draw training against sampling of a latent diffusion model, and which network is trained or frozen when.
+    """Plot training against sampling of a latent diffusion model, and which network is trained or frozen when.
 
     Args:
         vae: the autoencoder.

@@ -22,7 +22,7 @@ WIDE, HIGH, SPACE = 346, 90, 8  # a level, and what is left between its small bo
 
 
 def diagram_text_unet(unet: ConditionalUNet, size: int = 64, tokens: int = 77, highlight: Highlight = None) -> Figure:
-    """Draw the U-Net of Stable Diffusion and every place where text enters it by cross-attention.
+    """Plot the U-Net of Stable Diffusion and every place where text enters it by cross-attention.
 
     Args:
         unet: the network.
@@ -103,7 +103,7 @@ def _draw_level(
 
 
 def diagram_pipeline(pipe: StableDiffusion, highlight: Highlight = None) -> Figure:
-    """Draw how Stable Diffusion generates an image from a prompt.
+    """Plot how Stable Diffusion generates an image from a prompt.
 
     `highlight`: "prompt", "tokenizer", "text encoder", "text embeddings", "noise", "U-Net", "guidance",
     "sampling step", "latent", "decoder" or "image": the part at hand.

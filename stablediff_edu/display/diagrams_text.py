@@ -31,7 +31,7 @@ def diagram_skip_gram(
     window: int = 2,
     highlight: Highlight = None,
 ) -> Figure:
-    """Draw the sliding window of skip-gram with negative sampling: a center word, its positive and negative pairs.
+    """Plot the sliding window of skip-gram with negative sampling: a center word, its positive and negative pairs.
 
     Args:
         model: for the sizes of its two embedding matrices.
@@ -88,7 +88,7 @@ def diagram_skip_gram(
 def diagram_attention(
     layer: Attention, x: torch.Tensor, words: Sequence[str], head: int = 0, highlight: Highlight = None
 ) -> Figure:
-    """Draw how self-attention computes: query, key and value of every word, and the attention weights of one head.
+    """Plot how self-attention computes: query, key and value of every word, and the attention weights of one head.
 
     Args:
         layer: whose matrices are used.
@@ -150,7 +150,7 @@ def diagram_attention(
 
 
 def diagram_transformer_block(block: TransformerBlock, highlight: Highlight = None) -> Figure:
-    """Draw a transformer block: attention and an MLP, each after a normalization and added to what came in.
+    """Plot a transformer block: attention and an MLP, each after a normalization and added to what came in.
 
     `highlight`: "norm", "self-attention", "cross-attention", "MLP", "residual connections" or "text embeddings".
     """
@@ -186,7 +186,7 @@ def diagram_transformer_block(block: TransformerBlock, highlight: Highlight = No
 
 @torch.no_grad()
 def diagram_clip(clip: CLIP, similarities: torch.Tensor, highlight: Highlight = None) -> Figure:
-    """Draw CLIP's two towers, and the matrix in which every image is compared with every caption.
+    """Plot CLIP's two towers, and the matrix in which every image is compared with every caption.
 
     Args:
         clip: the two encoders.
