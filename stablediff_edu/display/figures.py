@@ -32,21 +32,21 @@ MASK_HATCHES = ("///", "\\\\\\", "...", "xxx")
 Picture = torch.Tensor | np.ndarray
 
 
-def show(figure: Figure, caption: str) -> None:
+def show(figure: Figure, caption: str = "") -> None:
     """Show a figure with its caption: the only way a figure leaves a cell.
 
     The caption stands under the picture and is stored as its alternative text. The figure is closed afterwards.
 
     Args:
         figure: any matplotlib figure, from this module or from the learner's own code.
-        caption: what is to be seen, in plain words.
+        caption: what is to be seen, in plain words; by default the figure's own description, which diagrams have.
 
     Raises:
-        ValueError: the caption is empty.
+        ValueError: there is no caption.
     """
     from IPython.display import display
 
-    caption = " ".join(caption.split())
+    caption = " ".join((caption or figure.get_label()).split())
     if not caption:
         raise ValueError("a figure needs a caption: say in a sentence what is to be seen")
     png = base64.b64encode(_png(figure)).decode("ascii")
@@ -58,10 +58,13 @@ def show(figure: Figure, caption: str) -> None:
 
 
 def _png(figure: Figure) -> bytes:
-    """Return the figure as a PNG; a large one, with photographs, in 256 colours, so that notebooks stay small."""
+    """Return the figure as a PNG; a large one, with photographs, in 256 colours, so that notebooks stay small.
+
+    Diagrams, which have a transparent background, stay as they are.
+    """
     data = io.BytesIO()
     figure.savefig(data, format="png", bbox_inches="tight", pad_inches=0.08)
-    if data.tell() > LARGE:
+    if data.tell() > LARGE and figure.get_facecolor()[3]:
         picture = Image.open(data).convert("RGB")
         chosen = picture.quantize(256, method=Image.Quantize.FASTOCTREE)  # keeps rare colours, such as a colour bar's
         colours = np.array(chosen.getpalette(), dtype=np.uint8).reshape(-1, 3)
