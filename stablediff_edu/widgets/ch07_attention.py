@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from stablediff_edu.display.attention_figures import draw_cells, draw_lines, draw_weights, draw_words
-from stablediff_edu.display.figures import draw_numbers
 from stablediff_edu.errors import CourseError
 from stablediff_edu.layers.attention import causal_mask, watch_attention
 from stablediff_edu.widgets.base import Panel, device_of
@@ -107,7 +106,7 @@ class AttentionPanel(Panel):
         def draw(axes) -> None:
             draw_cells(axes["map"], weights)
             if len(weights) <= MAX_VALUES:
-                draw_numbers(axes["map"], weights.round(decimals=2), size=8.5)
+                self.plot.write_numbers(axes["map"], weights, 2, size=12)
             draw_lines(axes["lines"], weights)
 
         query, key = divmod(int(weights.argmax()), len(weights))

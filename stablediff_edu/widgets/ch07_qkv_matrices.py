@@ -8,10 +8,9 @@ import torch
 import traitlets
 
 from stablediff_edu.display.attention_figures import draw_arrows, draw_cells, draw_plane, draw_weights
-from stablediff_edu.display.figures import draw_numbers
 from stablediff_edu.layers.attention import attention_weights
 from stablediff_edu.widgets.base import Panel
-from stablediff_edu.widgets.blit import BlittedFigure
+from stablediff_edu.widgets.blit import INK, BlittedFigure
 from stablediff_edu.widgets.controls import STYLE, Button, Select, Slider, SliderRange, script
 
 VECTORS = {
@@ -137,12 +136,12 @@ class QKVPanel(Panel):
 
         def draw(axes) -> None:
             for name, color in MATRICES.items():
-                draw_arrows(axes[name], self.transformed(name), self.words, color)
+                self._draw_words(axes[name], self.transformed(name), color)
             draw_cells(axes["scores"], scores, float(scores.abs().max()) or 1.0, signed=True)
-            draw_numbers(axes["scores"], scores.round(decimals=1), size=8)
+            self.plot.write_numbers(axes["scores"], scores, 1)
             draw_cells(axes["weights"], weights)
-            draw_numbers(axes["weights"], weights.round(decimals=2), size=8)
-            draw_arrows(axes["output"], output, self.words, "#222222")
+            self.plot.write_numbers(axes["weights"], weights, 2)
+            self._draw_words(axes["output"], output, INK)
 
         first, second = 0, min(2, len(self.words) - 1)
         a, b = self.words[first], self.words[second]
@@ -154,6 +153,12 @@ class QKVPanel(Panel):
             f"query · key: {a} → {b} {scores[first, second]:.2f}, {b} → {a} {scores[second, first]:.2f} · "
             f"the scores are <b>{kind}</b>".replace("-", "−")
         )
+
+    def _draw_words(self, axes, vectors: torch.Tensor, color: str) -> None:
+        draw_arrows(axes, vectors, (), color)
+        for word, (x, y) in zip(self.words, vectors.tolist(), strict=True):
+            if max(abs(x), abs(y)) <= axes.get_xlim()[1]:
+                self.plot.write(axes, x, y, word, ("l" if x >= 0 else "r") + ("d" if y >= 0 else "a"))
 
     def _draw_axes(self, axes) -> None:
         for name in MATRICES:
