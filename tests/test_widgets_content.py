@@ -311,16 +311,12 @@ def test_a_sketch_is_where_the_sampling_begins():
         assert parse_prompt(sketch.prompt, TOKENIZER) == (sketch.prompt, "")
 
 
-def test_colab_is_told_to_show_widgets_of_our_own(monkeypatch):
-    """anywidget switches Colab's custom widget manager on when the first control is made."""
-    import anywidget._util as util
-
+def test_the_first_cell_tells_colab_to_show_the_panels(monkeypatch):
     called = []
-    colab = ModuleType("google.colab")
-    colab.output = ModuleType("google.colab.output")
-    colab.output.enable_custom_widget_manager = lambda: called.append(1)
-    for name, module in (("google.colab", colab), ("google.colab.output", colab.output)):
-        monkeypatch.setitem(sys.modules, name, module)
-    util.enable_custom_widget_manager_once.cache_clear()
-    Slider("x", 0, 1, 0)
-    assert called
+    google, colab, output = (ModuleType(name) for name in ("google", "google.colab", "google.colab.output"))
+    google.colab, colab.output = colab, output
+    output.enable_custom_widget_manager = lambda: called.append(1)
+    for module in (google, colab, output):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    sd.begin(quick={"minutes": 1}, full={"minutes": 1})
+    assert called == [1]

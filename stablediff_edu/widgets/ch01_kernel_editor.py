@@ -133,9 +133,6 @@ class KernelEditor(Panel):
         self.say(f"new value of pixel ({row}, {column}): {result}")
 
 
-kernel_editor = KernelEditor
-
-
 def _color_limit(values: Tensor) -> float:
     """Return the magnitude of the strongest color: few pixels exceed it; the largest where most are zero."""
     sizes = values.abs().flatten()

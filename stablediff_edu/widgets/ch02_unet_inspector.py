@@ -120,6 +120,3 @@ class UNetInspector(Panel):
         iou = (predicted & true).sum() / (predicted | true).sum().clamp(min=1)
         text = f"output {weights}: {output.min():.2f} to {output.max():.2f}; clamped it is the mask · IoU {iou:.2f}"
         self.say(text.replace("-", "−"))
-
-
-unet_inspector = UNetInspector

@@ -139,6 +139,3 @@ class DenoisingPanel(Panel):
             f"{done} · PSNR of the predicted clean image {psnr(self.shown.x0[step, 0], self._x0):.1f} dB · "
             f"sampling took {self.shown.seconds:.1f} s"
         )
-
-
-denoising_panel = DenoisingPanel

@@ -64,6 +64,3 @@ class PositionPanel(Panel):
             f"{len(vector)} values from {vector.min():.2f} to {vector.max():.2f}, sum of squares {vector @ vector:.1f} "
             f"· most similar: position {nearest} ({others[nearest]:.2f})".replace("-", "−")
         )
-
-
-position_panel = PositionPanel

@@ -81,6 +81,3 @@ class SamplerPanel(Panel):
             f"{self.made} · model evaluations (NFE): {self.shown.calls} · {self.shown.seconds:.1f} s for {len(tiles)} "
             f"images · shown: {at}"
         )
-
-
-sampler_panel = SamplerPanel

@@ -69,6 +69,3 @@ class JpegPanel(Panel):
     def _show_both(self, name: str, image: torch.Tensor, alt: str) -> None:
         self.show(name, image, alt)
         self.show(f"{name}, zoom", image[self.detail].contiguous(), f"{alt}, zoom")
-
-
-jpeg_panel = JpegPanel

@@ -122,6 +122,3 @@ class LatentMap(Panel):
         axes.set(xlabel="z₁", ylabel="z₂")
         decoded = Image.fromarray(to_bytes(self.image_shown)).convert("RGB").resize((DECODED, DECODED), 0)
         return [("latent space", as_image(figure)), ("decoded", decoded), *super().tiles()]
-
-
-latent_map = LatentMap

@@ -61,6 +61,3 @@ class LatentSliders(Panel):
             f"{original.numel()} pixels from {len(self.sliders)} latent values · mean squared error "
             f"{squared_error(decoded, original):.4f} per pixel in [0, 1]"
         )
-
-
-latent_sliders = LatentSliders

@@ -60,6 +60,3 @@ class AnalogyPanel(Panel):
 
     def _draw_axes(self, axes) -> None:
         axes["ranking"].set(xlim=(0, 1.12), ylim=(SHOWN - 0.5, -0.5), yticks=[], xlabel="cosine similarity")
-
-
-analogy_panel = AnalogyPanel

@@ -128,9 +128,6 @@ class EmbeddingProjector(Panel):
         return [("3-D projection with the nearest words", as_image(figure))]
 
 
-embedding_projector = EmbeddingProjector
-
-
 def nearest_points(points: torch.Tensor, index: int, count: int) -> list[tuple[int, float]]:
     """Return the indices of the points, (V, D), nearest to one of them, with the distances, without itself."""
     distances = (points - points[index]).norm(dim=1)  # (V,)

@@ -114,6 +114,3 @@ class AttentionPanel(Panel):
         self.show(
             "attention", self.plot.render(draw), f"{alt}{weights.max():.2f}, {self.shown[query]} → {self.shown[key]}"
         )
-
-
-attention_panel = AttentionPanel

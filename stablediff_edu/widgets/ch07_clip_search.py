@@ -100,6 +100,3 @@ class ClipSearch(Panel):
         sheet.paste(self.plot.render(draw), (0, SIDE + GAP))
         alt = f"cosine similarities of the query and {PAGE_SIZE} captions with images {first + 1} to {page.stop}"
         self.show("similarities", sheet, alt)
-
-
-clip_search_panel = ClipSearch

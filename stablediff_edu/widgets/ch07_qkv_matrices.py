@@ -169,6 +169,3 @@ class QKVPanel(Panel):
             draw_weights(axes[name], zeros, self.words, self.words, title=title)
             axes[name].set(xlabel="key", ylabel="")
         draw_plane(axes["output"], "output", reach=2.0)  # means are shorter
-
-
-qkv_panel = QKVPanel

@@ -115,6 +115,3 @@ class CrossAttentionPanel(Panel):
 
     def tiles(self) -> list[tuple[str, Image.Image]]:
         return [*super().tiles(), *self._tiles()]
-
-
-cross_attention_panel = CrossAttentionPanel

@@ -102,6 +102,3 @@ class InpaintingPanel(GenerationPanel):
         self.generation = yield from self.generate("inpainted", **settings)
         self.stale = False
         self.say(f"{mask.mean():.0%} of the pixels are inpainted, the others stay · {self.generation.seconds:.2f} s")
-
-
-inpainting_panel = InpaintingPanel

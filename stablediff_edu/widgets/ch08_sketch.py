@@ -121,6 +121,3 @@ class SketchPanel(GenerationPanel):
 
     def tiles(self) -> list[tuple[str, Image.Image]]:
         return [("sketch", self.pad.pixels().resize((SIDE, SIDE), Image.Resampling.NEAREST)), *super().tiles()]
-
-
-sketch_panel = SketchPanel

@@ -100,6 +100,3 @@ class TextToImagePanel(GenerationPanel):
     def _pin(self) -> None:
         self.pinned, self.images["pinned"].shown = self.generation, True
         self._show()
-
-
-text_to_image_panel = TextToImagePanel

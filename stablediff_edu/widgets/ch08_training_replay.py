@@ -34,6 +34,3 @@ class TrainingReplay(Panel):
         at = f"after training step {step} of {self.snapshots[-1][0]}"
         self.show("samples", self.render(step, samples), f"{len(samples)} samples {at}")
         self.say(at)
-
-
-training_replay = TrainingReplay
