@@ -112,8 +112,8 @@ def test_who_knows_the_image_predicts_it():
 
 def test_scrubbing_and_going_back_ask_the_network_nothing():
     panel = panel_factory.make("sampler")
-    calls, model = [], panel.trajectories.model
-    panel.trajectories.model = lambda xt, t: (calls.append(1), model(xt, t))[1]
+    calls, model = [], panel.model
+    panel.model = lambda xt, t: (calls.append(1), model(xt, t))[1]
     panel.controls["sampling step"].value = 2
     panel.controls["seed"].value = 7
     assert len(calls) == 5 and panel.controls["sampling step"].value == 5

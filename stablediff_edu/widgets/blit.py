@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
+from stablediff_edu.widgets.controls import minus
 from stablediff_edu.widgets.still import font
 
 Draw = Callable[[Mapping[str, Axes]], None]
@@ -38,7 +39,7 @@ class BlittedFigure:
     def write(self, axes: Axes, x: float, y: float, text: str, anchor: str = "mm", color: str = INK, **more) -> None:
         """Write a text at a place of the axes; `anchor` as Pillow has it, `more`: size and bold."""
         across, up = axes.transData.transform((x, y))
-        self.texts.append(((across, self.height - up), text, color, font(**{"size": 12} | more), anchor))
+        self.texts.append(((across, self.height - up), minus(text), color, font(**{"size": 12} | more), anchor))
 
     def write_numbers(self, axes: Axes, values: torch.Tensor, digits: int, size: int = 11) -> None:
         """Write each value, (N, M), into its cell of a map that is drawn on the axes."""
@@ -46,7 +47,7 @@ class BlittedFigure:
         lightness = image.cmap(image.norm(values.numpy()))[..., :3] @ (0.3, 0.59, 0.11)  # (N, M)
         for (row, column), value in np.ndenumerate(values.numpy().round(digits) + 0):  # + 0: no "−0"
             color = "white" if lightness[row, column] < 0.5 else "black"
-            self.write(axes, column, row, f"{value:g}".replace("-", "−"), color=color, size=size)
+            self.write(axes, column, row, f"{value:g}", color=color, size=size)
 
     def render(self, draw: Draw) -> Image.Image:
         """Return the image with what `draw` puts over the background; the axes are as before afterwards."""

@@ -30,28 +30,28 @@ class AnalogyPanel(Panel):
         self.vectors = vectors
         suggestions = vectors.words[:MAX_SUGGESTIONS]
         labels = zip("abc", ("a", "− b", "+ c"), question, strict=True)
-        self.controls |= {name: Text(label, word, suggestions) for name, label, word in labels}
+        self.controls |= {name: Text(label, word, suggestions=suggestions) for name, label, word in labels}
         self.controls["exclude"] = Check("exclude the question words", True)
         self.lay_out(
-            [self.controls[name] for name in "abc"],
-            self.controls["exclude"],
+            [*"abc"],
+            "exclude",
             self.note,
             self.image("nearest words", WIDTH, HEIGHT, title=""),
         )
         self.plot = BlittedFigure([["ranking"]], WIDTH, HEIGHT, self._draw_axes, **LAYOUT)
         self._answer()
-        self.follow(self._answer, *self.controls.values())
+        self.follow(self._answer, *self.controls)
 
     def _answer(self) -> None:
         a, b, c = (self.controls[name].value.strip().lower() for name in "abc")
-        found = analogy(self.vectors, a, b, c, count=SHOWN, exclude=self.controls["exclude"].value)
+        found = analogy(self.vectors, a, b, c, count=SHOWN, exclude=self.value("exclude"))
 
         def draw(axes) -> None:
             for row, (word, cosine) in enumerate(found):
                 hatch = HATCH if word in (a, b, c) else ""
                 axes["ranking"].barh(row, cosine, color=BEST if row == 0 else BAR, hatch=hatch, edgecolor="white", lw=0)
                 self.plot.write(axes["ranking"], -0.01, row, word, "rm")
-                self.plot.write(axes["ranking"], max(cosine, 0) + 0.01, row, f"{cosine:.2f}".replace("-", "−"), "lm")
+                self.plot.write(axes["ranking"], max(cosine, 0) + 0.01, row, f"{cosine:.2f}", "lm")
 
         title = f"the {len(found)} words nearest to {a} − {b} + {c}"
         self.images["nearest words"].title = title

@@ -48,27 +48,25 @@ class AttentionPanel(Panel):
         self.controls["sentence"] = Text("sentence", sentence)
         if len(masks) > 1:
             self.controls["mask"] = Select("mask", masks)
-        read = list(self.controls.values())
         image = self.image("attention", WIDTH, HEIGHT, title="")
         self._forward(sentence)  # the first one must work
         layers, heads = len(self.weights_by_layer), self.weights_by_layer[0].shape[0]
         if layers > 1:
             self.controls["layer"] = Slider("layer", 1, layers, 1)
-            self.follow(self._choose_layer, self.controls["layer"])
         self.controls["head"] = Slider("head", 1, heads, 1)
-        chosen = [self.controls[name] for name in ("layer", "head") if name in self.controls]
-        self.lay_out(read, chosen, self.note, image)
+        self.lay_out(["sentence", "mask"], ["layer", "head"], self.note, image)
         self._show()
-        self.follow(self._read, *read)
-        self.follow(self._show, self.controls["head"])
+        self.follow(self._read, "sentence", "mask")
+        self.follow(self._choose_layer, "layer")
+        self.follow(self._show, "head")
 
     def weights(self) -> torch.Tensor:
         """Return the weights (N, N) of the chosen layer and head."""
-        layer = self.controls["layer"].value if "layer" in self.controls else 1
-        return self.weights_by_layer[layer - 1][self.controls["head"].value - 1]
+        layer = self.value("layer") if "layer" in self.controls else 1
+        return self.weights_by_layer[layer - 1][self.value("head") - 1]
 
     def _read(self) -> None:
-        self._forward(self.controls["sentence"].value)
+        self._forward(self.value("sentence"))
         self._show()
 
     @torch.no_grad()
@@ -92,7 +90,7 @@ class AttentionPanel(Panel):
 
     def _choose_layer(self) -> None:
         with self.quietly():
-            self.controls["head"].set_max(self.weights_by_layer[self.controls["layer"].value - 1].shape[0])
+            self.controls["head"].set_max(self.weights_by_layer[self.value("layer") - 1].shape[0])
         self._show()
 
     def _draw_axes(self, axes) -> None:

@@ -16,7 +16,7 @@ from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training.clip_quality import similarities
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.blit import BlittedFigure
-from stablediff_edu.widgets.controls import Slider, Text
+from stablediff_edu.widgets.controls import Slider, Text, minus
 
 PAGE_SIZE = 6  # images in the matrix at once
 BEST = 6  # images that a query finds
@@ -58,10 +58,10 @@ class ClipSearch(Panel):
         )
         best = self.image("best images", BEST * (SIDE + GAP) - GAP, SIDE, title="best images")
         matrix = self.image("similarities", WIDTH, HEIGHT, title="cosine similarities of a page of images")
-        self.lay_out([self.controls["query"]], self.note, best, [self.controls["page"]], matrix)
+        self.lay_out(["query"], self.note, best, ["page"], matrix)
         self._search()
-        self.follow(self._search, self.controls["query"])
-        self.follow(self._show_matrix, self.controls["page"])
+        self.follow(self._search, "query")
+        self.follow(self._show_matrix, "page")
 
     def _search(self) -> None:
         query = self.controls["query"].value.strip()
@@ -70,7 +70,7 @@ class ClipSearch(Panel):
         self.own = similarities(self.model, self.tokenizer, self.scenes.pixels, [query])[:, 0].cpu()  # (N,)
         self.query, self.best = query, self.own.topk(BEST).indices.tolist()
         caption = self.scenes.captions[self.best[0]]
-        cosines = ", ".join(f"{self.own[index]:.2f}".replace("-", "−") for index in self.best)
+        cosines = ", ".join(minus(f"{self.own[index]:.2f}") for index in self.best)
         self.images["best images"].title = f"best images, cosine similarity {cosines}"
         self.show("best images", self._strip(self.best), f"the {BEST} best images for “{query}”; the first: {caption}")
         self.say(html.escape(f"best of {len(self.scenes)} images for “{query}”; its caption: {caption}"))
@@ -83,7 +83,7 @@ class ClipSearch(Panel):
         axes["table"].set_axis_off()
 
     def _show_matrix(self) -> None:
-        first = (self.controls["page"].value - 1) * PAGE_SIZE
+        first = (self.value("page") - 1) * PAGE_SIZE
         page = slice(first, first + PAGE_SIZE)
         table = torch.cat([self.own[page, None], self.cosines[page, page]], dim=1)  # (6, 1 + 6): the query first
         sentences = [f"query: {self.query}", *self.scenes.captions[page]]

@@ -46,7 +46,7 @@ class MatrixCanvas(anywidget.AnyWidget):
         name, color: of the matrix.
     """
 
-    _esm, _css = script("matrix_canvas"), STYLE
+    _esm, _css, changes = script("matrix_canvas"), STYLE, "matrix"
     name = traitlets.Unicode().tag(sync=True)
     color = traitlets.Unicode().tag(sync=True)
     low = traitlets.Float(RANGE.low).tag(sync=True)
@@ -82,17 +82,17 @@ class QKVPanel(Panel):
             "reset all": Button("reset all", "make all three matrices the identity"),
         }
         self.entries = [Slider(name, *RANGE[:2], 0, RANGE.step) for name in ENTRIES]
-        chosen = [self.controls[name] for name in ("matrix", "preset", "reset all")]
         self.controls |= dict(zip(ENTRIES, self.entries, strict=True))
-        beside = ipywidgets.VBox([self._row(chosen), *self.entries, self.note], layout={"flex": "1 1 380px"})
+        chosen = self.row("matrix", "preset", "reset all")
+        beside = ipywidgets.VBox([chosen, *self.entries, self.note], layout={"flex": "1 1 380px"})
         self.lay_out([self.canvas, beside], self.image("matrices", WIDTH, HEIGHT, title=""))
         self._show_chosen()
         self._show()
-        self.follow(self._show_chosen, self.controls["matrix"])
-        self.follow(lambda: self._change(self.canvas.matrix), self.canvas, trait="matrix")
+        self.follow(self._show_chosen, "matrix")
+        self.follow(lambda: self._change(self.canvas.matrix), self.canvas)
         self.follow(lambda: self._change([entry.value for entry in self.entries]), *self.entries)
-        self.follow(self._take_preset, self.controls["preset"])
-        self.follow(self._reset, self.controls["reset all"])
+        self.follow(self._take_preset, "preset")
+        self.follow(self._reset, "reset all")
 
     def transformed(self, name: str) -> torch.Tensor:
         """Return the vectors of all words transformed by one matrix, (N, 2)."""
@@ -103,7 +103,7 @@ class QKVPanel(Panel):
         return attention_weights(self.transformed("query"), self.transformed("key"))
 
     def _take_preset(self) -> None:
-        name = self.controls["preset"].value
+        name = self.value("preset")
         if name != NO_PRESET:
             self._change([value for row in PRESETS[name] for value in row])
             with self.quietly():
@@ -116,13 +116,13 @@ class QKVPanel(Panel):
 
     def _change(self, values: Sequence[float]) -> None:
         """Set the chosen matrix, row by row."""
-        self.matrices[self.controls["matrix"].value] = torch.tensor(values, dtype=torch.float32).view(2, 2)
+        self.matrices[self.value("matrix")] = torch.tensor(values, dtype=torch.float32).view(2, 2)
         self._show()  # first the image, for which the learner waits, then canvas and sliders
         self._show_chosen()
 
     def _show_chosen(self) -> None:
         """Move canvas and sliders to the chosen matrix."""
-        name = self.controls["matrix"].value
+        name = self.value("matrix")
         values = self.matrices[name].flatten().tolist()
         with self.quietly(), self.canvas.hold_sync():
             self.canvas.name, self.canvas.color, self.canvas.matrix = name, MATRICES[name], values
@@ -151,7 +151,7 @@ class QKVPanel(Panel):
         self.show("matrices", self.plot.render(draw), alt)
         self.say(
             f"query · key: {a} → {b} {scores[first, second]:.2f}, {b} → {a} {scores[second, first]:.2f} · "
-            f"the scores are <b>{kind}</b>".replace("-", "−")
+            f"the scores are <b>{kind}</b>"
         )
 
     def _draw_words(self, axes, vectors: torch.Tensor, color: str) -> None:

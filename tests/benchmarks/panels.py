@@ -20,7 +20,7 @@ TINY = "text_to_image, tiny SD"
 PRESSED = {
     "kernel_editor": ("spinbutton", "kernel row 1 column 1", "ArrowUp ArrowDown", 60),
     "unet_inspector": ("slider", "channel", "End Home", 100),
-    "position": ("slider", "position", "ArrowRight ArrowLeft", 100),
+    "position_encoding": ("slider", "position", "ArrowRight ArrowLeft", 100),
     "denoising": ("slider", "timestep t", "ArrowRight ArrowLeft", "model"),
     "sampler": ("slider", "sampling step", "Home End", 100),
     "jpeg": ("slider", "quality", "ArrowRight ArrowLeft", 100),
@@ -47,7 +47,8 @@ WATCH = """(panel) => {
   panel.addEventListener("keydown", () => { [panel.pressed, panel.took] = [performance.now(), 0]; }, true);
   const done = () => requestAnimationFrame(() => { panel.took = performance.now() - panel.pressed; });
   panel.addEventListener("load", done, true);
-  for (const table of panel.querySelectorAll(".sd-table")) new MutationObserver(done).observe(table, { childList: true, subtree: true });
+  const changes = new MutationObserver(done);
+  for (const table of panel.querySelectorAll(".sd-table")) changes.observe(table, { childList: true, subtree: true });
   const put = CanvasRenderingContext2D.prototype.putImageData;
   CanvasRenderingContext2D.prototype.putImageData = function (...args) { put.apply(this, args); done(); };
 }"""

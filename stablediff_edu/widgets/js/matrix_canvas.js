@@ -76,7 +76,7 @@ function renderMatrix({ model, el }) {
     });
   });
   draw();
-  return follow(model, { "change:matrix change:name change:color": draw });
+  follow(model, { "change:matrix change:name change:color": draw });
 }
 
 export default { render: renderMatrix };

@@ -159,17 +159,12 @@ function renderCloud({ model, el }) {
     say(`${words[model.get("selected")]}; nearest: ${near.join(", ")}`);
   }
   const redraw = oncePerFrame(draw);
-  const unfollow = follow(model, {
+  follow(model, {
     "change:neighbors": speak,
     "change:neighbors change:selected change:azimuth change:elevation change:zoom": redraw,
   });
-  const size = new ResizeObserver(draw);
-  size.observe(canvas);
+  new ResizeObserver(draw).observe(canvas);
   speak();
-  return () => {
-    size.disconnect();
-    unfollow();
-  };
 }
 
 export default { render: renderCloud };
