@@ -115,9 +115,9 @@ def inpainting():
 
 
 NAMES = (
-    "kernel_editor", "unet_inspector", "position_encoding", "denoising", "sampler", "jpeg", "latent_map", "latent_sliders",
-    "embedding_projector", "analogies", "attention", "qkv_matrices", "clip_search", "text_to_image", "training_replay",
-    "cross_attention", "sketch", "inpainting",
+    "kernel_editor", "unet_inspector", "position_encoding", "denoising", "sampler", "jpeg", "latent_map",
+    "latent_sliders", "embedding_projector", "analogies", "attention", "qkv_matrices", "clip_search", "text_to_image",
+    "training_replay", "cross_attention", "sketch", "inpainting",
 )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The table of the panels: panel × (error in a callback, interrupt, still image, alternative text), each cell a test.
 
-Its columns mouse, keyboard and dark theme are in browser/test_panels.py; what needs a kernel, in test_widgets_kernel.py.
+Its columns mouse, keyboard and dark theme are in browser/test_panels.py. What needs a kernel is in
+test_widgets_kernel.py.
 """
 
 import base64

@@ -207,8 +207,9 @@ def test_nothing_is_cut_off_in_a_narrow_window(narrow, name):
 # -- what the page keeps -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role, label, panel", [(SLIDER, "position", "position_encoding"), (LIST, "layer", "unet_inspector"),
-    (TEXT, "query", "clip_search"), (CANVAS, "latent space", "latent_map"), (CHECK, "update live", "sketch"),
+@pytest.mark.parametrize("role, label, panel", [
+    (SLIDER, "position", "position_encoding"), (LIST, "layer", "unet_inspector"), (TEXT, "query", "clip_search"),
+    (CANVAS, "latent space", "latent_map"), (CHECK, "update live", "sketch"),
 ])  # fmt: skip
 def test_shortcuts_do_what_they_do_elsewhere(page, role, label, panel):
     target = element(panel_of(page, panel), role, label)
