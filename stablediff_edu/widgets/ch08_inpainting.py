@@ -39,7 +39,7 @@ class InpaintingPanel(GenerationPanel):
         pipe: text encoder, U-Net, autoencoder, and a tokenizer.
         prompt, fill_prompt: at the start.
         image: the original, (3, size, size) in [-1, 1]; without it the prompt is generated.
-        steps, guidance, seed: as for `StableDiffusion.draw`.
+        sampling: steps, guidance, seed, as for `StableDiffusion.draw`.
     """
 
     def __init__(
@@ -49,14 +49,10 @@ class InpaintingPanel(GenerationPanel):
         fill_prompt: str = "a yellow duck on a calm sea",
         *,
         image: torch.Tensor | None = None,
-        steps: int = 20,
-        guidance: float = 4.0,
-        seed: int = 0,
+        **sampling: float,
     ) -> None:
         prompts = {"prompt": prompt} if image is None else {}
-        super().__init__(
-            "Inpainting", pipe, prompts | {"fill prompt": fill_prompt}, seed, steps=steps, guidance=guidance
-        )
+        super().__init__("Inpainting", pipe, prompts | {"fill prompt": fill_prompt}, **sampling)
         self.given, self.original = image, None
         self.original_of = None  # the prompt and the seed that the original was generated from
         size = pipe.config.size

@@ -57,20 +57,14 @@ class SketchPanel(GenerationPanel):
     Args:
         pipe: text encoder, U-Net, autoencoder, and a tokenizer.
         sketch: a name from `SKETCHES`.
-        strength, steps, guidance, seed: as for `StableDiffusion.draw`.
+        strength: as for `StableDiffusion.draw`.
+        sampling: steps, guidance, seed, as for `StableDiffusion.draw`.
     """
 
     def __init__(
-        self,
-        pipe: StableDiffusion,
-        sketch: str = "sailboat",
-        *,
-        strength: float = 0.7,
-        steps: int = 20,
-        guidance: float = 4.0,
-        seed: int = 0,
+        self, pipe: StableDiffusion, sketch: str = "sailboat", *, strength: float = 0.7, **sampling: float
     ) -> None:
-        super().__init__("Sketch to image", pipe, {"prompt": ""}, seed, steps=steps, guidance=guidance)
+        super().__init__("Sketch to image", pipe, {"prompt": ""}, **sampling)
         self.pad = SketchPad(size=min(pipe.config.size, MAX_SIZE))
         self.controls |= {
             "template": Select("template", list(SKETCHES), sketch),

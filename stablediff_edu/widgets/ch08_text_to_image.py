@@ -34,7 +34,7 @@ class TextToImagePanel(GenerationPanel):
         seed: int = 0,
         sampler: str = "dpm++",
     ) -> None:
-        super().__init__("Text to image", pipe, {"prompt": prompt, "negative prompt": negative}, seed)
+        super().__init__("Text to image", pipe, {"prompt": prompt, "negative prompt": negative}, seed=seed)
         self.pinned: Generation | None = None
         self.controls |= {
             "guidance scale": Slider("guidance scale", 0, MAX_GUIDANCE, guidance, 0.5),

@@ -45,13 +45,22 @@ class GenerationPanel(Panel):
     Args:
         pipe: text encoder, U-Net, autoencoder, and a tokenizer.
         prompts: name -> prompt at the start.
-        seed: at the start.
-        options: for `StableDiffusion.draw`, what no control changes.
+        seed: at the start; steps, guidance: as for `StableDiffusion.draw`.
     """
 
-    def __init__(self, title: str, pipe: StableDiffusion, prompts: Mapping[str, str], seed: int, **options) -> None:
+    def __init__(
+        self,
+        title: str,
+        pipe: StableDiffusion,
+        prompts: Mapping[str, str],
+        *,
+        steps: int = 20,
+        guidance: float = 4.0,
+        seed: int = 0,
+    ) -> None:
         super().__init__(title)
-        self.pipe, self.options, self.generation, self.stale = pipe, options, None, False
+        self.pipe, self.options = pipe, dict(steps=steps, guidance=guidance)
+        self.generation, self.stale = None, False
         self.controls |= {name: PromptInput(name, pipe.tokenizer, prompt) for name, prompt in prompts.items()}
         self.controls |= {
             "seed": seed_box(seed),
