@@ -189,7 +189,7 @@ class Panel(ipywidgets.VBox):
     def settings(self) -> str:
         """Return the values of the controls in a line."""
         told = {name: control.told() for name, control in self.controls.items()}
-        return " · ".join(f"{name} {value}" for name, value in told.items() if value)
+        return minus(" · ".join(f"{name} {value}" for name, value in told.items() if value))
 
     def caption(self) -> str:
         """Return in words what the still image shows."""

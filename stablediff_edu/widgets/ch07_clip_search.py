@@ -23,7 +23,7 @@ BEST = 6  # images that a query finds
 SIDE, GAP = 96, 4  # of an image
 SENTENCES = 300  # pixels for the sentences beside the matrix
 WIDTH, HEIGHT = SENTENCES + PAGE_SIZE * (SIDE + GAP), 420
-LETTERS = 40  # in a line
+LETTERS = 44  # in a line
 TABLE_HEIGHT = HEIGHT - SIDE - GAP
 
 
@@ -92,8 +92,8 @@ class ClipSearch(Panel):
             draw_cells(axes["table"], table.T, signed=True, aspect="auto")
             self.plot.write_numbers(axes["table"], table.T, 2, size=12)
             for row, sentence in enumerate(sentences):
-                text = textwrap.fill(sentence, LETTERS, max_lines=2, placeholder=" …")
-                self.plot.write(axes["table"], -0.55, row, text, "rm", bold=row == 0)
+                text = textwrap.fill(sentence, LETTERS, max_lines=3, placeholder=" …")
+                self.plot.write(axes["table"], -0.55, row, text, "rm", size=11, bold=row == 0)
 
         sheet = Image.new("RGB", (WIDTH, HEIGHT), "white")
         sheet.paste(self._strip(range(first, first + PAGE_SIZE)), (SENTENCES + GAP // 2, 0))

@@ -74,8 +74,9 @@ class Control(anywidget.AnyWidget):
 
     def told(self) -> str:
         """Return the value for the caption of a still image, or ""."""
-        value = getattr(self, "value", None)
-        return f"“{value}”" if isinstance(value, str) else f"{value:g}" if type(value) in (int, float) else ""
+        if isinstance(self.value, str):
+            return f"“{self.value}”" if self.value else ""
+        return f"{self.value:g}" if type(self.value) in (int, float) else ""
 
 
 class Slider(Control):
