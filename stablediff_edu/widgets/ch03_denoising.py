@@ -82,8 +82,8 @@ class DenoisingPanel(TrajectoryPanel):
             self.note,
         )
         self._predict()
+        self.follow(self._predict, "timestep", "seed", "image")  # first what is quick
         self.begin()
-        self.follow(self._predict, "timestep", "seed", "image")
         self.follow(self._show, "image")
 
     @property
