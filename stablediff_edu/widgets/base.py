@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import html
-import io
 import logging
 import signal
 import threading
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stablediff_edu.display.live import to_bytes
+from stablediff_edu.display.live import png, to_bytes
 from stablediff_edu.errors import CourseError
 from stablediff_edu.widgets.controls import Control, Note, Picture, minus
 from stablediff_edu.widgets.still import compose
@@ -87,13 +86,13 @@ class Panel(ipywidgets.VBox):
         return part
 
     def show(self, name: str, image: object, alt: str) -> None:
-        """Show an image: a tensor (3, H, W) or (1, H, W) in [-1, 1], uint8 pixels, a PIL image or a PNG."""
+        """Show an image: a tensor (3, H, W) or (1, H, W) in [-1, 1], uint8 pixels, or a PIL image."""
         place = self.images[name]
         if isinstance(image, torch.Tensor):
             image = to_bytes(image.detach().cpu())
         if isinstance(image, np.ndarray):
             image, place.pixels = Image.fromarray(image), True
-        place.value, place.alt = image if isinstance(image, bytes) else png(image), alt
+        place.value, place.alt = png(image), alt
 
     # -- callbacks ---------------------------------------------------------------------------------------------------
 
@@ -206,13 +205,6 @@ class Panel(ipywidgets.VBox):
 
     def __repr__(self) -> str:
         return f"Panel({self.title!r})"
-
-
-def png(image: Image.Image) -> bytes:
-    """Return an image as PNG, packed lightly: speed matters more than size."""
-    data = io.BytesIO()
-    image.save(data, "PNG", compress_level=1)
-    return data.getvalue()
 
 
 def nearest_multiple(size: int, wanted: int) -> int:

@@ -8,10 +8,10 @@ import ipywidgets
 from PIL import Image
 
 from stablediff_edu.display.clip_figures import over_grey
-from stablediff_edu.display.live import strip, to_bytes
+from stablediff_edu.display.live import png, strip, to_bytes
 from stablediff_edu.display.word_looks import WatchedDrawing, watch_steps, words_of
 from stablediff_edu.stable_diffusion import StableDiffusion
-from stablediff_edu.widgets.base import Panel, nearest_multiple, png
+from stablediff_edu.widgets.base import Panel, nearest_multiple
 from stablediff_edu.widgets.controls import Select, Slider, seed_box
 from stablediff_edu.widgets.prompt_input import PromptInput
 

@@ -12,8 +12,9 @@ import traitlets
 from ipywidgets import HTML, VBox
 from PIL import Image
 
+from stablediff_edu.display.live import png
 from stablediff_edu.stable_diffusion import StableDiffusion
-from stablediff_edu.widgets.base import device_of, png
+from stablediff_edu.widgets.base import device_of
 from stablediff_edu.widgets.controls import STYLE, Button, Select, Slider, script
 from stablediff_edu.widgets.generation import SIDE, GenerationPanel
 from stablediff_edu.widgets.sketches import PALETTE, SKETCHES
