@@ -29,7 +29,6 @@ function slider({ model, el }) {
   bar.addEventListener("input", () => { box.value = bar.value; });
   box.addEventListener("input", () => { typing = true; });
   box.addEventListener("change", move); // when the number is complete
-  show();
   follow(model, { "change:value change:low change:high change:disabled": show });
 }
 
@@ -42,7 +41,6 @@ function select({ model, el }) {
     show();
   }
   field.addEventListener("change", () => send(model, { index: field.selectedIndex }));
-  fill();
   follow(model, { "change:labels": fill, "change:index": show });
 }
 
@@ -54,7 +52,6 @@ function box({ model, el }, property, attributes) { // an input whose property i
     if (!Number.isNaN(field[property])) send(model, { value: field[property] });
     show();
   });
-  show();
   follow(model, { "change:value": show });
   return field;
 }
@@ -79,7 +76,6 @@ function button({ model, el }) {
   field.type = "button";
   const show = () => { [field.textContent, field.title] = [model.get("name"), model.get("about")]; };
   field.addEventListener("click", () => send(model, { value: model.get("value") + 1 }));
-  show();
   follow(model, { "change:name": show });
 }
 
@@ -105,7 +101,6 @@ function grid({ model, el }) { // the values of a matrix, row by row
     if (fields.length !== model.get("value").length) return build();
     model.get("value").forEach((value, n) => { if (fields[n].valueAsNumber !== value) fields[n].value = value; });
   }
-  build();
   follow(model, { "change:value": show });
 }
 
@@ -125,7 +120,6 @@ function picture({ model, el }) {
     image.src = URL.createObjectURL(new Blob([model.get("value")], { type: "image/png" }));
     if (old) URL.revokeObjectURL(old);
   }
-  show();
   follow(model, { "change:value": show, "change:alt change:title change:shown": tell });
 }
 
@@ -141,7 +135,6 @@ function note({ model, el }) { // what a panel says; while it computes, a button
     el.setAttribute("aria-busy", model.get("state") === "busy");
     say(text.textContent);
   }
-  show();
   follow(model, { "change:value change:state": show });
 }
 

@@ -117,7 +117,6 @@ function renderMap({ model, el }) {
   }
   follow(model, { "change:x change:y change:line": redraw, "change:pixels": drawDigit });
   new ResizeObserver(() => { drawMap(); drawHand(); }).observe(hand);
-  drawDigit();
 }
 
 function ticks(low, high) {

@@ -75,7 +75,6 @@ function renderMatrix({ model, el }) {
       go(column, x + far * way[0], y + far * way[1]);
     });
   });
-  draw();
   follow(model, { "change:matrix change:name change:color": draw });
 }
 

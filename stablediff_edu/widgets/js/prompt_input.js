@@ -49,9 +49,6 @@ function renderPrompt({ model, el }) {
     say(note.textContent);
   }
   box.addEventListener("input", type);
-  box.value = model.get("value");
-  offer();
-  showNote();
   follow(model, { "change:value": show, "change:note": showNote });
 }
 

@@ -76,9 +76,10 @@ function send(model, values) {
   model.save_changes();
 }
 
-// Call handlers at changes of traits, names apart by spaces.
+// Call handlers now, and at changes of traits, names apart by spaces.
 function follow(model, handlers) {
   for (const [names, handler] of Object.entries(handlers)) {
+    handler();
     for (const name of names.split(" ")) model.on(name, handler);
   }
 }

@@ -79,7 +79,6 @@ function renderPad({ model, el }) {
   onKeys(el, takenByField);
   range.addEventListener("input", () => { thick = Number(range.value); place(); });
   choose(color);
-  show();
   follow(model, { "change:value": show });
 }
 

@@ -164,7 +164,6 @@ function renderCloud({ model, el }) {
     "change:neighbors change:selected change:azimuth change:elevation change:zoom": redraw,
   });
   new ResizeObserver(draw).observe(canvas);
-  speak();
 }
 
 export default { render: renderCloud };
