@@ -17,6 +17,7 @@ from PIL import Image
 
 from stablediff_edu.errors import CourseError
 from stablediff_edu.widgets import base
+from stablediff_edu.widgets.controls import Button
 
 
 class Row(NamedTuple):
@@ -153,7 +154,7 @@ class Slow(base.Panel):
 
     def __init__(self) -> None:
         super().__init__("Slow")
-        self.control = base.Button("go")
+        self.control = Button("go")
         self.steps = []
         self.follow(self.work, self.control)
 
