@@ -90,9 +90,10 @@ class Panel(ipywidgets.VBox):
         place = self.images[name]
         if isinstance(image, torch.Tensor):
             image = to_bytes(image.detach().cpu())
-        if isinstance(image, np.ndarray):
-            image, place.pixels = Image.fromarray(image), True
-        place.value, place.alt = png(image), alt
+        pixels = isinstance(image, np.ndarray)
+        with place.hold_sync():  # one message to the browser
+            place.value, place.alt = png(Image.fromarray(image) if pixels else image), alt
+            place.pixels = pixels
 
     # -- callbacks ---------------------------------------------------------------------------------------------------
 

@@ -51,16 +51,15 @@ class InpaintingPanel(GenerationPanel):
         image: torch.Tensor | None = None,
         **sampling: float,
     ) -> None:
-        prompts = {"prompt": prompt} if image is None else {}
-        super().__init__("Inpainting", pipe, prompts | {"fill prompt": fill_prompt}, **sampling)
+        prompts = ({"prompt": prompt} if image is None else {}) | {"fill prompt": fill_prompt}
+        super().__init__("Inpainting", pipe, prompts, **sampling)
         self.given, self.original = image, None
         self.original_of = None  # the prompt and the seed that the original was generated from
         size = pipe.config.size
         starts = (size // 5, size - size // 5) * 2
         self.controls |= {edge: Slider(edge, 0, size, at) for edge, at in zip(EDGES, starts, strict=True)}
         self.lay_out(
-            ["prompt"],
-            "fill prompt",
+            *prompts,
             [*EDGES[:2]],
             [*EDGES[2:]],
             ["seed", "update live", "generate"],
