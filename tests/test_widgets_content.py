@@ -313,10 +313,9 @@ def test_a_sketch_is_where_the_sampling_begins():
 
 def test_the_first_cell_tells_colab_to_show_the_panels(monkeypatch):
     called = []
-    google, colab, output = (ModuleType(name) for name in ("google", "google.colab", "google.colab.output"))
-    google.colab, colab.output = colab, output
-    output.enable_custom_widget_manager = lambda: called.append(1)
-    for module in (google, colab, output):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
+    colab = ModuleType("google.colab")
+    colab.output = ModuleType("google.colab.output")
+    colab.output.enable_custom_widget_manager = lambda: called.append(1)
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
     sd.begin(quick={"minutes": 1}, full={"minutes": 1})
     assert called == [1]
