@@ -7,7 +7,7 @@ import importlib
 
 __version__ = "0.1.0"
 
-# name -> the module (below stablediff_edu) where it lives
+# name -> the module (below stablediff_edu) where it lives, and its name there if that is another
 _ROOMS = {
     "CourseError": "errors",
     "MaskedPictures": "datasets.folder",
@@ -43,7 +43,7 @@ _ROOMS = {
     "show_cards": "display.cards",
     "check": "display.cards",
     "check_function": "display.cards",
-    "kernel_editor": "widgets.ch01_kernel_editor",
+    "kernel_editor": "widgets.ch01_kernel_editor:KernelEditor",
     "KERNELS": "layers.convolution",
     "convolve": "layers.convolution",
     "receptive_field": "layers.convolution",
@@ -92,9 +92,9 @@ _ROOMS = {
     "psnr": "training.denoising",
     "edge_strength": "training.denoising",
     "NoiseFilm": "display.noise_film",
-    "denoising_panel": "widgets.ch03_denoising",
-    "position_panel": "widgets.ch03_position_encoding",
-    "sampler_panel": "widgets.ch04_sampler",
+    "denoising_panel": "widgets.ch03_denoising:DenoisingPanel",
+    "position_panel": "widgets.ch03_position_encoding:PositionPanel",
+    "sampler_panel": "widgets.ch04_sampler:SamplerPanel",
     "noise_strip": "display.diffusion_figures",
     "schedule_curves": "display.diffusion_figures",
     "encoding_map": "display.diffusion_figures",
@@ -124,11 +124,11 @@ _ROOMS = {
     "decode_digits": "training.latent_recipes",
     "judge": "training.digit_quality",
     "draw_digits_from": "training.digit_quality",
-    "latent_map": "widgets.ch05_latent_map",
+    "latent_map": "widgets.ch05_latent_map:LatentMap",
     "latent_map_html": "widgets.ch05_latent_page",
     "show_latent_map_html": "widgets.ch05_latent_page",
-    "latent_sliders": "widgets.ch05_latent_sliders",
-    "jpeg_panel": "widgets.ch05_jpeg",
+    "latent_sliders": "widgets.ch05_latent_sliders:LatentSliders",
+    "jpeg_panel": "widgets.ch05_jpeg:JpegPanel",
     "jpeg_roundtrip": "widgets.ch05_jpeg",
     "latent_maps": "display.latent_figures",
     "decoded_map": "display.latent_figures",
@@ -138,7 +138,7 @@ _ROOMS = {
     "LiveTraining": "display.live",
     "live_masks": "display.live",
     "live_pictures": "display.live",
-    "unet_inspector": "widgets.ch02_unet_inspector",
+    "unet_inspector": "widgets.ch02_unet_inspector:UNetInspector",
     "masked_pairs": "display.unet_figures",
     "compare": "display.unet_figures",
     "raw_and_clamped": "display.unet_figures",
@@ -167,8 +167,8 @@ _ROOMS = {
     "clouds": "display.word_figures",
     "ranking": "display.word_figures",
     "relation_arrows": "display.word_figures",
-    "embedding_projector": "widgets.ch06_embedding_projector",
-    "analogy_panel": "widgets.ch06_analogies",
+    "embedding_projector": "widgets.ch06_embedding_projector:EmbeddingProjector",
+    "analogy_panel": "widgets.ch06_analogies:AnalogyPanel",
     "Attention": "layers.attention",
     "attention_weights": "layers.attention",
     "causal_mask": "layers.attention",
@@ -184,8 +184,8 @@ _ROOMS = {
     "draw_weights": "display.attention_figures",
     "draw_plane": "display.attention_figures",
     "draw_arrows": "display.attention_figures",
-    "attention_panel": "widgets.ch07_attention",
-    "qkv_panel": "widgets.ch07_qkv_matrices",
+    "attention_panel": "widgets.ch07_attention:AttentionPanel",
+    "qkv_panel": "widgets.ch07_qkv_matrices:QKVPanel",
     "load_scenes": "datasets.scene_set",
     "tell": "datasets.captions",
     "CLIP": "models.clip",
@@ -201,7 +201,7 @@ _ROOMS = {
     "live_similarities": "display.clip_figures",
     "best_sentences": "display.clip_figures",
     "word_maps": "display.clip_figures",
-    "clip_search_panel": "widgets.ch07_clip_search",
+    "clip_search_panel": "widgets.ch07_clip_search:ClipSearch",
     "UNetConfig": "models.conditional_unet",
     "ConditionalUNet": "models.conditional_unet",
     "BytePairTokenizer": "tokenizers.clip_bpe",
@@ -220,12 +220,12 @@ _ROOMS = {
     "read_pictures": "training.scene_judge",
     "load_judge": "training.scene_judge",
     "weights_at_hand": "weights.at_hand",
-    "training_replay": "widgets.ch08_training_replay",
-    "text_to_image_panel": "widgets.ch08_text_to_image",
-    "cross_attention_panel": "widgets.ch08_cross_attention",
-    "sketch_panel": "widgets.ch08_sketch",
+    "training_replay": "widgets.ch08_training_replay:TrainingReplay",
+    "text_to_image_panel": "widgets.ch08_text_to_image:TextToImagePanel",
+    "cross_attention_panel": "widgets.ch08_cross_attention:CrossAttentionPanel",
+    "sketch_panel": "widgets.ch08_sketch:SketchPanel",
     "SKETCHES": "widgets.sketches",
-    "inpainting_panel": "widgets.ch08_inpainting",
+    "inpainting_panel": "widgets.ch08_inpainting:InpaintingPanel",
     "evenly": "display.tiny_figures",
     "drawing_steps": "display.tiny_figures",
     "guidance_strip": "display.tiny_figures",
@@ -239,7 +239,8 @@ _MODULES = ("layers", "models", "diffusion", "datasets", "training", "weights", 
 
 def __getattr__(name: str):
     if name in _ROOMS:
-        return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+        module, _, other = _ROOMS[name].partition(":")
+        return getattr(importlib.import_module(f"{__name__}.{module}"), other or name)
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

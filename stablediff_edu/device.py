@@ -141,6 +141,8 @@ def begin(
     if quick.keys() != full.keys():
         raise ValueError(f"quick and full must name the same numbers, not {sorted(quick.keys() ^ full.keys())}")
     seed_everything(seed)
+    if colab := sys.modules.get("google.colab"):
+        colab.output.enable_custom_widget_manager()  # without it, Colab does not show the panels
     name, device = budget(), pick_device()
     print(f"device   {device} · {use_threads()} CPU threads · torch {torch.__version__.partition('+')[0]}")
     print(f"budget   {name}   (STABLEDIFF_BUDGET=quick|full)")

@@ -1,11 +1,18 @@
-"""Every panel with small untrained networks: what tests, screenshots and benchmarks of panels share."""
+"""Every panel with small untrained networks: what tests, screenshots and benchmarks of panels share.
 
+NAMES holds all panels: a panel of stablediff_edu/widgets/ that is not in it, or has no row in the tables of
+test_widgets.py and browser/test_panels.py, fails there.
+"""
+
+import re
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import nn
 
 import stablediff_edu as sd
+from stablediff_edu import widgets
 from stablediff_edu.diffusion.schedule import Schedule
 
 WORDS = ("king", "queen", "man", "woman", "london", "england", "tokyo", "japan", "tea", "the")
@@ -33,7 +40,7 @@ def unet_inspector():
     return sd.unet_inspector(models[0], data, models[1], snapshots)
 
 
-def position():
+def position_encoding():
     return sd.position_panel(positions=400)
 
 
@@ -108,10 +115,17 @@ def inpainting():
 
 
 NAMES = (
-    "kernel_editor", "unet_inspector", "position", "denoising", "sampler", "jpeg", "latent_map", "latent_sliders",
-    "embedding_projector", "analogies", "attention", "qkv_matrices", "clip_search", "text_to_image", "training_replay",
-    "cross_attention", "sketch", "inpainting",
+    "kernel_editor", "unet_inspector", "position_encoding", "denoising", "sampler", "jpeg", "latent_map",
+    "latent_sliders", "embedding_projector", "analogies", "attention", "qkv_matrices", "clip_search", "text_to_image",
+    "training_replay", "cross_attention", "sketch", "inpainting",
 )  # fmt: skip
+
+
+def files() -> set[str]:
+    """Return the panels that there are, by their files: ch01_kernel_editor.py is kernel_editor."""
+    paths = Path(widgets.__file__).parent.glob("ch*.py")
+    panel = re.compile(r"^class \w+\(\w*Panel\):", re.MULTILINE)
+    return {path.stem.partition("_")[2] for path in paths if panel.search(path.read_text(encoding="utf-8"))}
 
 
 # -- models and data ---------------------------------------------------------------------------------------------------

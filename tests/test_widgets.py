@@ -1,6 +1,7 @@
-"""The table of the panels: panel × (change, error in a callback, interrupt, still image, alternative text).
+"""The table of the panels: panel × (error in a callback, interrupt, still image, alternative text), each cell a test.
 
-What needs a kernel is in test_widgets_kernel.py; mouse, keyboard and themes are in browser/test_panels.py.
+Its columns mouse, keyboard and dark theme are in browser/test_panels.py. What needs a kernel is in
+test_widgets_kernel.py.
 """
 
 import base64
@@ -16,6 +17,7 @@ from PIL import Image
 
 from stablediff_edu.errors import CourseError
 from stablediff_edu.widgets import base
+from stablediff_edu.widgets.controls import Button
 
 
 class Row(NamedTuple):
@@ -30,7 +32,7 @@ class Row(NamedTuple):
 TABLE = {
     "kernel_editor": Row("kernel", "box blur", "after"),
     "unet_inspector": Row("channel", 3, "feature map"),
-    "position": Row("position", 7, "encoding"),
+    "position_encoding": Row("position", 7, "encoding"),
     "denoising": Row("timestep", 700, "noisy image"),
     "sampler": Row("sampling step", 2, "samples"),
     "jpeg": Row("quality", 90, "JPEG"),
@@ -84,7 +86,7 @@ def fail_with(error: BaseException):
 
 
 def test_the_table_has_every_panel():
-    assert set(TABLE) == set(panel_factory.NAMES)
+    assert set(TABLE) == set(panel_factory.NAMES) == panel_factory.files()
 
 
 def test_a_control_changes_what_is_shown(name, panel):
@@ -152,7 +154,7 @@ class Slow(base.Panel):
 
     def __init__(self) -> None:
         super().__init__("Slow")
-        self.control = base.Button("go")
+        self.control = Button("go")
         self.steps = []
         self.follow(self.work, self.control)
 

@@ -11,13 +11,14 @@ from test_widgets import TABLE
 SETUP = """
 import panel_factory, threading, time
 from stablediff_edu.widgets import base
+from stablediff_edu.widgets.controls import Button
 
 log = []
 
 class Slow(base.Panel):
     def __init__(self):
         super().__init__("Slow")
-        self.control = base.Button("go")
+        self.control = Button("go")
         self.follow(self.work, self.control)
 
     def work(self):

@@ -62,10 +62,10 @@ def draw_weights(
     axis.grid(False)
 
 
-def draw_cells(axis: Axes, weights: torch.Tensor, limit: float = 1.0, signed: bool = False) -> None:
+def draw_cells(axis: Axes, weights: torch.Tensor, limit: float = 1.0, signed: bool = False, **more) -> None:
     """Draw weights, (N, M), as colours alone; `signed`: scores of both signs, before the softmax, zero is white."""
     colours = dict(cmap=SIGNED_MAP, vmin=-limit) if signed else dict(cmap=MAGNITUDE_MAP, vmin=0)
-    axis.imshow(weights.detach().cpu().numpy(), vmax=limit, **colours)
+    axis.imshow(weights.detach().cpu().numpy(), vmax=limit, **colours, **more)
 
 
 def attention_lines(weights: torch.Tensor, words: Sequence[str], title: str = "") -> Figure:

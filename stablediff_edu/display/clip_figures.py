@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -36,18 +35,6 @@ def similarity_figure(
     """
     side = (PAGE_WIDTH - 3.6) / len(pictures)
     figure, axis = new_figure(height=side + 0.47 * len(sentences) + 0.2)
-    draw_similarities(axis, similarities, pictures, sentences, chosen)
-    return figure
-
-
-def draw_similarities(
-    axis: Axes,
-    similarities: torch.Tensor,
-    pictures: Sequence[torch.Tensor],
-    sentences: Sequence[str],
-    chosen: int | None = None,
-) -> None:
-    """Draw what `similarity_figure` draws on an axis; the pictures stand in the axis's upper part."""
     table = similarities.detach().cpu().T  # (M, N): a sentence a row
     rows, columns = table.shape
     axis.imshow(table, cmap=SIGNED_MAP, vmin=-1, vmax=1, aspect="auto")
@@ -61,6 +48,7 @@ def draw_similarities(
         inset = axis.inset_axes([(column + 0.03) / columns, 1.01, 0.94 / columns, 2.2 / rows])
         inset.set_anchor("S")
         draw_picture(inset, picture)
+    return figure
 
 
 def similarity_maps(maps: Mapping[str, torch.Tensor], side: float = 3.9) -> Figure:

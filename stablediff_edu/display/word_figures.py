@@ -173,11 +173,10 @@ def draw_ranking(
     wanted: Sequence[str],
     given: Sequence[str],
     title: str,
-    lit: Sequence[str] = (),
 ) -> None:
-    """Draw one ranking on an axis; arguments as for `ranking`, and `lit`: words in orange that are not marked ✓."""
+    """Draw one ranking on an axis; arguments as for `ranking`."""
     for row, (word, score) in enumerate(found):
-        colour = "#E69F00" if word in wanted or word in lit else "#9CC3DC"
+        colour = "#E69F00" if word in wanted else "#9CC3DC"
         axis.barh(row, score, color=colour, hatch="///" if word in given else "", edgecolor="white", linewidth=0)
         axis.text(max(score, 0) + 0.01, row, f"{score:.2f}".replace("-", "−"), va="center", fontsize=9)
     axis.set_yticks(range(len(found)), [f"✓ {word}" if word in wanted else word for word, _ in found])

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import html
-import io
 import logging
 import signal
 import threading
@@ -16,9 +15,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stablediff_edu.display.live import to_bytes
+from stablediff_edu.display.live import png, to_bytes
 from stablediff_edu.errors import CourseError
-from stablediff_edu.widgets.controls import Button, Control, Note, Picture
+from stablediff_edu.widgets.controls import Control, Note, Picture, minus
 from stablediff_edu.widgets.still import compose
 
 SLICE = 0.2  # seconds that a generator computes before the kernel looks at its messages
@@ -64,34 +63,46 @@ class Panel(ipywidgets.VBox):
         self.images[name] = Picture(name, width, height, title, **more)
         return self.images[name]
 
-    def lay_out(self, *rows: object) -> None:
-        """Set the rows: a widget, a list of widgets side by side (wrapped where they do not fit), or a heading."""
-        self.children = [self._row(row) for row in rows]
+    def value(self, name: str) -> object:
+        """Return the value of a control."""
+        return self.controls[name].value
 
-    @staticmethod
-    def _row(row: object) -> ipywidgets.Widget:
-        if isinstance(row, str):
-            return ipywidgets.HTML(f"<b>{row}</b>")
-        if isinstance(row, list):
-            align = "flex-start" if any(isinstance(part, Picture | ipywidgets.Box) for part in row) else "center"
-            return ipywidgets.HBox(row, layout={"flex_flow": "row wrap", "align_items": align})
-        return row
+    def lay_out(self, *rows: object) -> None:
+        """Set the rows: a widget, the name of a control, a heading, or a list of widgets and names side by side.
+
+        A list is wrapped where it does not fit; it leaves out names of controls that the panel does not have.
+        """
+        self.children = [self.row(*row) if isinstance(row, list) else self._part(row) for row in rows]
+
+    def row(self, *parts: object) -> ipywidgets.HBox:
+        """Return widgets and controls side by side."""
+        shown = [self._part(part) for part in parts if not isinstance(part, str) or part in self.controls]
+        align = "flex-start" if any(isinstance(part, Picture | ipywidgets.Box) for part in shown) else "center"
+        return ipywidgets.HBox(shown, layout={"flex_flow": "row wrap", "align_items": align})
+
+    def _part(self, part: object) -> ipywidgets.Widget:
+        if isinstance(part, str):
+            return self.controls[part] if part in self.controls else ipywidgets.HTML(f"<b>{part}</b>")
+        return part
 
     def show(self, name: str, image: object, alt: str) -> None:
-        """Show an image: a tensor (3, H, W) or (1, H, W) in [-1, 1], uint8 pixels, a PIL image or a PNG."""
+        """Show an image: a tensor (3, H, W) or (1, H, W) in [-1, 1], uint8 pixels, or a PIL image."""
         place = self.images[name]
         if isinstance(image, torch.Tensor):
             image = to_bytes(image.detach().cpu())
-        if isinstance(image, np.ndarray):
-            image, place.pixels = Image.fromarray(image), True
-        place.value, place.alt = image if isinstance(image, bytes) else png(image), alt
+        pixels = isinstance(image, np.ndarray)
+        with place.hold_sync():  # one message to the browser
+            place.value, place.alt = png(Image.fromarray(image) if pixels else image), alt
+            place.pixels = pixels
 
     # -- callbacks ---------------------------------------------------------------------------------------------------
 
-    def follow(self, handler: Callable, *controls: Control, trait: str = "value") -> None:
-        """Call a handler, guarded, when a control changes."""
+    def follow(self, handler: Callable, *controls: Control | str) -> None:
+        """Call a handler, guarded, when a control changes; names of controls that the panel lacks are left out."""
         for control in controls:
-            control.observe(lambda _change: self.run(handler), trait)
+            control = self.controls.get(control) if isinstance(control, str) else control
+            if control is not None:
+                control.observe(lambda _change: self.run(handler), getattr(control, "changes", "value"))
 
     @contextmanager
     def quietly(self) -> Iterator[None]:
@@ -121,11 +132,7 @@ class Panel(ipywidgets.VBox):
     def say(self, text: str, state: str = "") -> None:
         """Set the note, HTML."""
         with self.note.hold_sync():
-            self.note.value, self.note.state = text, state or ("busy" if self._job else "")
-
-    def settings_changed(self) -> None:
-        """Say that the images do not follow the settings yet."""
-        self.say("Settings changed; press generate.")
+            self.note.value, self.note.state = minus(text), state or ("busy" if self._job else "")
 
     def _start(self, handler: Callable) -> None:
         self._waiting.discard(handler)
@@ -177,22 +184,12 @@ class Panel(ipywidgets.VBox):
 
     def tiles(self) -> list[tuple[str, Image.Image]]:
         """Return the titles and images of which the still image is made."""
-        return [
-            (one.title, Image.open(io.BytesIO(one.value)).convert("RGB").resize((one.width, one.height), _filter(one)))
-            for one in self.images.values()
-            if one.value and one.shown
-        ]
+        return [(one.title, one.pil()) for one in self.images.values() if one.value and one.shown]
 
     def settings(self) -> str:
         """Return the values of the controls in a line."""
-        shown = {}
-        for name, control in self.controls.items():
-            if hasattr(control, "labels"):
-                shown[name] = control.labels[control.index]
-            elif not isinstance(control, Button):
-                value = getattr(control, "value", None)
-                shown[name] = f"“{value}”" if isinstance(value, str) else f"{value:g}" if _is_number(value) else None
-        return " · ".join(f"{name} {value}" for name, value in shown.items() if value is not None)
+        told = {name: control.told() for name, control in self.controls.items()}
+        return minus(" · ".join(f"{name} {value}" for name, value in told.items() if value))
 
     def caption(self) -> str:
         """Return in words what the still image shows."""
@@ -211,24 +208,9 @@ class Panel(ipywidgets.VBox):
         return f"Panel({self.title!r})"
 
 
-def png(image: Image.Image) -> bytes:
-    """Return an image as PNG, packed lightly: speed matters more than size."""
-    data = io.BytesIO()
-    image.save(data, "PNG", compress_level=1)
-    return data.getvalue()
-
-
 def nearest_multiple(size: int, wanted: int) -> int:
     """Return the multiple of `size` nearest to `wanted`: enlarged to it, all pixels of an image are equally large."""
     return size * max(1, round(wanted / size))
-
-
-def _filter(picture: Picture) -> Image.Resampling:
-    return Image.Resampling.NEAREST if picture.pixels else Image.Resampling.LANCZOS
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_widget_message() -> bool:

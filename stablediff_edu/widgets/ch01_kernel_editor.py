@@ -13,17 +13,18 @@ from stablediff_edu.datasets.drawn_fish import draw_fish
 from stablediff_edu.datasets.photo import load_photo
 from stablediff_edu.display.figures import SIGNED_MAP
 from stablediff_edu.layers.convolution import KERNEL_NUMBERS
-from stablediff_edu.widgets.base import Panel, png
-from stablediff_edu.widgets.controls import Button, Grid, Number, Select, Slider
+from stablediff_edu.widgets.base import Panel
+from stablediff_edu.widgets.controls import Button, Grid, Number, Select, Slider, minus
 
 SIZES = (3, 5)
 CUSTOM = "custom"
 SIGNED, CLIPPED = "signed: orange +, purple −", "gray, clipped to −1 … 1"
 LUMINANCE = (0.299, 0.587, 0.114)
 # An image on the screen is indices 0 … 254 into a palette, and 255 for the frame: quick to make and small to send.
-_BLUE = [[0, 110, 255]]
-_SIGNED_COLORS = (matplotlib.colormaps[SIGNED_MAP](np.linspace(0, 1, 255))[:, :3] * 255).astype(int).tolist()
-_GRAYS = [[level, level, level] for level in range(255)]
+FRAME = 255
+_BLUE = [0, 110, 255]
+_SIGNED = np.vstack([matplotlib.colormaps[SIGNED_MAP](np.linspace(0, 1, FRAME))[:, :3] * 255, _BLUE]).astype(np.uint8)
+_GRAY = np.vstack([np.arange(FRAME)[:, None].repeat(3, 1), _BLUE]).astype(np.uint8)  # (256, 3)
 
 
 def example_images(size: int) -> dict[str, Tensor]:
@@ -67,34 +68,33 @@ class KernelEditor(Panel):
             "display": Select("display", [SIGNED, CLIPPED]),
             "divide by": Number("divide by", 1.0),
             "normalize": Button("normalize (sum = 1)", "divide by the sum of the values: the brightness stays"),
-            "values": Grid("kernel", 3, [0.0] * 9),
+            "values": Grid("kernel", [0.0] * 9, columns=3),
             "row": Slider("row", 0, size - 1, size // 2),
             "column": Slider("column", 0, size - 1, size // 2),
         }
         self.sum = ipywidgets.HTML()
         self.sum.add_class("sd-table")
-        controls = self.controls
         middle = ipywidgets.VBox(
-            [ipywidgets.HTML("<b>kernel</b>"), *(controls[name] for name in ("values", "divide by", "normalize"))],
+            [ipywidgets.HTML("<b>kernel</b>"), *(self.controls[name] for name in ("values", "divide by", "normalize"))],
             layout={"margin": "0 12px 0 0"},
         )
         self.lay_out(
-            [controls[name] for name in ("image", "display", "kernel", "size")],
+            ["image", "display", "kernel", "size"],
             [self.image("before", size), middle, self.image("after", size)],
             "Move the kernel (blue frame) and read the sum at its pixel",
-            [controls["row"], controls["column"]],
+            ["row", "column"],
             self.sum,
             self.note,
         )
         self._choose()
-        self.follow(self._choose, controls["kernel"], controls["size"])
-        self.follow(self._edit, controls["values"])
-        self.follow(self._draw, *(controls[name] for name in ("image", "display", "divide by", "row", "column")))
-        self.follow(self._normalize, controls["normalize"])
+        self.follow(self._choose, "kernel", "size")
+        self.follow(self._edit, "values")
+        self.follow(self._draw, "image", "display", "divide by", "row", "column")
+        self.follow(self._normalize, "normalize")
 
     def _choose(self) -> None:
         """Fill the number boxes with the chosen kernel."""
-        k, name = self.controls["size"].value, self.controls["kernel"].value
+        k, name = self.value("size"), self.value("kernel")
         with self.quietly():
             if name != CUSTOM:
                 rows, divisor = KERNEL_NUMBERS[name][k]
@@ -110,30 +110,25 @@ class KernelEditor(Panel):
         self._draw()
 
     def _normalize(self) -> None:
-        total = sum(self.controls["values"].value)
+        total = sum(self.value("values"))
         if abs(total) < 1e-9:
             self.say("The values add up to 0: no divisor makes their sum 1.")
         else:
             self.controls["divide by"].value = total
 
     def _draw(self) -> None:
-        k, divisor = self.controls["size"].value, self.controls["divide by"].value or 1.0
-        row, column = self.controls["row"].value, self.controls["column"].value
-        kernel = torch.tensor(self.controls["values"].value).view(k, k)
-        name = self.controls["image"].value
-        before = self.inputs[name]
+        k, row, column, name = (self.value(control) for control in ("size", "row", "column", "image"))
+        divisor, before = self.value("divide by") or 1.0, self.inputs[name]
+        kernel = torch.tensor(self.value("values")).view(k, k)
         after = torch.nn.functional.conv2d(before[None, None], kernel[None, None] / divisor, padding=k // 2)[0, 0]
-        signed = self.controls["display"].value == SIGNED
-        colors, limit = (_SIGNED_COLORS, _color_limit(after)) if signed else (_GRAYS, 1.0)
-        self.show("before", _framed(before, 1.0, _GRAYS, row, column, k // 2), name)
-        chosen = self.controls["kernel"].value
-        self.show("after", _framed(after, limit, colors, row, column, 0), f"{name} convolved with the {chosen} kernel")
+        self.show("before", _framed(before, 1.0, _GRAY, row, column, k // 2), name)
+        signed = self.value("display") == SIGNED
+        limit, colors = (_color_limit(after), _SIGNED) if signed else (1.0, _GRAY)
+        alt = f"{name} convolved with the {self.value('kernel')} kernel"
+        self.show("after", _framed(after, limit, colors, row, column, 0), alt)
         patch = torch.nn.functional.pad(before, (k // 2,) * 4)[row : row + k, column : column + k]  # (k, k)
         self.sum.value, result = _sum_table(patch, kernel, divisor)
         self.say(f"new value of pixel ({row}, {column}): {result}")
-
-
-kernel_editor = KernelEditor
 
 
 def _color_limit(values: Tensor) -> float:
@@ -142,18 +137,16 @@ def _color_limit(values: Tensor) -> float:
     return float(sizes.kthvalue(sizes.numel() * 199 // 200).values) or float(sizes.max()) or 1.0
 
 
-def _framed(values: Tensor, limit: float, colors: list[list[int]], row: int, column: int, radius: int) -> bytes:
-    """Return (H, W) values from -limit to limit as a PNG, with a blue frame around the kernel's pixels."""
+def _framed(values: Tensor, limit: float, colors: np.ndarray, row: int, column: int, radius: int) -> Image.Image:
+    """Return (H, W) values from -limit to limit as an image, with a blue frame around the kernel's pixels."""
     pixels = ((values / limit).clamp(-1, 1) * 127 + 127).round().byte().numpy()
-    bottom, right = pixels.shape[0] - 1, pixels.shape[1] - 1
     reach = radius + 3  # the frame stays clear of the pixels that it frames
-    top, bottom = max(row - reach, 0), min(row + reach, bottom)
-    left, right = max(column - reach, 0), min(column + reach, right)
-    pixels[[top, bottom], left : right + 1] = 255
-    pixels[top : bottom + 1, [left, right]] = 255
-    image = Image.fromarray(pixels).convert("P")
-    image.putpalette(list(itertools.chain(*colors, *_BLUE)))
-    return png(image)
+    box = pixels[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1]
+    box[[0, -1]] = FRAME
+    box[:, [0, -1]] = FRAME
+    image = Image.fromarray(pixels)
+    image.putpalette(colors.tobytes())
+    return image
 
 
 def _sum_table(patch: Tensor, kernel: Tensor, divisor: float) -> tuple[str, str]:
@@ -162,33 +155,29 @@ def _sum_table(patch: Tensor, kernel: Tensor, divisor: float) -> tuple[str, str]
     total = float(products.sum())
     result = f"{_value(total)}" if divisor == 1 else f"{_value(total)} ÷ {divisor:g} = <b>{_value(total / divisor)}</b>"
     parts = [
-        _table("pixels under the kernel", patch, 1.0, gray=True),
+        _table("pixels under the kernel", patch, 1.0, _GRAY),
         '<span class="sign">×</span>',
-        _table("kernel", kernel, float(kernel.abs().max()) or 1.0),
+        _table("kernel", kernel, float(kernel.abs().max()) or 1.0, _SIGNED),
         '<span class="sign">=</span>',
-        _table("products", products, float(products.abs().max()) or 1.0),
+        _table("products", products, float(products.abs().max()) or 1.0, _SIGNED),
         f"<span>sum of the {kernel.numel()} products: <b>{result}</b></span>",
     ]
     return f'<div class="sd-sum">{"".join(parts)}</div>', result
 
 
-def _table(title: str, values: Tensor, limit: float, gray: bool = False) -> str:
-    rows = []
+def _table(title: str, values: Tensor, limit: float, colors: np.ndarray) -> str:
+    cells = ""
     for line in values.tolist():
-        cells = []
+        cells += "<tr>"
         for value in line:
-            share = max(-1.0, min(1.0, value / limit))
-            if gray:
-                level = round((share + 1) * 127.5)
-                back, fore = f"rgb({level},{level},{level})", "#fff" if level < 118 else "#000"
-            else:
-                red, green, blue = _SIGNED_COLORS[round((share * 0.6 + 1) * 127)]  # pale enough to read values on
-                back, fore = f"rgb({red},{green},{blue})", "#000"
-            cells.append(f'<td style="background:{back};color:{fore}">{_value(value)}</td>')
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    return f"<div><p>{title}</p><table>{''.join(rows)}</table></div>"
+            share = max(-1.0, min(1.0, value / limit)) * (0.6 if colors is _SIGNED else 1)  # pale enough to read on
+            red, green, blue = colors[round((share + 1) * 127)].tolist()
+            ink = "#fff" if red + green + blue < 354 else "#000"
+            cells += f'<td style="background:rgb({red},{green},{blue});color:{ink}">{_value(value)}</td>'
+        cells += "</tr>"
+    return f"<div><p>{title}</p><table>{cells}</table></div>"
 
 
 def _value(value: float) -> str:
     """At most two decimals, and a real minus sign."""
-    return f"{value:.2f}".rstrip("0").rstrip(".").replace("-0", "0" if abs(value) < 0.005 else "-0").replace("-", "−")
+    return minus(f"{round(value, 2) + 0:g}")

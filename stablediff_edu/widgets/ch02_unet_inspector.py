@@ -52,30 +52,28 @@ class UNetInspector(Panel):
             "layer": Select("layer", list(model.stages()), "middle"),
             "channel": Slider("channel", 0, 1, 0),
             "skip connections": Select("skip connections", list(self.models)),
-            "snapshot": Slider("training snapshot", 1, last, last),
         }
-        snapshot = [self.controls["snapshot"]] if self.snapshots else []
-        if not self.snapshots:
-            del self.controls["snapshot"]
+        if self.snapshots:
+            self.controls["snapshot"] = Slider("training snapshot", 1, last, last)
         shown = [self.image(name, SIDE) for name in ("image", "feature map", "output", "predicted mask")]
         width = COLUMNS * (THUMBNAIL + 3) - 3
         self.lay_out(
-            [self.controls["image"], self.controls["skip connections"]],
-            [self.controls["layer"], self.controls["channel"]],
-            snapshot,
+            ["image", "skip connections"],
+            ["layer", "channel"],
+            ["snapshot"],
             shown,
             self.note,
             self.image("channels", width, THUMBNAIL),
         )
         self._compute()
-        self.follow(self._compute, self.controls["image"], self.controls["skip connections"])
-        self.follow(self._choose_layer, self.controls["layer"])
-        self.follow(self._show_channel, self.controls["channel"])
-        self.follow(self._show_output, *snapshot)
+        self.follow(self._compute, "image", "skip connections")
+        self.follow(self._choose_layer, "layer")
+        self.follow(self._show_channel, "channel")
+        self.follow(self._show_output, "snapshot")
 
     def _compute(self) -> None:
         """Run the chosen network on the chosen image, and keep the output of every layer."""
-        number, skips = self.controls["image"].value, self.controls["skip connections"].value
+        number, skips = self.value("image"), self.value("skip connections")
         model = self.models[skips]
         image = self.data.pictures[number : number + 1]
         with torch.no_grad(), model.watch() as maps:
@@ -88,7 +86,7 @@ class UNetInspector(Panel):
         self._show_output()
 
     def _choose_layer(self) -> None:
-        layer = self.controls["layer"].value
+        layer = self.value("layer")
         maps = self.maps[layer]
         with self.quietly():
             self.controls["channel"].set_max(len(maps) - 1)
@@ -104,11 +102,11 @@ class UNetInspector(Panel):
         self._show_channel()
 
     def _show_channel(self) -> None:
-        layer, channel = self.controls["layer"].value, self.controls["channel"].value
+        layer, channel = self.value("layer"), self.value("channel")
         self.show("feature map", colorize_feature_map(self.maps[layer][channel]), f"channel {channel} of layer {layer}")
 
     def _show_output(self) -> None:
-        number = self.controls["image"].value
+        number = self.value("image")
         snapshot = self.controls.get("snapshot")
         replayed = snapshot is not None and not snapshot.disabled and snapshot.value <= len(self.snapshots)
         step, outputs = self.snapshots[snapshot.value - 1] if replayed else (None, None)
@@ -119,7 +117,4 @@ class UNetInspector(Panel):
         predicted, true = output[0] > 0.5, self.data.masks[number, 0].cpu() > 0.5
         iou = (predicted & true).sum() / (predicted | true).sum().clamp(min=1)
         text = f"output {weights}: {output.min():.2f} to {output.max():.2f}; clamped it is the mask · IoU {iou:.2f}"
-        self.say(text.replace("-", "−"))
-
-
-unet_inspector = UNetInspector
+        self.say(text)

@@ -1,19 +1,28 @@
 """The panel of chapter 3: remove noise in one step, or in many small steps from pure noise."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from stablediff_edu.device import device_of
 from stablediff_edu.diffusion.schedule import Schedule, picture_and_noise
 from stablediff_edu.training.denoising import psnr
-from stablediff_edu.widgets.base import Panel, nearest_multiple
-from stablediff_edu.widgets.controls import Note, Select, Slider, seed_box
-from stablediff_edu.widgets.trajectory import Model, Trajectories, Trajectory
+from stablediff_edu.widgets.base import nearest_multiple
+from stablediff_edu.widgets.controls import Note, Select, Slider
+from stablediff_edu.widgets.trajectory import Model, TrajectoryPanel
 
 STEPS = (1, 2, 5, 10, 20, 50, 100)
 NOISE_SCALE = 3  # noise exceeds [-1, 1]: a third of it is shown
 SIDE = 192
+TITLES = {  # of the images
+    "noisy image": "noisy image xₜ",
+    "added noise": "added noise ε",
+    "predicted noise": "predicted noise ε̂",
+    "denoised image": "denoised image x̂₀",
+    "x_t": "xₜ",
+    "predicted clean image": "predicted clean image x̂₀",
+    "original": "original x₀",
+}
 
 
 @torch.no_grad()
@@ -27,7 +36,7 @@ def predict_once(
     return xt, *picture_and_noise(output, xt, *schedule.signal_and_noise(t, xt), prediction)
 
 
-class DenoisingPanel(Panel):
+class DenoisingPanel(TrajectoryPanel):
     """Controls: timestep, sampling steps, sampling step, seed, and image if there are several.
 
     Images: noisy image, added noise, predicted noise, denoised image; x_t, predicted clean image, original.
@@ -53,61 +62,38 @@ class DenoisingPanel(Panel):
         clip: bool = True,
         steps: Sequence[int] = STEPS,
     ) -> None:
-        super().__init__("Denoising")
-        self.model, self.schedule, self.clean = model, schedule, x0.cpu()
-        self.prediction, self.sampler = prediction, sampler
-        self.trajectories = Trajectories(model, schedule, (1, *x0.shape[1:]), prediction=prediction, clip=clip)
-        last, chosen = len(schedule) - 1, steps[len(steps) * 3 // 4]
-        self.controls |= {
-            "image": Select("image", {f"image {n + 1}": n for n in range(len(x0))}),
-            "seed": seed_box(0),
-            "timestep": Slider("timestep t", 0, last, last * 2 // 5),
-            "sampling steps": Select("sampling steps", steps, chosen),
-            "sampling step": Slider("sampling step", 0, chosen, chosen),
-        }
-        if len(x0) == 1:
-            del self.controls["image"]
-        self.prediction_note = Note()
-        side = nearest_multiple(x0.shape[-1], SIDE)
-        titles = {
-            "noisy image": "noisy image xₜ",
-            "added noise": "added noise ε",
-            "predicted noise": "predicted noise ε̂",
-            "denoised image": "denoised image x̂₀",
-            "x_t": "xₜ",
-            "predicted clean image": "predicted clean image x̂₀",
-            "original": "original x₀",
-        }
-        images = [self.image(name, side, title=title) for name, title in titles.items()]
-        step, others = self.controls["sampling step"], ("image", "seed")
+        chosen = Select("sampling steps", steps, steps[len(steps) * 3 // 4])
+        shape, options = (1, *x0.shape[1:]), dict(prediction=prediction, clip=clip)
+        super().__init__("Denoising", model, schedule, shape, sampler, chosen, **options)
+        self.clean, self.prediction, self.prediction_note = x0.cpu(), prediction, Note()
+        last, side = len(schedule) - 1, nearest_multiple(x0.shape[-1], SIDE)
+        self.controls["timestep"] = Slider("timestep t", 0, last, last * 2 // 5)
+        if len(x0) > 1:
+            self.controls["image"] = Select("image", {f"image {n + 1}": n for n in range(len(x0))})
+        images = [self.image(name, side, title=title) for name, title in TITLES.items()]
         self.lay_out(
-            [self.controls[name] for name in others if name in self.controls],
+            ["image", "seed"],
             "One-step denoising at timestep t",
-            [self.controls["timestep"]],
+            ["timestep"],
             self.prediction_note,
             images[:4],
             "Sampling from pure noise",
-            [self.controls["sampling steps"], step],
+            ["sampling steps", "sampling step"],
             images[4:],
             self.note,
         )
         self._predict()
-        for _ in self._sample():
-            pass
-        self.follow(self._predict, self.controls["timestep"], self.controls["seed"])
-        self.follow(self._sample, self.controls["sampling steps"], self.controls["seed"])
-        self.follow(self._show_step, step)
-        if len(x0) > 1:
-            self.follow(self._predict, self.controls["image"])
-            self.follow(self._show_step, self.controls["image"])
+        self.follow(self._predict, "timestep", "seed", "image")  # first what is quick
+        self.begin()
+        self.follow(self._show, "image")
 
     @property
     def _x0(self) -> torch.Tensor:
-        return self.clean[self.controls["image"].value if "image" in self.controls else 0]
+        return self.clean[self.value("image") if "image" in self.controls else 0]
 
     def _predict(self) -> None:
-        t, x0 = self.controls["timestep"].value, self._x0
-        eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(self.controls["seed"].value))
+        t, x0 = self.value("timestep"), self._x0
+        eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(self.value("seed")))
         xt, x0_pred, eps_pred = predict_once(self.model, self.schedule, x0[None], eps[None], t, self.prediction)
         self.show("noisy image", xt[0], f"noisy image at timestep {t}")
         self.show("added noise", eps / NOISE_SCALE, "the added noise")
@@ -118,28 +104,10 @@ class DenoisingPanel(Panel):
             f"xₜ = {signal:.2f} · x₀ + {noise:.2f} · ε; denoised in one step: PSNR {psnr(x0_pred[0], x0):.1f} dB"
         )
 
-    def _sample(self) -> Generator[None, None, None]:
-        steps = self.controls["sampling steps"].value
-        self.shown: Trajectory = yield from self.trajectories.run(steps, self.sampler, self.controls["seed"].value)
-        with self.quietly():
-            self.controls["sampling step"].set_max(steps, steps)
-        self._show_step()
-
-    def _show_step(self) -> None:
-        steps = len(self.shown.t) - 1
-        step = min(self.controls["sampling step"].value, steps)
-        done = (
-            f"after step {step} of {steps}, t = {self.shown.t[step]:.0f}"
-            if step < steps
-            else f"after all {steps} steps"
-        )
-        self.show("x_t", self.shown.xt[step, 0], f"noisy image {done}")
-        self.show("predicted clean image", self.shown.x0[step, 0], f"predicted clean image {done}")
+    def _show(self) -> None:
+        (step, at), shown = self.step_shown(), self.shown
+        self.show("x_t", shown.xt[step, 0], f"noisy image, {at}")
+        self.show("predicted clean image", shown.x0[step, 0], f"predicted clean image, {at}")
         self.show("original", self._x0, "the original image")
-        self.say(
-            f"{done} · PSNR of the predicted clean image {psnr(self.shown.x0[step, 0], self._x0):.1f} dB · "
-            f"sampling took {self.shown.seconds:.1f} s"
-        )
-
-
-denoising_panel = DenoisingPanel
+        quality = psnr(shown.x0[step, 0], self._x0)
+        self.say(f"{at} · PSNR of the predicted clean image {quality:.1f} dB · sampling took {shown.seconds:.1f} s")

@@ -29,9 +29,9 @@ class PositionPanel(Panel):
         self.plot = BlittedFigure(
             [["table", "vector"], ["table", "similarity"]], WIDTH, HEIGHT, self._draw_axes, **LAYOUT
         )
-        self.lay_out([self.controls["position"]], self.note, self.image("encoding", WIDTH, HEIGHT, title=""))
+        self.lay_out(["position"], self.note, self.image("encoding", WIDTH, HEIGHT, title=""))
         self._show()
-        self.follow(self._show, self.controls["position"])
+        self.follow(self._show, "position")
 
     def _draw_axes(self, axes) -> None:
         positions, features = self.vectors.shape
@@ -46,7 +46,7 @@ class PositionPanel(Panel):
             axes[name].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
 
     def _show(self) -> None:
-        position = self.controls["position"].value
+        position = self.value("position")
         vector = self.vectors[position]
         similarity = self.vectors @ vector / (vector @ vector)  # (positions,): all vectors have the same length
 
@@ -62,8 +62,5 @@ class PositionPanel(Panel):
         nearest = int(others.argmax())
         self.say(
             f"{len(vector)} values from {vector.min():.2f} to {vector.max():.2f}, sum of squares {vector @ vector:.1f} "
-            f"· most similar: position {nearest} ({others[nearest]:.2f})".replace("-", "−")
+            f"· most similar: position {nearest} ({others[nearest]:.2f})"
         )
-
-
-position_panel = PositionPanel

@@ -51,13 +51,13 @@ class JpegPanel(Panel):
             ipywidgets.VBox([self.image(name, whole, title=title), self.image(f"{name}, zoom", zoomed)])
             for name, title in (("original", f"original, {photo.numel():,} bytes"), ("JPEG", "JPEG"))
         ]
-        self.lay_out([self.controls["quality"]], self.note, columns)
+        self.lay_out(["quality"], self.note, columns)
         self._show_both("original", self.photo, "the original photograph")
         self._encode()
-        self.follow(self._encode, self.controls["quality"])
+        self.follow(self._encode, "quality")
 
     def _encode(self) -> None:
-        quality = self.controls["quality"].value
+        quality = self.value("quality")
         decoded, size = jpeg_roundtrip(self.photo, quality)
         self._show_both("JPEG", decoded, f"the photograph as JPEG of quality {quality}")
         raw = self.photo.numel()  # a byte for each of red, green and blue
@@ -69,6 +69,3 @@ class JpegPanel(Panel):
     def _show_both(self, name: str, image: torch.Tensor, alt: str) -> None:
         self.show(name, image, alt)
         self.show(f"{name}, zoom", image[self.detail].contiguous(), f"{alt}, zoom")
-
-
-jpeg_panel = JpegPanel

@@ -22,7 +22,7 @@ DECODED = 280
 class LatentMapWidget(anywidget.AnyWidget):
     """The map in the browser: it moves `x` and `y`, and Python answers with `pixels`, 28·28 bytes."""
 
-    _esm, _css = script("latent_map"), STYLE
+    _esm, _css, changes = script("latent_map"), STYLE, ["x", "y"]
     map = traitlets.Dict().tag(sync=True)  # as map_of makes it
     line = traitlets.List().tag(sync=True)  # the two ends of the interpolation, [x, y] each
     x = traitlets.Float().tag(sync=True)
@@ -70,28 +70,25 @@ class LatentMap(Panel):
         super().__init__("Latent space")
         self.data = data = LatentDataset(model, images, labels)
         self.map, self.decoded_at = LatentMapWidget(map=map_of(data)), None
-        self.controls |= {
-            name: Slider(name, *one[:2], 0, one.step) for name, one in zip(("z₁", "z₂"), data.ranges, strict=True)
-        }
+        self.controls |= {slider.name: slider for slider in data.sliders()}
         self.controls["t"] = Slider("t", 0, 1, 0, 0.01)
         there = data.digits()
         first, last = (digit if digit in there else there[end] for digit, end in ((FROM, 0), (TO, -1)))
         self.ends = [ExamplePicker(self, data, "from A", first), ExamplePicker(self, data, "to B", last)]
         self.formula = Note()
         # first the image, for which the learner waits, then the sliders that follow
-        self.follow(self._decode, self.map, trait=["x", "y"])
+        self.follow(self._decode, self.map)
         for axis, name in (("x", "z₁"), ("y", "z₂")):
             traitlets.link((self.map, axis), (self.controls[name], "value"))
-        for end in self.ends:
-            self.follow(self._choose_line, end, trait="index")
-        self.follow(self._interpolate, self.controls["t"])
+        self.follow(self._choose_line, *self.ends)
+        self.follow(self._interpolate, "t")
         self.lay_out(
             self.map,
-            [self.controls["z₁"], self.controls["z₂"]],
+            ["z₁", "z₂"],
             self.note,
             "Interpolate between two digits, along the straight line from A to B",
             self.ends,
-            [self.controls["t"], self.formula],
+            ["t", self.formula],
         )
         self._choose_line()
 
@@ -106,7 +103,7 @@ class LatentMap(Panel):
         self._interpolate()
 
     def _interpolate(self) -> None:
-        t = self.controls["t"].value
+        t = self.value("t")
         start, end = self.map.line
         with self.map.hold_sync(), self.map.hold_trait_notifications():  # both at once: no image of a corner between
             self.map.x, self.map.y = ((1 - t) * a + t * b for a, b in zip(start, end, strict=True))
@@ -122,6 +119,3 @@ class LatentMap(Panel):
         axes.set(xlabel="z₁", ylabel="z₂")
         decoded = Image.fromarray(to_bytes(self.image_shown)).convert("RGB").resize((DECODED, DECODED), 0)
         return [("latent space", as_image(figure)), ("decoded", decoded), *super().tiles()]
-
-
-latent_map = LatentMap

@@ -5,7 +5,7 @@ import torch
 
 from stablediff_edu.training.autoencoding import squared_error
 from stablediff_edu.widgets.base import Panel, nearest_multiple
-from stablediff_edu.widgets.controls import Button, Slider
+from stablediff_edu.widgets.controls import Button
 from stablediff_edu.widgets.latent_dataset import ExamplePicker, LatentDataset
 
 SIDE = 224
@@ -24,26 +24,21 @@ class LatentSliders(Panel):
     def __init__(self, model, images: torch.Tensor, labels: torch.Tensor) -> None:
         super().__init__("Latent dimensions")
         self.data = LatentDataset(model, images, labels)
-        names = [
-            f"z{n}".translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")) for n in range(1, len(self.data.ranges) + 1)
-        ]
-        ranges = zip(names, self.data.ranges, strict=True)
-        self.sliders = [Slider(name, one.low, one.high, 0, one.step) for name, one in ranges]
+        self.sliders = self.data.sliders()
         side = nearest_multiple(images.shape[-1], SIDE)
         shown = [self.image(name, side) for name in ("original", "decoded")]
         there = self.data.digits()
         self.start = ExamplePicker(self, self.data, "start from", START if START in there else there[0])
-        reset = Button("reset", "move all sliders back to the digit's latent vector")
-        self.controls |= {"reset": reset} | {slider.name: slider for slider in self.sliders}
-        half = (len(names) + 1) // 2
+        self.controls["reset"] = Button("reset", "move all sliders back to the digit's latent vector")
+        self.controls |= {slider.name: slider for slider in self.sliders}
+        half = (len(self.sliders) + 1) // 2
         columns = [
             ipywidgets.VBox(part, layout={"flex": "1 1 300px"}) for part in (self.sliders[:half], self.sliders[half:])
         ]
-        self.lay_out([self.start, reset], shown, self.note, columns)
+        self.lay_out([self.start, "reset"], shown, self.note, columns)
         self._reset()
         self.follow(self._decode, *self.sliders)
-        self.follow(self._reset, self.start, trait="index")
-        self.follow(self._reset, reset)
+        self.follow(self._reset, self.start, "reset")
 
     def _reset(self) -> None:
         """Move all sliders to the latent vector of the chosen digit."""
@@ -61,6 +56,3 @@ class LatentSliders(Panel):
             f"{original.numel()} pixels from {len(self.sliders)} latent values · mean squared error "
             f"{squared_error(decoded, original):.4f} per pixel in [0, 1]"
         )
-
-
-latent_sliders = LatentSliders

@@ -2,14 +2,14 @@
 
 import html
 
-from matplotlib.figure import Figure
-
-from stablediff_edu.display.word_figures import as_image, draw_ranking
 from stablediff_edu.training.analogies import WordVectors, analogy
 from stablediff_edu.widgets.base import Panel
+from stablediff_edu.widgets.blit import BlittedFigure
 from stablediff_edu.widgets.controls import Check, Text
 
 WIDTH, HEIGHT = 620, 330
+LAYOUT = dict(left=0.2, right=0.98, bottom=0.16, top=0.97)
+BAR, BEST, HATCH = "#9CC3DC", "#E69F00", "///"
 SHOWN = 10
 MAX_SUGGESTIONS = 5000  # a browser becomes slow with more
 
@@ -30,25 +30,33 @@ class AnalogyPanel(Panel):
         self.vectors = vectors
         suggestions = vectors.words[:MAX_SUGGESTIONS]
         labels = zip("abc", ("a", "− b", "+ c"), question, strict=True)
-        self.controls |= {name: Text(label, word, suggestions) for name, label, word in labels}
+        self.controls |= {name: Text(label, word, suggestions=suggestions) for name, label, word in labels}
         self.controls["exclude"] = Check("exclude the question words", True)
         self.lay_out(
-            [self.controls[name] for name in "abc"],
-            self.controls["exclude"],
+            [*"abc"],
+            "exclude",
             self.note,
             self.image("nearest words", WIDTH, HEIGHT, title=""),
         )
+        self.plot = BlittedFigure([["ranking"]], WIDTH, HEIGHT, self._draw_axes, **LAYOUT)
         self._answer()
-        self.follow(self._answer, *self.controls.values())
+        self.follow(self._answer, *self.controls)
 
     def _answer(self) -> None:
         a, b, c = (self.controls[name].value.strip().lower() for name in "abc")
-        found = analogy(self.vectors, a, b, c, count=SHOWN, exclude=self.controls["exclude"].value)
-        figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100))
-        title = f"{a} − {b} + {c}: the {len(found)} nearest words"
-        draw_ranking(figure.subplots(), found, [], (a, b, c), title, lit=[found[0][0]])
-        self.show("nearest words", as_image(figure), f"{title}, the first is {found[0][0]}")
+        found = analogy(self.vectors, a, b, c, count=SHOWN, exclude=self.value("exclude"))
+
+        def draw(axes) -> None:
+            for row, (word, cosine) in enumerate(found):
+                hatch = HATCH if word in (a, b, c) else ""
+                axes["ranking"].barh(row, cosine, color=BEST if row == 0 else BAR, hatch=hatch, edgecolor="white", lw=0)
+                self.plot.write(axes["ranking"], -0.01, row, word, "rm")
+                self.plot.write(axes["ranking"], max(cosine, 0) + 0.01, row, f"{cosine:.2f}", "lm")
+
+        title = f"the {len(found)} words nearest to {a} − {b} + {c}"
+        self.images["nearest words"].title = title
+        self.show("nearest words", self.plot.render(draw), f"{title}; the first is {found[0][0]}")
         self.say(html.escape(f"{a} − {b} + {c} is nearest to: ") + f"<b>{html.escape(found[0][0])}</b>")
 
-
-analogy_panel = AnalogyPanel
+    def _draw_axes(self, axes) -> None:
+        axes["ranking"].set(xlim=(0, 1.12), ylim=(SHOWN - 0.5, -0.5), yticks=[], xlabel="cosine similarity")

@@ -23,7 +23,7 @@ VIEWS = {"azimuth": (-180, 180), "elevation": (-90, 90), "zoom": (50, 400)}
 class WordCloud3D(anywidget.AnyWidget):
     """The cloud in the browser. Both sides may change `selected` and the view; Python answers with `neighbors`."""
 
-    _esm, _css = script("word_cloud"), STYLE
+    _esm, _css, changes = script("word_cloud"), STYLE, "selected"
     words = traitlets.List().tag(sync=True)
     points = traitlets.List().tag(sync=True)  # [x, y, z] each, in a ball of radius 1
     groups = traitlets.List().tag(sync=True)  # an index each, -1 for none
@@ -68,32 +68,30 @@ class EmbeddingProjector(Panel):
         )
         most = min(30, len(vectors) - 1)
         self.controls |= {
-            "word": Text("word", vectors.words[self.cloud.selected], vectors.words),
+            "word": Text("word", vectors.words[self.cloud.selected], suggestions=vectors.words),
             "neighbors": Slider("neighbors", 1, most, min(neighbors, most)),
         }
-        views = {name: Slider(name, *ends, getattr(self.cloud, name)) for name, ends in VIEWS.items()}
-        for name, slider in views.items():
-            traitlets.link((self.cloud, name), (slider, "value"))
-        self.controls |= views
+        for name, ends in VIEWS.items():
+            self.controls[name] = Slider(name, *ends, getattr(self.cloud, name))
+            traitlets.link((self.cloud, name), (self.controls[name], "value"))
         self.table = ipywidgets.HTML()
         self.table.add_class("sd-table")
         self.lay_out(
-            [self.controls["word"], self.controls["neighbors"]],
+            ["word", "neighbors"],
             self.note,
             ipywidgets.HBox([self.cloud, self.table], layout={"flex_flow": "row wrap"}),
-            list(views.values()),
+            [*VIEWS],
         )
         self._select()
-        self.follow(self._search, self.controls["word"])
-        self.follow(self._select, self.cloud, trait="selected")
-        self.follow(self._select, self.controls["neighbors"])
+        self.follow(self._search, "word")
+        self.follow(self._select, self.cloud, "neighbors")
 
     def _search(self) -> None:
-        self.cloud.selected = self.vectors.number(self.controls["word"].value)
+        self.cloud.selected = self.vectors.number(self.value("word"))
         self._select()  # also if the word stays: it is shown as it is spelled in the list
 
     def _select(self) -> None:
-        selected, count = self.cloud.selected, self.controls["neighbors"].value
+        selected, count = self.cloud.selected, self.value("neighbors")
         with self.quietly():
             self.controls["word"].value = self.vectors.words[selected]
         exact, projected = (nearest_points(points, selected, count) for points in (self.directions, self.projected))
@@ -126,9 +124,6 @@ class EmbeddingProjector(Panel):
         for index in (self.cloud.selected, *(index for index, _ in self.cloud.neighbors)):
             axes.text(*points[index].tolist(), self.vectors.words[index], fontsize=9)
         return [("3-D projection with the nearest words", as_image(figure))]
-
-
-embedding_projector = EmbeddingProjector
 
 
 def nearest_points(points: torch.Tensor, index: int, count: int) -> list[tuple[int, float]]:

@@ -8,7 +8,6 @@ from torch import nn
 
 from stablediff_edu.device import device_of
 from stablediff_edu.display.attention_figures import draw_cells, draw_lines, draw_weights, draw_words
-from stablediff_edu.display.figures import draw_numbers
 from stablediff_edu.errors import CourseError
 from stablediff_edu.layers.attention import causal_mask, watch_attention
 from stablediff_edu.widgets.base import Panel
@@ -50,27 +49,25 @@ class AttentionPanel(Panel):
         self.controls["sentence"] = Text("sentence", sentence)
         if len(masks) > 1:
             self.controls["mask"] = Select("mask", masks)
-        read = list(self.controls.values())
         image = self.image("attention", WIDTH, HEIGHT, title="")
         self._forward(sentence)  # the first one must work
         layers, heads = len(self.weights_by_layer), self.weights_by_layer[0].shape[0]
         if layers > 1:
             self.controls["layer"] = Slider("layer", 1, layers, 1)
-            self.follow(self._choose_layer, self.controls["layer"])
         self.controls["head"] = Slider("head", 1, heads, 1)
-        chosen = [self.controls[name] for name in ("layer", "head") if name in self.controls]
-        self.lay_out(read, chosen, self.note, image)
+        self.lay_out(["sentence", "mask"], ["layer", "head"], self.note, image)
         self._show()
-        self.follow(self._read, *read)
-        self.follow(self._show, self.controls["head"])
+        self.follow(self._read, "sentence", "mask")
+        self.follow(self._choose_layer, "layer")
+        self.follow(self._show, "head")
 
     def weights(self) -> torch.Tensor:
         """Return the weights (N, N) of the chosen layer and head."""
-        layer = self.controls["layer"].value if "layer" in self.controls else 1
-        return self.weights_by_layer[layer - 1][self.controls["head"].value - 1]
+        layer = self.value("layer") if "layer" in self.controls else 1
+        return self.weights_by_layer[layer - 1][self.value("head") - 1]
 
     def _read(self) -> None:
-        self._forward(self.controls["sentence"].value)
+        self._forward(self.value("sentence"))
         self._show()
 
     @torch.no_grad()
@@ -94,7 +91,7 @@ class AttentionPanel(Panel):
 
     def _choose_layer(self) -> None:
         with self.quietly():
-            self.controls["head"].set_max(self.weights_by_layer[self.controls["layer"].value - 1].shape[0])
+            self.controls["head"].set_max(self.weights_by_layer[self.value("layer") - 1].shape[0])
         self._show()
 
     def _draw_axes(self, axes) -> None:
@@ -108,7 +105,7 @@ class AttentionPanel(Panel):
         def draw(axes) -> None:
             draw_cells(axes["map"], weights)
             if len(weights) <= MAX_VALUES:
-                draw_numbers(axes["map"], weights.round(decimals=2), size=8.5)
+                self.plot.write_numbers(axes["map"], weights, 2, size=12)
             draw_lines(axes["lines"], weights)
 
         query, key = divmod(int(weights.argmax()), len(weights))
@@ -116,6 +113,3 @@ class AttentionPanel(Panel):
         self.show(
             "attention", self.plot.render(draw), f"{alt}{weights.max():.2f}, {self.shown[query]} → {self.shown[key]}"
         )
-
-
-attention_panel = AttentionPanel

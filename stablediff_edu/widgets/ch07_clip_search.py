@@ -1,24 +1,30 @@
 """A panel of chapter 7: search images by a sentence, and compare images with captions."""
 
 import html
+import textwrap
+from collections.abc import Iterable
 
 import torch
-from matplotlib.figure import Figure
+from PIL import Image
 
 from stablediff_edu.datasets.scene_set import CaptionedScenes
-from stablediff_edu.display.clip_figures import draw_similarities
-from stablediff_edu.display.figures import draw_picture
-from stablediff_edu.display.word_figures import as_image
+from stablediff_edu.display.attention_figures import draw_cells
+from stablediff_edu.display.live import strip, to_bytes
 from stablediff_edu.errors import CourseError
 from stablediff_edu.models.clip import CLIP
 from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training.clip_quality import similarities
 from stablediff_edu.widgets.base import Panel
-from stablediff_edu.widgets.controls import Slider, Text
+from stablediff_edu.widgets.blit import BlittedFigure
+from stablediff_edu.widgets.controls import Slider, Text, minus
 
 PAGE_SIZE = 6  # images in the matrix at once
 BEST = 6  # images that a query finds
-WIDTH, HEIGHT, BEST_HEIGHT = 860, 480, 180
+SIDE, GAP = 96, 4  # of an image
+SENTENCES = 300  # pixels for the sentences beside the matrix
+WIDTH, HEIGHT = SENTENCES + PAGE_SIZE * (SIDE + GAP), 420
+LETTERS = 44  # in a line
+TABLE_HEIGHT = HEIGHT - SIDE - GAP
 
 
 class ClipSearch(Panel):
@@ -47,12 +53,15 @@ class ClipSearch(Panel):
             "query": Text("query", query),
             "page": Slider("page", 1, len(scenes) // PAGE_SIZE, 1),
         }
-        best = self.image("best images", WIDTH, BEST_HEIGHT, title="best images")
+        self.plot = BlittedFigure(
+            [["table"]], WIDTH, TABLE_HEIGHT, self._draw_axes, left=SENTENCES / WIDTH, right=1, bottom=0, top=1
+        )
+        best = self.image("best images", BEST * (SIDE + GAP) - GAP, SIDE, title="best images")
         matrix = self.image("similarities", WIDTH, HEIGHT, title="cosine similarities of a page of images")
-        self.lay_out([self.controls["query"]], self.note, best, [self.controls["page"]], matrix)
+        self.lay_out(["query"], self.note, best, ["page"], matrix)
         self._search()
-        self.follow(self._search, self.controls["query"])
-        self.follow(self._show_matrix, self.controls["page"])
+        self.follow(self._search, "query")
+        self.follow(self._show_matrix, "page")
 
     def _search(self) -> None:
         query = self.controls["query"].value.strip()
@@ -61,24 +70,33 @@ class ClipSearch(Panel):
         self.own = similarities(self.model, self.tokenizer, self.scenes.pixels, [query])[:, 0].cpu()  # (N,)
         self.query, self.best = query, self.own.topk(BEST).indices.tolist()
         caption = self.scenes.captions[self.best[0]]
-        figure = Figure(figsize=(WIDTH / 100, BEST_HEIGHT / 100))
-        for axes, index in zip(figure.subplots(1, BEST), self.best, strict=True):
-            draw_picture(axes, self.scenes.pixels[index], title=f"cosine {self.own[index]:.2f}".replace("-", "−"))
-        self.show("best images", as_image(figure), f"the {BEST} best images for “{query}”; the first: {caption}")
+        cosines = ", ".join(minus(f"{self.own[index]:.2f}") for index in self.best)
+        self.images["best images"].title = f"best images, cosine similarity {cosines}"
+        self.show("best images", self._strip(self.best), f"the {BEST} best images for “{query}”; the first: {caption}")
         self.say(html.escape(f"best of {len(self.scenes)} images for “{query}”; its caption: {caption}"))
         self._show_matrix()
 
+    def _strip(self, indices: Iterable[int]) -> Image.Image:
+        return strip([[to_bytes(self.scenes.pixels[index]) for index in indices]], SIDE, GAP)
+
+    def _draw_axes(self, axes) -> None:
+        axes["table"].set_axis_off()
+
     def _show_matrix(self) -> None:
-        first = (self.controls["page"].value - 1) * PAGE_SIZE
+        first = (self.value("page") - 1) * PAGE_SIZE
         page = slice(first, first + PAGE_SIZE)
         table = torch.cat([self.own[page, None], self.cosines[page, page]], dim=1)  # (6, 1 + 6): the query first
-        figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100))
         sentences = [f"query: {self.query}", *self.scenes.captions[page]]
-        draw_similarities(figure.subplots(), table, self.scenes.pixels[page], sentences, chosen=0)
-        alt = (
-            f"cosine similarities of the query and {PAGE_SIZE} captions with images {first + 1} to {first + PAGE_SIZE}"
-        )
-        self.show("similarities", as_image(figure), alt)
 
+        def draw(axes) -> None:
+            draw_cells(axes["table"], table.T, signed=True, aspect="auto")
+            self.plot.write_numbers(axes["table"], table.T, 2, size=12)
+            for row, sentence in enumerate(sentences):
+                text = textwrap.fill(sentence, LETTERS, max_lines=3, placeholder=" …")
+                self.plot.write(axes["table"], -0.55, row, text, "rm", size=11, bold=row == 0)
 
-clip_search_panel = ClipSearch
+        sheet = Image.new("RGB", (WIDTH, HEIGHT), "white")
+        sheet.paste(self._strip(range(first, first + PAGE_SIZE)), (SENTENCES + GAP // 2, 0))
+        sheet.paste(self.plot.render(draw), (0, SIDE + GAP))
+        alt = f"cosine similarities of the query and {PAGE_SIZE} captions with images {first + 1} to {page.stop}"
+        self.show("similarities", sheet, alt)

@@ -8,10 +8,9 @@ import torch
 import traitlets
 
 from stablediff_edu.display.attention_figures import draw_arrows, draw_cells, draw_plane, draw_weights
-from stablediff_edu.display.figures import draw_numbers
 from stablediff_edu.layers.attention import attention_weights
 from stablediff_edu.widgets.base import Panel
-from stablediff_edu.widgets.blit import BlittedFigure
+from stablediff_edu.widgets.blit import INK, BlittedFigure
 from stablediff_edu.widgets.controls import STYLE, Button, Select, Slider, SliderRange, script
 
 VECTORS = {
@@ -47,7 +46,7 @@ class MatrixCanvas(anywidget.AnyWidget):
         name, color: of the matrix.
     """
 
-    _esm, _css = script("matrix_canvas"), STYLE
+    _esm, _css, changes = script("matrix_canvas"), STYLE, "matrix"
     name = traitlets.Unicode().tag(sync=True)
     color = traitlets.Unicode().tag(sync=True)
     low = traitlets.Float(RANGE.low).tag(sync=True)
@@ -83,17 +82,17 @@ class QKVPanel(Panel):
             "reset all": Button("reset all", "make all three matrices the identity"),
         }
         self.entries = [Slider(name, *RANGE[:2], 0, RANGE.step) for name in ENTRIES]
-        chosen = [self.controls[name] for name in ("matrix", "preset", "reset all")]
         self.controls |= dict(zip(ENTRIES, self.entries, strict=True))
-        beside = ipywidgets.VBox([self._row(chosen), *self.entries, self.note], layout={"flex": "1 1 380px"})
+        chosen = self.row("matrix", "preset", "reset all")
+        beside = ipywidgets.VBox([chosen, *self.entries, self.note], layout={"flex": "1 1 380px"})
         self.lay_out([self.canvas, beside], self.image("matrices", WIDTH, HEIGHT, title=""))
         self._show_chosen()
         self._show()
-        self.follow(self._show_chosen, self.controls["matrix"])
-        self.follow(lambda: self._change(self.canvas.matrix), self.canvas, trait="matrix")
+        self.follow(self._show_chosen, "matrix")
+        self.follow(lambda: self._change(self.canvas.matrix), self.canvas)
         self.follow(lambda: self._change([entry.value for entry in self.entries]), *self.entries)
-        self.follow(self._take_preset, self.controls["preset"])
-        self.follow(self._reset, self.controls["reset all"])
+        self.follow(self._take_preset, "preset")
+        self.follow(self._reset, "reset all")
 
     def transformed(self, name: str) -> torch.Tensor:
         """Return the vectors of all words transformed by one matrix, (N, 2)."""
@@ -104,7 +103,7 @@ class QKVPanel(Panel):
         return attention_weights(self.transformed("query"), self.transformed("key"))
 
     def _take_preset(self) -> None:
-        name = self.controls["preset"].value
+        name = self.value("preset")
         if name != NO_PRESET:
             self._change([value for row in PRESETS[name] for value in row])
             with self.quietly():
@@ -117,13 +116,13 @@ class QKVPanel(Panel):
 
     def _change(self, values: Sequence[float]) -> None:
         """Set the chosen matrix, row by row."""
-        self.matrices[self.controls["matrix"].value] = torch.tensor(values, dtype=torch.float32).view(2, 2)
+        self.matrices[self.value("matrix")] = torch.tensor(values, dtype=torch.float32).view(2, 2)
         self._show()  # first the image, for which the learner waits, then canvas and sliders
         self._show_chosen()
 
     def _show_chosen(self) -> None:
         """Move canvas and sliders to the chosen matrix."""
-        name = self.controls["matrix"].value
+        name = self.value("matrix")
         values = self.matrices[name].flatten().tolist()
         with self.quietly(), self.canvas.hold_sync():
             self.canvas.name, self.canvas.color, self.canvas.matrix = name, MATRICES[name], values
@@ -137,12 +136,12 @@ class QKVPanel(Panel):
 
         def draw(axes) -> None:
             for name, color in MATRICES.items():
-                draw_arrows(axes[name], self.transformed(name), self.words, color)
+                self._draw_words(axes[name], self.transformed(name), color)
             draw_cells(axes["scores"], scores, float(scores.abs().max()) or 1.0, signed=True)
-            draw_numbers(axes["scores"], scores.round(decimals=1), size=8)
+            self.plot.write_numbers(axes["scores"], scores, 1)
             draw_cells(axes["weights"], weights)
-            draw_numbers(axes["weights"], weights.round(decimals=2), size=8)
-            draw_arrows(axes["output"], output, self.words, "#222222")
+            self.plot.write_numbers(axes["weights"], weights, 2)
+            self._draw_words(axes["output"], output, INK)
 
         first, second = 0, min(2, len(self.words) - 1)
         a, b = self.words[first], self.words[second]
@@ -152,8 +151,14 @@ class QKVPanel(Panel):
         self.show("matrices", self.plot.render(draw), alt)
         self.say(
             f"query · key: {a} → {b} {scores[first, second]:.2f}, {b} → {a} {scores[second, first]:.2f} · "
-            f"the scores are <b>{kind}</b>".replace("-", "−")
+            f"the scores are <b>{kind}</b>"
         )
+
+    def _draw_words(self, axes, vectors: torch.Tensor, color: str) -> None:
+        draw_arrows(axes, vectors, (), color)
+        for word, (x, y) in zip(self.words, vectors.tolist(), strict=True):
+            if max(abs(x), abs(y)) <= axes.get_xlim()[1]:
+                self.plot.write(axes, x, y, word, ("l" if x >= 0 else "r") + ("d" if y >= 0 else "a"))
 
     def _draw_axes(self, axes) -> None:
         for name in MATRICES:
@@ -164,6 +169,3 @@ class QKVPanel(Panel):
             draw_weights(axes[name], zeros, self.words, self.words, title=title)
             axes[name].set(xlabel="key", ylabel="")
         draw_plane(axes["output"], "output", reach=2.0)  # means are shorter
-
-
-qkv_panel = QKVPanel

@@ -8,10 +8,10 @@ import ipywidgets
 from PIL import Image
 
 from stablediff_edu.display.clip_figures import over_grey
-from stablediff_edu.display.live import strip, to_bytes
+from stablediff_edu.display.live import png, strip, to_bytes
 from stablediff_edu.display.word_looks import WatchedDrawing, watch_steps, words_of
 from stablediff_edu.stable_diffusion import StableDiffusion
-from stablediff_edu.widgets.base import Panel, nearest_multiple, png
+from stablediff_edu.widgets.base import Panel, nearest_multiple
 from stablediff_edu.widgets.controls import Select, Slider, seed_box
 from stablediff_edu.widgets.prompt_input import PromptInput
 
@@ -51,22 +51,21 @@ class CrossAttentionPanel(Panel):
         self.maps = ipywidgets.HTML()
         side = nearest_multiple(pipe.config.size, SIDE)
         self.lay_out(
-            self.controls["prompt"],
-            [self.controls[name] for name in ("seed", "token", "weight")],
+            "prompt",
+            ["seed", "token", "weight"],
             [self.image("original", side), self.image("weighted", side)],
-            [self.controls["sampling step"]],
+            ["sampling step"],
             self.maps,
             self.note,
         )
         for _ in self._read():
             pass
-        self.follow(self._read, self.controls["prompt"], trait="parsed")
-        self.follow(self._read, self.controls["seed"])
-        self.follow(self._weigh, self.controls["token"], self.controls["weight"])
-        self.follow(self._show_maps, self.controls["sampling step"])
+        self.follow(self._read, "prompt", "seed")
+        self.follow(self._weigh, "token", "weight")
+        self.follow(self._show_maps, "sampling step")
 
     def _sample(self, weights: dict[int, float]) -> Generator[None, None, WatchedDrawing]:
-        prompt, seed = self.controls["prompt"].parsed, self.controls["seed"].value
+        prompt, seed = self.controls["prompt"].parsed, self.value("seed")
         return (yield from watch_steps(self.pipe, prompt, weights=weights, seed=seed, **self.options))
 
     def _read(self) -> Generator[None, None, None]:
@@ -81,7 +80,7 @@ class CrossAttentionPanel(Panel):
         yield from self._weigh()
 
     def _weigh(self) -> Generator[None, None, None]:
-        weight, token = self.controls["weight"].value, self.controls["token"].value
+        weight, token = self.value("weight"), self.value("token")
         original = self.samples["original"]
         self.samples["weighted"] = original if weight == 1 else (yield from self._sample({token: weight}))
         self.images["weighted"].title = f"“{original.words[token]}” × {weight:g}"
@@ -89,7 +88,7 @@ class CrossAttentionPanel(Panel):
         self._show_maps()
 
     def _tiles(self) -> Generator[tuple[str, Image.Image], None, None]:
-        sample, step = self.samples["weighted"], self.controls["sampling step"].value
+        sample, step = self.samples["weighted"], self.value("sampling step")
         image = sample.picture(step).cpu()  # (3, H, W)
         for word, weights, limit in zip(
             sample.words, sample.looks[step - 1], sample.most(), strict=True
@@ -98,7 +97,7 @@ class CrossAttentionPanel(Panel):
             yield f"{word} · {weights.mean():.0%}", tile
 
     def _show_maps(self) -> None:
-        step = self.controls["sampling step"].value
+        step = self.value("sampling step")
         figures = []
         for title, tile in self._tiles():
             source, name = base64.b64encode(png(tile)).decode(), html.escape(title)
@@ -115,6 +114,3 @@ class CrossAttentionPanel(Panel):
 
     def tiles(self) -> list[tuple[str, Image.Image]]:
         return [*super().tiles(), *self._tiles()]
-
-
-cross_attention_panel = CrossAttentionPanel

@@ -13,11 +13,10 @@ from ipywidgets import HTML, VBox
 from PIL import Image
 
 from stablediff_edu.device import device_of
+from stablediff_edu.display.live import png
 from stablediff_edu.stable_diffusion import StableDiffusion
-from stablediff_edu.widgets.base import png
-from stablediff_edu.widgets.controls import STYLE, Button, Select, Slider, script, seed_box
+from stablediff_edu.widgets.controls import STYLE, Button, Select, Slider, script
 from stablediff_edu.widgets.generation import SIDE, GenerationPanel
-from stablediff_edu.widgets.prompt_input import PromptInput
 from stablediff_edu.widgets.sketches import PALETTE, SKETCHES
 
 PNG = "data:image/png;base64,"
@@ -59,69 +58,47 @@ class SketchPanel(GenerationPanel):
     Args:
         pipe: text encoder, U-Net, autoencoder, and a tokenizer.
         sketch: a name from `SKETCHES`.
-        strength, steps, guidance, seed: as for `StableDiffusion.draw`.
+        strength: as for `StableDiffusion.draw`.
+        sampling: steps, guidance, seed, as for `StableDiffusion.draw`.
     """
 
     def __init__(
-        self,
-        pipe: StableDiffusion,
-        sketch: str = "sailboat",
-        *,
-        strength: float = 0.7,
-        steps: int = 20,
-        guidance: float = 4.0,
-        seed: int = 0,
+        self, pipe: StableDiffusion, sketch: str = "sailboat", *, strength: float = 0.7, **sampling: float
     ) -> None:
-        super().__init__("Sketch to image", pipe)
-        self.options = dict(steps=steps, guidance=guidance)
+        super().__init__("Sketch to image", pipe, {"prompt": ""}, **sampling)
         self.pad = SketchPad(size=min(pipe.config.size, MAX_SIZE))
         self.controls |= {
             "template": Select("template", list(SKETCHES), sketch),
             "reset": Button("reset", "put the template on the pad again"),
-            "prompt": PromptInput("prompt", pipe.tokenizer),
             "strength": Slider("strength", 0.05, 1, strength, 0.05),
-            "seed": seed_box(seed),
-            "update live": self.live,
-            "generate": self.button,
         }
         self.lay_out(
-            [self.controls["template"], self.controls["reset"]],
-            self.controls["prompt"],
-            [self.controls[name] for name in ("strength", "seed", "update live", "generate")],
+            ["template", "reset"],
+            "prompt",
+            ["strength", "seed", "update live", "generate"],
             [VBox([HTML("<b>sketch</b>"), self.pad]), self.generated_image("generated")],
             self.note,
         )
         with self.quietly():
             self._load_template()
-        self.finish()
-        self.follow(self._load_template, self.controls["template"], self.controls["reset"])
-        self.follow(self._changed, self.controls["prompt"], trait="parsed")
-        self.follow(self._changed, self.pad, self.controls["strength"], self.controls["seed"])
+        self.begin(self.pad, "strength")
+        self.follow(self._load_template, "template", "reset")
 
     def _load_template(self) -> Generator | None:
         """Put the chosen template on the pad, with its prompt; both are one change."""
-        chosen = SKETCHES[self.controls["template"].value]
+        chosen = SKETCHES[self.value("template")]
         with self.quietly():
             self.pad.set_pixels(chosen.pixels(self.pad.size))
             self.controls["prompt"].value = chosen.prompt
         return self._changed()
 
     def _generate(self) -> Generator[None, None, None]:
-        prompt, strength, seed = (
-            self.controls["prompt"].parsed,
-            self.controls["strength"].value,
-            self.controls["seed"].value,
-        )
         sketch = self.pad.tensor()[None].to(device_of(self.pipe))  # (1, 3, size, size)
         image = F.interpolate(sketch, (self.pipe.config.size,) * 2, mode="bilinear")
-        settings = dict(prompt=prompt, image=image, strength=strength, seed=seed, **self.options)
-        self.generation = yield from self.generate("generated", **settings)
-        self.stale = False
+        settings = dict(strength=self.value("strength"), seed=self.value("seed"))
+        yield from self.generate("generated", prompt=self.controls["prompt"].parsed, image=image, **settings)
         run, steps = len(self.generation.steps), self.options["steps"]
         self.say(f"{run} of {steps} sampling steps run, from the noisy sketch · {self.generation.seconds:.2f} s")
 
     def tiles(self) -> list[tuple[str, Image.Image]]:
         return [("sketch", self.pad.pixels().resize((SIDE, SIDE), Image.Resampling.NEAREST)), *super().tiles()]
-
-
-sketch_panel = SketchPanel

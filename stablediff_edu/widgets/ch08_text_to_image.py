@@ -5,9 +5,8 @@ from collections.abc import Generator
 
 from stablediff_edu.diffusion.samplers import SAMPLERS
 from stablediff_edu.stable_diffusion import StableDiffusion
-from stablediff_edu.widgets.controls import Button, Select, Slider, seed_box
+from stablediff_edu.widgets.controls import Button, Select, Slider
 from stablediff_edu.widgets.generation import Generation, GenerationPanel
-from stablediff_edu.widgets.prompt_input import PromptInput
 
 MAX_STEPS = 50
 MAX_GUIDANCE = 15
@@ -17,8 +16,7 @@ class TextToImagePanel(GenerationPanel):
     """Controls: prompt, negative prompt, guidance scale, sampling steps, seed, next seed, sampler, pin, update live,
     generate, sampling step (which one is shown). Images: generated; pinned, to compare with.
 
-    `.generation` is the `Generation`, `.pinned` the pinned one or None. An image larger than 128×128 is generated only
-    when the button is pressed.
+    `.generation` is the `Generation`, `.pinned` the pinned one or None.
 
     Args:
         pipe: text encoder, U-Net, autoencoder, and a tokenizer.
@@ -36,58 +34,56 @@ class TextToImagePanel(GenerationPanel):
         seed: int = 0,
         sampler: str = "dpm++",
     ) -> None:
-        super().__init__("Text to image", pipe)
+        super().__init__("Text to image", pipe, {"prompt": prompt, "negative prompt": negative}, seed=seed)
         self.pinned: Generation | None = None
-        self.prompts = [PromptInput("prompt", pipe.tokenizer, prompt)]
-        self.prompts.append(PromptInput("negative prompt", pipe.tokenizer, negative))
-        self.options = {
+        self.controls |= {
             "guidance scale": Slider("guidance scale", 0, MAX_GUIDANCE, guidance, 0.5),
             "sampling steps": Slider("sampling steps", 1, MAX_STEPS, steps),
-            "seed": seed_box(seed),
             "sampler": Select("sampler", list(SAMPLERS), sampler),
+            "next seed": Button("next seed"),
+            "pin": Button("pin for comparison", "compare the next images with this one"),
+            "sampling step": Slider("sampling step", 1, steps, steps),
         }
-        next_seed, pin = Button("next seed"), Button("pin for comparison", "compare the next images with this one")
-        step = Slider("sampling step", 1, steps, steps)
-        self.controls |= {one.name: one for one in self.prompts} | self.options
-        self.controls |= {"next seed": next_seed, "pin": pin, "update live": self.live, "generate": self.button}
-        self.controls["sampling step"] = step
         images = [self.generated_image("pinned"), self.generated_image("generated", "")]
         self.images["pinned"].shown = False
-        guidance_scale, count, seeds, samplers = self.options.values()
         self.lay_out(
-            *self.prompts,
-            [guidance_scale, count],
-            [seeds, next_seed, samplers, pin, self.live, self.button],
+            "prompt",
+            "negative prompt",
+            ["guidance scale", "sampling steps"],
+            ["seed", "next seed", "sampler", "pin", "update live", "generate"],
             images,
-            [step],
+            ["sampling step"],
             self.note,
         )
-        self.finish()
-        self.follow(self._changed, *self.prompts, trait="parsed")
-        self.follow(self._changed, *self.options.values())
-        self.follow(self._show, step)
-        self.follow(self._next_seed, next_seed)
-        self.follow(self._pin, pin)
+        self.begin("guidance scale", "sampling steps", "sampler")
+        self.follow(self._show, "sampling step")
+        self.follow(self._next_seed, "next seed")
+        self.follow(self._pin, "pin")
 
-    def _next_seed(self) -> Generator | None:
-        seed = self.options["seed"]
+    def _next_seed(self) -> Generator:
+        seed = self.controls["seed"]
         with self.quietly():
             seed.value = (seed.value + 1) % int(seed.high + 1)
         return self._generate()
 
     def _generate(self) -> Generator[None, None, None]:
-        prompt, negative = (one.parsed for one in self.prompts)
-        guidance, steps, seed, sampler = (one.value for one in self.options.values())
-        settings = dict(prompt=prompt, negative=negative, guidance=guidance, steps=steps, seed=seed, sampler=sampler)
-        self.generation = yield from self.generate("generated", **settings)
-        self.stale = False
+        steps = self.value("sampling steps")
+        yield from self.generate(
+            "generated",
+            prompt=self.controls["prompt"].parsed,
+            negative=self.controls["negative prompt"].parsed,
+            guidance=self.value("guidance scale"),
+            steps=steps,
+            seed=self.value("seed"),
+            sampler=self.value("sampler"),
+        )
         with self.quietly():
             self.controls["sampling step"].set_max(steps, steps)
         self._show()
 
     def _show(self) -> None:
         """Show the chosen sampling step, and of the pinned image the one with the same share of its steps."""
-        step, steps = self.controls["sampling step"].value, len(self.generation.steps)
+        step, steps = self.value("sampling step"), len(self.generation.steps)
         at = "the result" if step == steps else f"predicted image after step {step} of {steps}"
         for name, letter, generation in (("pinned", "A", self.pinned), ("generated", "B", self.generation)):
             if generation:
@@ -100,6 +96,3 @@ class TextToImagePanel(GenerationPanel):
     def _pin(self) -> None:
         self.pinned, self.images["pinned"].shown = self.generation, True
         self._show()
-
-
-text_to_image_panel = TextToImagePanel

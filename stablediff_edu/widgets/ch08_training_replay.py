@@ -25,15 +25,12 @@ class TrainingReplay(Panel):
         self.render = live_pictures(columns, nearest_multiple(snapshots[0][1].shape[-1], SIDE))
         self.controls["snapshot"] = Slider("snapshot", 1, len(snapshots), len(snapshots))
         image = self.image("samples", *self.render(*snapshots[0]).size, title="")
-        self.lay_out([self.controls["snapshot"]], self.note, image)
+        self.lay_out(["snapshot"], self.note, image)
         self._show()
-        self.follow(self._show, self.controls["snapshot"])
+        self.follow(self._show, "snapshot")
 
     def _show(self) -> None:
-        step, samples = self.snapshots[self.controls["snapshot"].value - 1]
+        step, samples = self.snapshots[self.value("snapshot") - 1]
         at = f"after training step {step} of {self.snapshots[-1][0]}"
         self.show("samples", self.render(step, samples), f"{len(samples)} samples {at}")
         self.say(at)
-
-
-training_replay = TrainingReplay

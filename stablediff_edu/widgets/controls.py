@@ -1,6 +1,7 @@
 """Labelled controls that work by mouse, finger and keyboard, and images with alternative text."""
 
 import html
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import anywidget
 import torch
 import traitlets
+from PIL import Image
 from traitlets import Bool, Bytes, Float, Int, List, Unicode
 
 from stablediff_edu.errors import CourseError
@@ -25,6 +27,11 @@ def script(*names: str) -> str:
     """Return the shared script and the named ones as one module; only the last one exports."""
     texts = [(_JS / f"{name}.js").read_text(encoding="utf-8") for name in ("shared", *names)]
     return "\n".join([*(text.partition("export default")[0] for text in texts[:-1]), texts[-1]])
+
+
+def minus(text: str) -> str:
+    """Return a text with real minus signs before its negative numbers."""
+    return re.sub(r"(?<!\w)-(?=\d)", "−", text)
 
 
 class SliderRange(NamedTuple):
@@ -60,6 +67,17 @@ class Control(anywidget.AnyWidget):
     kind = Unicode().tag(sync=True)
     name = Unicode().tag(sync=True)
 
+    def __init__(self, name: str = "", value: Any = None, **traits) -> None:
+        super().__init__(name=name, **traits)
+        if value is not None:
+            self.value = value  # last: the other traits limit it
+
+    def told(self) -> str:
+        """Return the value for the caption of a still image, or ""."""
+        if isinstance(self.value, str):
+            return f"“{self.value}”" if self.value else ""
+        return f"{self.value:g}" if type(self.value) in (int, float) else ""
+
 
 class Slider(Control):
     """A slider and a number box that show one `value`, snapped to the slider's range.
@@ -79,8 +97,7 @@ class Slider(Control):
     value = traitlets.Union([Int(), Float()]).tag(sync=True)
 
     def __init__(self, name: str, low: float, high: float, value: float, step: float = 1, live: bool = True) -> None:
-        super().__init__(name=name, low=low, high=high, step=step, live=live)
-        self.value = value
+        super().__init__(name, value, low=low, high=high, step=step, live=live)
 
     @traitlets.validate("value")
     def _snap(self, proposal: dict) -> float:
@@ -107,8 +124,11 @@ class Select(Control):
     value = traitlets.Any()
 
     def __init__(self, name: str, options: Sequence | Mapping[str, Any], value: Any = None) -> None:
-        super().__init__(name=name)
+        super().__init__(name)
         self.set_options(options, value)
+
+    def told(self) -> str:
+        return self.labels[self.index]
 
     def set_options(self, options: Sequence | Mapping[str, Any], value: Any = None) -> None:
         """Offer other options."""
@@ -143,9 +163,6 @@ class Text(Control):
     suggestions = List(Unicode()).tag(sync=True)
     value = Unicode().tag(sync=True)
 
-    def __init__(self, name: str, value: str, suggestions: Sequence[str] = ()) -> None:
-        super().__init__(name=name, value=value, suggestions=list(suggestions))
-
 
 class Number(Control):
     """A number box without a slider, for values such as seeds; an int where `step` is 1."""
@@ -156,10 +173,6 @@ class Number(Control):
     step = Float(1).tag(sync=True)
     value = traitlets.Union([Int(), Float()]).tag(sync=True)
 
-    def __init__(self, name: str, value: float, low: float | None = None, high: float | None = None, step=1.0) -> None:
-        super().__init__(name=name, low=low, high=high, step=step)
-        self.value = value
-
     @traitlets.validate("value")
     def _inside(self, proposal: dict) -> float:
         low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
@@ -169,7 +182,7 @@ class Number(Control):
 
 def seed_box(seed: int) -> Number:
     """Return the number box for the seed of all noise."""
-    return Number("seed", seed, 0, 9999)
+    return Number("seed", seed, low=0, high=9999)
 
 
 class Check(Control):
@@ -177,9 +190,6 @@ class Check(Control):
 
     kind = Unicode("check").tag(sync=True)
     value = Bool().tag(sync=True)
-
-    def __init__(self, name: str, value: bool) -> None:
-        super().__init__(name=name, value=value)
 
 
 class Button(Control):
@@ -190,7 +200,10 @@ class Button(Control):
     value = Int(0).tag(sync=True)
 
     def __init__(self, name: str, about: str = "") -> None:
-        super().__init__(name=name, about=about)
+        super().__init__(name, about=about)
+
+    def told(self) -> str:
+        return ""
 
     def click(self) -> None:
         """Do what a click does."""
@@ -203,9 +216,6 @@ class Grid(Control):
     kind = Unicode("grid").tag(sync=True)
     columns = Int().tag(sync=True)
     value = List(Float()).tag(sync=True)
-
-    def __init__(self, name: str, columns: int, value: Sequence[float]) -> None:
-        super().__init__(name=name, columns=columns, value=list(value))
 
     def fill(self, columns: int, value: Sequence[float]) -> None:
         """Show another matrix."""
@@ -232,7 +242,12 @@ class Picture(Control):
     shown = Bool(True).tag(sync=True)
 
     def __init__(self, name: str, width: int, height: int | None = None, title: str | None = None, **more) -> None:
-        super().__init__(name=name, width=width, height=height or width, title=name if title is None else title, **more)
+        super().__init__(name, width=width, height=height or width, title=name if title is None else title, **more)
+
+    def pil(self) -> Image.Image:
+        """Return the image in the size in which it is shown."""
+        how = Image.Resampling.NEAREST if self.pixels else Image.Resampling.LANCZOS
+        return Image.open(io.BytesIO(self.value)).convert("RGB").resize((self.width, self.height), how)
 
 
 class Note(Control):

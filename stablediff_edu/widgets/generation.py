@@ -1,16 +1,16 @@
-"""What the panels of chapter 8 share: a generation with all its steps, which is shown while it runs."""
+"""What the panels of chapter 8 share: prompts, a seed, and a generation with all its steps, shown while it runs."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import NamedTuple
 
-import ipywidgets
 import torch
 
 from stablediff_edu.device import device_of, synchronize
 from stablediff_edu.stable_diffusion import DrawnStep, StableDiffusion
 from stablediff_edu.widgets.base import Panel, nearest_multiple
-from stablediff_edu.widgets.controls import Button, Check
+from stablediff_edu.widgets.controls import Button, Check, Control, Picture, seed_box
+from stablediff_edu.widgets.prompt_input import PromptInput
 
 SIDE = 256  # of an image on the screen, about
 MAX_LIVE_SIZE = 128  # pixels: larger images take too long to be generated while one types
@@ -38,31 +38,59 @@ class Generation(NamedTuple):
 
 
 class GenerationPanel(Panel):
-    """A panel that generates an image at every change (`live`) or when its button is pressed.
+    """Controls: the prompts, seed, update live, generate. It generates at every change, or when its button is pressed.
 
-    Subclasses implement `_generate`, a generator that yields after every sampling step.
+    `.generation` is the `Generation`. Subclasses implement `_generate`. An image larger than 128×128 is generated only
+    when the button is pressed.
+
+    Args:
+        pipe: text encoder, U-Net, autoencoder, and a tokenizer.
+        prompts: name -> prompt at the start.
+        seed: at the start; steps, guidance: as for `StableDiffusion.draw`.
     """
 
-    def __init__(self, title: str, pipe: StableDiffusion) -> None:
+    def __init__(
+        self,
+        title: str,
+        pipe: StableDiffusion,
+        prompts: Mapping[str, str],
+        *,
+        steps: int = 20,
+        guidance: float = 4.0,
+        seed: int = 0,
+    ) -> None:
         super().__init__(title)
-        self.pipe, self.generation, self.stale = pipe, None, False
-        self.live = Check("update live", pipe.config.size <= MAX_LIVE_SIZE)
-        self.button = Button("generate", "generate with these settings")
-        self.follow(self._generate, self.button)
-        self.follow(self._toggled, self.live)
+        self.pipe, self.options = pipe, dict(steps=steps, guidance=guidance)
+        self.generation, self.stale = None, False
+        self.controls |= {name: PromptInput(name, pipe.tokenizer, prompt) for name, prompt in prompts.items()}
+        self.controls |= {
+            "seed": seed_box(seed),
+            "update live": Check("update live", pipe.config.size <= MAX_LIVE_SIZE),
+            "generate": Button("generate", "generate with these settings"),
+        }
+        self.changed_by = [*prompts, "seed"]
 
-    def finish(self) -> None:
-        """Generate the first image, all steps at once."""
+    def begin(self, *controls: Control | str) -> None:
+        """Generate the first image, all steps at once; then follow prompts, seed, and these controls."""
         for _ in self._generate():
             pass
+        self.follow(self._changed, *self.changed_by, *controls)
+        self.follow(self._generate, "generate")
+        self.follow(self._toggled, "update live")
 
-    def generated_image(self, name: str, title: str | None = None) -> ipywidgets.Widget:
+    def generated_image(self, name: str, title: str | None = None) -> Picture:
         """Add an image of the model's size."""
         return self.image(name, nearest_multiple(self.pipe.config.size, SIDE), title=title)
 
-    def generate(self, name: str, **settings: object) -> Generator[None, None, Generation]:
-        """Generate, and meanwhile show the predicted image as often as time allows."""
+    def generate(self, name: str, **settings: object) -> Generator[None, None, None]:
+        """Generate the panel's image."""
+        self.generation = yield from self.draw(name, **settings)
+        self.stale = False
+
+    def draw(self, name: str, **settings: object) -> Generator[None, None, Generation]:
+        """Generate an image, and meanwhile show the predicted one as often as time allows."""
         steps, previews, seconds, began = [], 0.0, 0.0, time.perf_counter()
+        settings = self.options | settings
         for step in self.pipe.draw(**settings):
             steps.append(step)
             now = time.perf_counter()
@@ -82,10 +110,10 @@ class GenerationPanel(Panel):
 
     def _changed(self) -> Generator | None:
         self.stale = True
-        if self.live.value:
+        if self.value("update live"):
             return self._generate()
         self.say("Settings changed; press generate.")
         return None
 
     def _toggled(self) -> Generator | None:
-        return self._generate() if self.live.value and self.stale else None
+        return self._generate() if self.value("update live") and self.stale else None

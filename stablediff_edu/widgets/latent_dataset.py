@@ -8,10 +8,11 @@ import traitlets
 
 from stablediff_edu.device import device_of
 from stablediff_edu.widgets.base import Panel, nearest_multiple
-from stablediff_edu.widgets.controls import Button, Select, range_for
+from stablediff_edu.widgets.controls import Button, Select, Slider, range_for
 
 BATCH = 1000
 THUMBNAIL = 56
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 class LatentDataset:
@@ -37,6 +38,11 @@ class LatentDataset:
         low, high = torch.tensor([(one.low, one.high) for one in self.ranges]).T
         self.inside = ((self.z >= low) & (self.z <= high)).all(1)
 
+    def sliders(self) -> list[Slider]:
+        """Return a slider for each latent dimension: z₁, z₂, …"""
+        names = (f"z{n}".translate(SUBSCRIPTS) for n in range(1, len(self.ranges) + 1))
+        return [Slider(name, one.low, one.high, 0, one.step) for name, one in zip(names, self.ranges, strict=True)]
+
     def digits(self) -> list[int]:
         """Return which digits there are."""
         return self.labels[self.inside].unique().tolist()
@@ -59,6 +65,7 @@ class ExamplePicker(ipywidgets.HBox):
     """Choose a digit and one of its examples, which is shown small; `index` is the image's."""
 
     index = traitlets.Int()
+    changes = "index"
 
     def __init__(self, panel: Panel, data: LatentDataset, name: str, digit: int) -> None:
         self.panel, self.data, self.name = panel, data, name

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
-import anywidget
 import numpy as np
 import traitlets
 
 from stablediff_edu.datasets.captions import tell
 from stablediff_edu.datasets.scene_words import worded_scene
 from stablediff_edu.tokenizers.words import split_words
-from stablediff_edu.widgets.controls import STYLE, script
+from stablediff_edu.widgets.controls import Control, script
 
 MAX_CHARS = 10_000  # of a text that is read at all
 MAX_UNKNOWN = 3  # unknown words that the note names
@@ -80,7 +79,7 @@ def next_words(captions: int = 1000) -> dict[str, list[str]]:
     return {word: [after for after, _ in counts.most_common()] for word, counts in seen.items()}
 
 
-class PromptInput(anywidget.AnyWidget):
+class PromptInput(Control):
     """A text box; below it, the words that may come next, as buttons, and a note on unknown words.
 
     Attributes:
@@ -90,8 +89,7 @@ class PromptInput(anywidget.AnyWidget):
         words, next_words: the vocabulary, and for each word those that often follow it.
     """
 
-    _esm, _css = script("prompt_input"), STYLE
-    name = traitlets.Unicode().tag(sync=True)
+    _esm, changes = script("prompt_input"), "parsed"
     value = traitlets.Unicode().tag(sync=True)
     words = traitlets.List().tag(sync=True)
     next_words = traitlets.Dict().tag(sync=True)
@@ -101,7 +99,7 @@ class PromptInput(anywidget.AnyWidget):
     def __init__(self, name: str, tokenizer: Callable, value: str = "") -> None:
         self.tokenizer = tokenizer
         words = list(getattr(tokenizer, "words", ()))
-        super().__init__(name=name, value=value, words=words, next_words=next_words() if words else {})
+        super().__init__(name, value, words=words, next_words=next_words() if words else {})
         self._parse()
         self.observe(self._parse, "value")
 

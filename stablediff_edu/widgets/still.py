@@ -3,6 +3,7 @@
 import io
 import textwrap
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -15,13 +16,15 @@ FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
 HINT = "A still image of this panel: run the cell to use it."
 
 
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+@cache
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Return the font of stills and figures, `size` in pixels."""
     return ImageFont.truetype(FONTS / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"), size)
 
 
 def compose(title: str, settings: str, tiles: Sequence[tuple[str, Image.Image]], note: str) -> bytes:
     """Return the still image as PNG: the images in rows of at most 900 pixels, each under its title."""
-    small, letters = _font(12), 125  # letters that fit into a line
+    small, letters = font(12), 125  # letters that fit into a line
     places, (x, y, bottom) = [], (MARGIN, 0, 0)
     for name, image in tiles:
         image.thumbnail((WIDTH - 2 * MARGIN, 2000))
@@ -37,11 +40,11 @@ def compose(title: str, settings: str, tiles: Sequence[tuple[str, Image.Image]],
     sheet = Image.new("RGB", (WIDTH, height), "white")
     draw = ImageDraw.Draw(sheet)
     draw.rectangle((0, 0, WIDTH - 1, height - 1), outline="#c3ccd4")
-    draw.text((MARGIN, MARGIN), title, INK, _font(15, bold=True))
+    draw.text((MARGIN, MARGIN), title, INK, font(15, bold=True))
     for n, line in enumerate(above):
         draw.text((MARGIN, MARGIN + 24 + n * LINE), line, INK, small)
     for x, y, name, image in places:
-        draw.text((x, top + y), name, INK, _font(12, bold=True))
+        draw.text((x, top + y), name, INK, font(12, bold=True))
         sheet.paste(image, (x, top + y + (LINE if name else 0)))
     for n, line in enumerate(below):
         draw.text((MARGIN, top + bottom + 10 + n * LINE), line, INK, small)

@@ -88,23 +88,24 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """JupyterLab and Notebook 7 on one server, with the settings that `make lab` installs."""
+    root = tmp_path_factory.mktemp("notebooks")
+    process, address = start(root, tmp_path_factory.mktemp("settings"))
+    yield Server(address, root, browser)
+    process.terminate()
+    process.wait(30)
+
+
+def start(root: Path, settings: Path) -> tuple[subprocess.Popen, str]:
+    """Start a server on a folder, with the settings that `make lab` installs; return its process and address."""
     from stablediff_edu.commands.setup import LAB_SETTINGS
 
-    root, settings = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("settings")
     # all cells are on the page, not only those in view, and no question which kernel to take
     tracker = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none", "autoStartDefaultKernel": True}}
     for name, values in {**LAB_SETTINGS, **tracker}.items():
         plugin, _, file = name.partition(":")
         path = settings / plugin / f"{file}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values))
-    process, address = _start(root, settings)
-    yield Server(address, root, browser)
-    process.terminate()
-    process.wait(30)
-
-
-def _start(root: Path, settings: Path) -> tuple[subprocess.Popen, str]:
+        path.write_text(json.dumps(values), encoding="utf-8")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,6 +1,6 @@
-"""The panels in Chromium: panel × (mouse, keyboard, dark theme, narrow window), and what a page without a kernel shows.
+"""The table of the panels in Chromium: panel × (mouse, keyboard, dark theme, narrow window), each cell a test.
 
-One JupyterLab, one notebook with every panel. The rest of the table is in ../test_widgets.py.
+One JupyterLab, one notebook with every panel. The other columns are in ../test_widgets.py.
 """
 
 import base64
@@ -24,7 +24,7 @@ SLIDER, LIST, BOX, TEXT, CANVAS, CHECK = "slider", "combobox", "spinbutton", "te
 TABLE = {
     "kernel_editor": Row((SLIDER, "row"), (BOX, "kernel row 1 column 1"), ("ArrowUp",)),
     "unet_inspector": Row((SLIDER, "channel"), (LIST, "layer"), ("ArrowDown",)),
-    "position": Row((SLIDER, "position"), (SLIDER, "position"), ("PageUp",)),
+    "position_encoding": Row((SLIDER, "position"), (SLIDER, "position"), ("PageUp",)),
     "denoising": Row((SLIDER, "timestep t"), (LIST, "sampling steps"), ("ArrowUp",)),
     "sampler": Row((SLIDER, "sampling step"), (LIST, "sampler"), ("ArrowUp",)),
     "jpeg": Row((SLIDER, "quality"), (SLIDER, "quality"), ("End",)),
@@ -207,8 +207,9 @@ def test_nothing_is_cut_off_in_a_narrow_window(narrow, name):
 # -- what the page keeps -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role, label, panel", [(SLIDER, "position", "position"), (LIST, "layer", "unet_inspector"),
-    (TEXT, "query", "clip_search"), (CANVAS, "latent space", "latent_map"), (CHECK, "update live", "sketch"),
+@pytest.mark.parametrize("role, label, panel", [
+    (SLIDER, "position", "position_encoding"), (LIST, "layer", "unet_inspector"), (TEXT, "query", "clip_search"),
+    (CANVAS, "latent space", "latent_map"), (CHECK, "update live", "sketch"),
 ])  # fmt: skip
 def test_shortcuts_do_what_they_do_elsewhere(page, role, label, panel):
     target = element(panel_of(page, panel), role, label)
@@ -251,7 +252,7 @@ def test_a_long_computation_shows_cancel_which_ends_it(page):
     seed.press("ArrowUp")
     panel.get_by_role("button", name="Cancel").click(timeout=15_000)
     panel.get_by_text("Canceled.").wait_for(timeout=15_000)
-    run(page, "panels['sampler'].trajectories.model = model")
+    run(page, "panels['sampler'].model = model")
     before = panel.evaluate(STATE)
     seed.press("ArrowUp")
     wait_for_change(page, panel, before)
@@ -259,11 +260,11 @@ def test_a_long_computation_shows_cancel_which_ends_it(page):
 
 
 SLOW = """import time
-model = panels['sampler'].trajectories.model
+model = panels['sampler'].model
 def slow(x, t):
     time.sleep(1.5)
     return model(x, t)
-panels['sampler'].trajectories.model = slow"""
+panels['sampler'].model = slow"""
 
 
 def run(page, source: str) -> None:

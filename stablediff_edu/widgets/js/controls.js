@@ -1,8 +1,5 @@
 // Labelled controls that work by mouse, finger and keyboard; images; the status line of a panel.
 
-const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown"];
-const PRESSES = ["Enter", " "];
-
 function labelled(el, model, field, ...more) { // a label and its field, which JupyterLab's shortcuts leave alone
   const label = Object.assign(document.createElement("label"), { textContent: model.get("name") });
   label.htmlFor = field.id = `sd-${Math.random().toString(36).slice(2)}`; // each widget loads this file: no counter
@@ -13,8 +10,6 @@ function slider({ model, el }) {
   const [bar, box] = ["range", "number"].map((type) => Object.assign(document.createElement("input"), { type }));
   labelled(el, model, bar, box);
   box.setAttribute("aria-label", `${model.get("name")} value`);
-  onKeys(bar, (event) => MOVES.includes(event.key));
-  onKeys(box, () => true);
   let typing = false;
   function show() {
     for (const input of [bar, box]) {
@@ -34,70 +29,54 @@ function slider({ model, el }) {
   bar.addEventListener("input", () => { box.value = bar.value; });
   box.addEventListener("input", () => { typing = true; });
   box.addEventListener("change", move); // when the number is complete
-  show();
-  return follow(model, { "change:value change:low change:high change:disabled": show });
+  follow(model, { "change:value change:low change:high change:disabled": show });
 }
 
 function select({ model, el }) {
   const field = document.createElement("select");
   labelled(el, model, field);
-  onKeys(field, (event) => MOVES.includes(event.key) || PRESSES.includes(event.key) || event.key.length === 1);
   const show = () => { field.selectedIndex = model.get("index"); };
   function fill() {
     field.replaceChildren(...model.get("labels").map((label) => new Option(label)));
     show();
   }
   field.addEventListener("change", () => send(model, { index: field.selectedIndex }));
-  fill();
-  return follow(model, { "change:labels": fill, "change:index": show });
+  follow(model, { "change:labels": fill, "change:index": show });
+}
+
+function box({ model, el }, property, attributes) { // an input whose property is the value
+  const field = Object.assign(document.createElement("input"), attributes);
+  labelled(el, model, field);
+  const show = () => { field[property] = model.get("value"); };
+  field.addEventListener("change", () => {
+    if (!Number.isNaN(field[property])) send(model, { value: field[property] });
+    show();
+  });
+  follow(model, { "change:value": show });
+  return field;
 }
 
 function text({ model, el }) {
-  const field = Object.assign(document.createElement("input"), { type: "text", autocomplete: "off", spellcheck: false });
-  labelled(el, model, field);
+  const field = box({ model, el }, "value", { type: "text", autocomplete: "off", spellcheck: false });
   const list = el.appendChild(document.createElement("datalist"));
   list.id = `${field.id}-list`;
   list.append(...model.get("suggestions").map((word) => new Option(word)));
   if (list.children.length) field.setAttribute("list", list.id);
-  onKeys(field, () => true);
-  const show = () => { field.value = model.get("value"); };
-  field.addEventListener("change", () => send(model, { value: field.value }));
-  show();
-  return follow(model, { "change:value": show });
 }
 
 function number({ model, el }) {
-  const field = Object.assign(document.createElement("input"), { type: "number", step: "any" });
-  for (const [name, trait] of [["min", "low"], ["max", "high"], ["step", "step"]]) field[name] = model.get(trait) ?? "";
-  labelled(el, model, field);
-  onKeys(field, () => true);
-  const show = () => { field.value = model.get("value"); };
-  field.addEventListener("change", () => {
-    if (Number.isFinite(field.valueAsNumber)) send(model, { value: field.valueAsNumber });
-    show();
-  });
-  show();
-  return follow(model, { "change:value": show });
+  const [min, max] = [model.get("low") ?? "", model.get("high") ?? ""];
+  box({ model, el }, "valueAsNumber", { type: "number", step: model.get("step"), min, max });
 }
 
-function check({ model, el }) {
-  const field = Object.assign(document.createElement("input"), { type: "checkbox" });
-  labelled(el, model, field);
-  onKeys(field, (event) => event.key === " ");
-  const show = () => { field.checked = model.get("value"); };
-  field.addEventListener("change", () => send(model, { value: field.checked }));
-  show();
-  return follow(model, { "change:value": show });
-}
+const check = (view) => { box(view, "checked", { type: "checkbox" }); };
 
 function button({ model, el }) {
   const field = el.appendChild(document.createElement("button"));
   field.type = "button";
-  onKeys(field, (event) => PRESSES.includes(event.key));
   const show = () => { [field.textContent, field.title] = [model.get("name"), model.get("about")]; };
   field.addEventListener("click", () => send(model, { value: model.get("value") + 1 }));
-  show();
-  return follow(model, { "change:name": show });
+  follow(model, { "change:name": show });
 }
 
 function grid({ model, el }) { // the values of a matrix, row by row
@@ -122,9 +101,7 @@ function grid({ model, el }) { // the values of a matrix, row by row
     if (fields.length !== model.get("value").length) return build();
     model.get("value").forEach((value, n) => { if (fields[n].valueAsNumber !== value) fields[n].value = value; });
   }
-  onKeys(el, () => true);
-  build();
-  return follow(model, { "change:value": show });
+  follow(model, { "change:value": show });
 }
 
 function picture({ model, el }) {
@@ -132,18 +109,18 @@ function picture({ model, el }) {
   figure.append(title, image);
   el.append(figure);
   el.classList.add(`sd-image-${model.get("name").replaceAll(/\W+/g, "-")}`);
+  function tell() {
+    [image.alt, title.textContent, el.hidden] = [model.get("alt"), model.get("title"), !model.get("shown")];
+  }
   function show() {
     const old = image.src;
     [image.width, image.height] = [model.get("width"), model.get("height")];
-    [image.alt, title.textContent, el.hidden] = [model.get("alt"), model.get("title"), !model.get("shown")];
+    tell();
     image.classList.toggle("sd-pixels", model.get("pixels"));
     image.src = URL.createObjectURL(new Blob([model.get("value")], { type: "image/png" }));
     if (old) URL.revokeObjectURL(old);
   }
-  show();
-  return follow(model, { "change:value": show, "change:alt change:title change:shown": () => {
-    [image.alt, title.textContent, el.hidden] = [model.get("alt"), model.get("title"), !model.get("shown")];
-  } });
+  follow(model, { "change:value": show, "change:alt change:title change:shown": tell });
 }
 
 function note({ model, el }) { // what a panel says; while it computes, a button to cancel
@@ -151,7 +128,6 @@ function note({ model, el }) { // what a panel says; while it computes, a button
     <span class="sd-note-busy"><progress aria-label="computing"></progress> computing … <button type="button">Cancel</button></span>`;
   const [text, cancel] = [el.querySelector(".sd-note-text"), el.querySelector("button")];
   const say = announcer(el);
-  onKeys(cancel, (event) => PRESSES.includes(event.key));
   cancel.addEventListener("click", () => model.send("cancel"));
   function show() {
     text.innerHTML = model.get("value");
@@ -159,15 +135,15 @@ function note({ model, el }) { // what a panel says; while it computes, a button
     el.setAttribute("aria-busy", model.get("state") === "busy");
     say(text.textContent);
   }
-  show();
-  return follow(model, { "change:value change:state": show });
+  follow(model, { "change:value change:state": show });
 }
 
 const KINDS = { slider, select, text, number, check, button, grid, picture, note };
 
 function renderControl({ model, el }) {
   el.classList.add("sd", `sd-${model.get("kind")}`);
-  return KINDS[model.get("kind")]({ model, el });
+  onKeys(el, takenByField);
+  KINDS[model.get("kind")]({ model, el });
 }
 
 export default { render: renderControl };

@@ -115,14 +115,8 @@ function renderMap({ model, el }) {
     image.data.forEach((_, n) => { image.data[n] = n % 4 < 3 ? bytes.getUint8(n >> 2) : 255; }); // gray, opaque
     decoded.getContext("2d").putImageData(image, 0, 0);
   }
-  const unfollow = follow(model, { "change:x change:y change:line": redraw, "change:pixels": drawDigit });
-  const size = new ResizeObserver(() => { drawMap(); drawHand(); });
-  size.observe(hand);
-  drawDigit();
-  return () => {
-    size.disconnect();
-    unfollow();
-  };
+  follow(model, { "change:x change:y change:line": redraw, "change:pixels": drawDigit });
+  new ResizeObserver(() => { drawMap(); drawHand(); }).observe(hand);
 }
 
 function ticks(low, high) {

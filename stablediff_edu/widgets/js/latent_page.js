@@ -12,7 +12,6 @@ function openPage(el, state, weights) {
       for (const listener of listeners[`change:${name}`] ?? []) listener();
     },
     on: (event, listener) => (listeners[event] ??= []).push(listener),
-    off: () => {},
     save_changes: () => model.set("pixels", decode(layers, [state.x, state.y])),
   };
   model.save_changes();

@@ -75,8 +75,7 @@ function renderMatrix({ model, el }) {
       go(column, x + far * way[0], y + far * way[1]);
     });
   });
-  draw();
-  return follow(model, { "change:matrix change:name change:color": draw });
+  follow(model, { "change:matrix change:name change:color": draw });
 }
 
 export default { render: renderMatrix };

@@ -11,8 +11,7 @@ function renderPrompt({ model, el }) {
   title.textContent = name;
   offers.setAttribute("aria-label", `words that may come next in ${name}`);
   const say = announcer(el);
-  onKeys(box, () => true);
-  onKeys(offers, (event) => ["Enter", " "].includes(event.key));
+  onKeys(el, takenByField);
 
   // The words that may come next, and the text to which one of them is added.
   function offered(text) {
@@ -50,10 +49,7 @@ function renderPrompt({ model, el }) {
     say(note.textContent);
   }
   box.addEventListener("input", type);
-  box.value = model.get("value");
-  offer();
-  showNote();
-  return follow(model, { "change:value": show, "change:note": showNote });
+  follow(model, { "change:value": show, "change:note": showNote });
 }
 
 export default { render: renderPrompt };

@@ -22,6 +22,12 @@ function announcer(el) {
   };
 }
 
+const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown"];
+const TAKEN = { button: ["Enter", " "], checkbox: [" "], range: MOVES };
+function takenByField({ key, target }) { // whether a button or field takes a key; a list and a text take all
+  return TAKEN[target.type]?.includes(key) ?? Boolean(target.type);
+}
+
 // Keep from the page the keys that a control `takes`, and `act` on them. Keys with Ctrl, Cmd or Alt, Tab, Esc and
 // Shift+Enter do what they do elsewhere.
 function onKeys(el, takes, act) {
@@ -70,11 +76,12 @@ function send(model, values) {
   model.save_changes();
 }
 
-// Call handlers at changes of traits, names apart by spaces; returns the function that ends it.
+// Call handlers now, and at changes of traits, names apart by spaces.
 function follow(model, handlers) {
-  const pairs = Object.entries(handlers).flatMap(([names, handler]) => names.split(" ").map((name) => [name, handler]));
-  for (const [name, handler] of pairs) model.on(name, handler);
-  return () => { for (const [name, handler] of pairs) model.off(name, handler); };
+  for (const [names, handler] of Object.entries(handlers)) {
+    handler();
+    for (const name of names.split(" ")) model.on(name, handler);
+  }
 }
 
 // However many changes there are, draw once per frame.

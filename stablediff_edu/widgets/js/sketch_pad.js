@@ -76,12 +76,10 @@ function renderPad({ model, el }) {
       go(x, y, down);
     }
   });
-  onKeys(colors, (event) => ["Enter", " "].includes(event.key));
-  onKeys(range, (event) => event.key in ARROWS || ["Home", "End", "PageUp", "PageDown"].includes(event.key));
+  onKeys(el, takenByField);
   range.addEventListener("input", () => { thick = Number(range.value); place(); });
   choose(color);
-  show();
-  return follow(model, { "change:value": show });
+  follow(model, { "change:value": show });
 }
 
 export default { render: renderPad };

@@ -159,17 +159,11 @@ function renderCloud({ model, el }) {
     say(`${words[model.get("selected")]}; nearest: ${near.join(", ")}`);
   }
   const redraw = oncePerFrame(draw);
-  const unfollow = follow(model, {
+  follow(model, {
     "change:neighbors": speak,
     "change:neighbors change:selected change:azimuth change:elevation change:zoom": redraw,
   });
-  const size = new ResizeObserver(draw);
-  size.observe(canvas);
-  speak();
-  return () => {
-    size.disconnect();
-    unfollow();
-  };
+  new ResizeObserver(draw).observe(canvas);
 }
 
 export default { render: renderCloud };
