@@ -160,7 +160,12 @@ class StableDiffusion(nn.Module):
 
         (B, 4, h, w), (B,), (B, N, width) -> (B, 4, h, w)
         """
-        return self._finite("unet", lambda: self.unet(xt.to(self._like), t, context.to(self._like))).to(xt)
+
+        def compute() -> torch.Tensor:
+            return self.unet(xt.to(self._like), t, context.to(self._like))
+
+        # float32 does not overflow, and a check makes the CPU wait for the device: there `decode` finds what is broken
+        return (self._finite("unet", compute) if self._like.dtype.itemsize < 4 else compute()).to(xt)
 
     def look_at_words(self, xt: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> dict[str, torch.Tensor]:
         """5. The U-Net's cross-attention joins words and places: the name of each -> (B, heads, h', w', N)."""
@@ -319,11 +324,14 @@ class StableDiffusion(nn.Module):
             values = compute()
         if values.isfinite().all():
             return values
-        broken = [name for name, weight in network.named_parameters() if not weight.isfinite().all()]
+        for name, weight in self.named_parameters():
+            if not weight.isfinite().all():
+                part, _, name = name.partition(".")
+                raise CourseError(
+                    f"The weights of {part} hold values that are not numbers ({name}); get or train them again."
+                )
         raise CourseError(
-            f"The weights of {part} hold values that are not numbers ({broken[0]}); get or train them again."
-            if broken
-            else f"The output of {part} is not finite; these weights do not work with these settings: try a lower "
+            f"The output of {part} is not finite; these weights do not work with these settings: try a lower "
             "guidance, more steps, another sampler or another prediction."
         )
 
