@@ -36,7 +36,7 @@ def draw_map(axis: Axes, z: torch.Tensor, labels: torch.Tensor) -> None:
     for digit in labels.unique().tolist():
         x, y = z[labels == digit].T
         axis.plot(x, y, linestyle="", marker=f"${digit}$", color=DIGIT_COLOURS[digit], markersize=6, markeredgewidth=0)
-    axis.set(xlabel="first number", ylabel="second number")
+    axis.set(xlabel="latent dimension 1", ylabel="latent dimension 2")
 
 
 def limits_of(z: torch.Tensor) -> tuple[list[float], list[float]]:
@@ -72,7 +72,7 @@ def decoded_map(
     extent = (left - dx, right + dx, low - dy, high + dy)
     axis.imshow(laid, cmap="gray", vmin=-1, vmax=1, extent=extent, aspect="auto", interpolation="antialiased")
     axis.grid(False)
-    axis.set(xlabel="first number", ylabel="second number", title=title)
+    axis.set(xlabel="latent dimension 1", ylabel="latent dimension 2", title=title)
     return axis.figure
 
 
@@ -83,8 +83,8 @@ def map_and_decoded(
     figure, axes = new_figure(2, height=4.9)
     limits = limits_of(z)
     draw_map(axes[0], z[:ON_MAP], labels[:ON_MAP])
-    axes[0].set_title("encoded: every digit where it landed")
-    decoded_map(decode, limits, "decoded: what lies everywhere", count, axes[1])
+    axes[0].set_title("encoded: the position of every digit")
+    decoded_map(decode, limits, "decoded: the image at each position", count, axes[1])
     for name in ("xlim", "ylim"):
         axes[0].set(**{name: getattr(axes[1], f"get_{name}")()})
     return figure

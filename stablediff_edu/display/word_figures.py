@@ -36,9 +36,9 @@ def group_numbers(words: Sequence[str], groups: Groups) -> list[int]:
 
 def vector_rows(words: Sequence[str], vectors: torch.Tensor, one_hot: torch.Tensor | None = None) -> Figure:
     """Draw a vector, (N, D), as a row of colours for each of N words, and beside it, if given, their one-hot rows."""
-    parts = {f"{vectors.shape[1]} numbers a word": vectors}
+    parts = {f"{vectors.shape[1]} values a word": vectors}
     if one_hot is not None:
-        parts = {f"one-hot: {one_hot.shape[1]} numbers a word, one of them 1": one_hot} | parts
+        parts = {f"one-hot: {one_hot.shape[1]} values a word, one of them 1": one_hot} | parts
     figure, axes = new_figure(len(parts), height=0.9 + 0.26 * len(words), squeeze=False)
     for axis, (title, values) in zip(axes[0], parts.items(), strict=True):
         values = values.detach().cpu()
@@ -46,7 +46,7 @@ def vector_rows(words: Sequence[str], vectors: torch.Tensor, one_hot: torch.Tens
         axis.imshow(values, cmap=SIGNED_MAP, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
         axis.grid(False)
         axis.set_yticks(range(len(words)), words)
-        axis.set(title=title, xlabel="number in the vector")
+        axis.set(title=title, xlabel="dimension")
     return figure
 
 
@@ -183,7 +183,7 @@ def draw_ranking(
     axis.invert_yaxis()
     axis.set_xlim(min(0, *(score for _, score in found)), 1.12)
     axis.grid(False, axis="y")
-    axis.set(title=title, xlabel="cosine of the angle")
+    axis.set(title=title, xlabel="cosine similarity")
     _signs(axis)
 
 
