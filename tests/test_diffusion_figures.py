@@ -75,7 +75,7 @@ def test_noise_strip_shows_the_schedules_mixtures():
     mixture = schedule.add_noise(PICTURES[:1], PICTURES[1:2], 500)[0]
     expected = ((mixture + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
     np.testing.assert_allclose(np.asarray(axes[1].images[0].get_array()), expected, atol=1e-6)
-    assert axes[1].get_xlabel().startswith(f"{schedule.alpha_bar[500].sqrt():.2f} · picture")
+    assert axes[1].get_xlabel().startswith(f"{schedule.alpha_bar[500].sqrt():.3f} · image")
 
 
 def test_curves_differ_in_dash_and_marker_not_only_in_colour():
@@ -105,7 +105,7 @@ def test_a_logarithmic_axis_names_the_measured_places():
 def test_marked_positions_are_drawn_as_they_are():
     figure = ALL["encoding_map"]()
     drawn = {axis.get_title(loc="left"): axis for axis in figure.axes}
-    heights = [bar.get_height() for bar in drawn["position 150"].patches]
+    heights = [bar.get_height() for bar in drawn["timestep 150"].patches]
     np.testing.assert_allclose(heights, ENCODING[150], atol=1e-6)
     assert "10 and 11" in [text.get_text() for text in texts(figure)]
 

@@ -35,20 +35,20 @@ def noise_strip(x0: torch.Tensor, schedule: Schedule, ts: Sequence[int], eps: to
     for axis, t in zip(axes.flat, ts, strict=False):
         signal, noise = (share.item() for share in schedule.signal_and_noise(t, x0))
         draw_picture(axis, schedule.add_noise(x0, eps, t)[0], title=f"t = {t}")
-        axis.set_xlabel(f"{signal:.2f} · picture\n+ {noise:.2f} · noise", fontsize=10)
+        axis.set_xlabel(f"{signal:.3f} · image\n+ {noise:.3f} · noise", fontsize=10)
     return figure
 
 
 def schedule_curves(schedules: Mapping[str, Schedule]) -> Figure:
     """Draw how much of the picture and how much noise xt holds at every step, one curve for each named schedule."""
     figure, axes = new_figure(2, height=3.5, sharey=True)
-    titles = ("how much picture: √ᾱ", "how much noise: √(1 − ᾱ)")
+    titles = ("factor of the image: √ᾱ", "factor of the noise: √(1 − ᾱ)")
     for axis, title, noise in zip(axes, titles, (False, True), strict=True):
         for index, (name, schedule) in enumerate(schedules.items()):
             share = (1 - schedule.alpha_bar if noise else schedule.alpha_bar).sqrt()
             axis.plot(share.cpu(), label=name, markevery=len(schedule) // 8 or 1, **_line(index))
         axis.set_title(title)
-        axis.set_xlabel("step t")
+        axis.set_xlabel("timestep t")
     axes[0].set_ylabel("factor in xt")
     axes[0].legend()
     return figure
@@ -65,7 +65,9 @@ def encoding_map(encoding: torch.Tensor, marked: Sequence[int] = (10, 11, 500)) 
     heat = figure.add_subplot(grid[:, 0])
     heat.grid(False)
     image = heat.imshow(values, cmap=SIGNED_MAP, vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
-    heat.set(xlabel="number in the vector", ylabel="position", title=f"{count} positions, {features} numbers each")
+    heat.axvline(features / 2 - 0.5, color="black", linewidth=0.8)
+    title = f"{features // 2} sines, then {features // 2} cosines"
+    heat.set(xlabel="value of the embedding", ylabel="timestep", title=title)
     figure.colorbar(image, ax=heat, ticks=[-1, 0, 1], label="value", format=FuncFormatter(_plain))
     # two marks a few rows apart would lie on each other: one label for both
     for group in _neighbours(marked, count / 25):
@@ -78,12 +80,12 @@ def encoding_map(encoding: torch.Tensor, marked: Sequence[int] = (10, 11, 500)) 
         axis = figure.add_subplot(grid[row, 1])
         axis.bar(range(features), values[position], width=1.0, color="#0072B2")
         axis.set_ylim(-1.1, 1.1)
-        axis.set_title(f"position {position}", loc="left")
+        axis.set_title(f"timestep {position}", loc="left")
         axis.yaxis.set_major_formatter(FuncFormatter(_plain))
         if row < len(marked) - 1:
             axis.tick_params(labelbottom=False)
         else:
-            axis.set_xlabel("number in the vector")
+            axis.set_xlabel("value of the embedding")
     return figure
 
 
@@ -93,8 +95,8 @@ def distances(encoding: torch.Tensor) -> Figure:
     axis.grid(False)
     matrix = torch.cdist(encoding.detach().cpu(), encoding.detach().cpu())
     image = axis.imshow(matrix.numpy(), cmap=MAGNITUDE_MAP, vmin=0, interpolation="nearest")
-    axis.set(xlabel="position", ylabel="position", title="distance between the vectors of two positions")
-    figure.colorbar(image, ax=axis, label="distance (dark: alike)")
+    axis.set(xlabel="timestep", ylabel="timestep", title="distance between two embeddings")
+    figure.colorbar(image, ax=axis, label="distance (dark: similar)")
     return figure
 
 
@@ -175,12 +177,13 @@ def nearest_pairs(samples: Pictures, neighbours: Pictures, titles: Sequence[str]
         neighbours: N training pictures, or (N, K, 3, H, W): K for each sample, the nearest first.
         titles: N short texts for the columns, such as the distance.
     """
-    rows = {"new": list(samples)}
+    rows = {"sample": list(samples)}
     if torch.as_tensor(neighbours[0]).dim() == 4:
         for rank in range(len(neighbours[0])):
-            rows["nearest in training" if rank == 0 else f"number {rank + 1}"] = [found[rank] for found in neighbours]
+            name = "nearest\ntraining image" if rank == 0 else f"number {rank + 1}"
+            rows[name] = [found[rank] for found in neighbours]
     else:
-        rows["nearest in training"] = list(neighbours)
+        rows["nearest\ntraining image"] = list(neighbours)
     return trajectory_rows(rows, titles)
 
 
@@ -252,8 +255,8 @@ def cost_curve(sizes: Sequence[int], seconds: Sequence[float], pixels: Mapping[s
     counts = [size**2 for size in sizes]
     axis.plot(counts, seconds, label="measured", **_line(0))
     reach = [counts[-1], *pixels.values()]
-    axis.plot(reach, [count * per_pixel for count in reach], "x--", markersize=9, label="drawn out")
-    axis.set(xscale="log", yscale="log", xlabel="pixels of the picture", ylabel="seconds for one picture")
+    axis.plot(reach, [count * per_pixel for count in reach], "x--", markersize=9, label="extrapolated")
+    axis.set(xscale="log", yscale="log", xlabel="pixels of the image", ylabel="seconds for one image")
     axis.yaxis.set_major_formatter(FuncFormatter(_plain))
     names = {f"{size}×{size}": count for size, count in zip(sizes, counts, strict=True)} | dict(pixels)
     axis.set_xticks(list(names.values()), [name.replace(" ", "\n") for name in names], fontsize=9)
