@@ -179,4 +179,4 @@ def test_a_diagram_shows_its_description_on_a_transparent_background(monkeypatch
     (data, metadata), _ = outputs
     assert metadata["image/png"]["alt"] == figure.get_label() and "784 values" in figure.get_label()
     image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
-    assert image.width <= 900 and image.getpixel((0, 0))[3] == 0
+    assert image.width <= 900 and image.convert("RGBA").getpixel((0, 0))[3] == 0

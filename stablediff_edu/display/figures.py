@@ -58,13 +58,18 @@ def show(figure: Figure, caption: str = "") -> None:
 
 
 def _png(figure: Figure) -> bytes:
-    """Return the figure as a PNG; a large one, with photographs, in 256 colours, so that notebooks stay small.
+    """Return the figure as a PNG; a large one, or a diagram without images, in 256 colors: notebooks stay small.
 
-    Diagrams, which have a transparent background, stay as they are.
+    Diagrams keep their transparent background.
     """
     data = io.BytesIO()
     figure.savefig(data, format="png", bbox_inches="tight", pad_inches=0.08)
-    if data.tell() > LARGE and figure.get_facecolor()[3]:
+    transparent = not figure.get_facecolor()[3]
+    if transparent and not any(axes.images for axes in figure.axes):
+        few = Image.open(data).quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        data = io.BytesIO()
+        few.save(data, format="png", optimize=True)
+    elif not transparent and data.tell() > LARGE:
         picture = Image.open(data).convert("RGB")
         chosen = picture.quantize(256, method=Image.Quantize.FASTOCTREE)  # keeps rare colours, such as a colour bar's
         colours = np.array(chosen.getpalette(), dtype=np.uint8).reshape(-1, 3)
