@@ -335,7 +335,7 @@ def test_a_finger_scrolls_past_a_canvas_until_it_taps(browser):
 
 def test_notebook_7_shows_and_moves_the_panels(server):
     pytest.importorskip("notebook", reason="Notebook 7 is not installed")
-    names = ("jpeg", "position_encoding", "latent_map")  # not a list: there the arrow keys fail (known, open)
+    names = ("jpeg", "unet_inspector", "latent_map")
     page = server.run(
         "seven.ipynb", ["import panel_factory", *(f"panel_factory.make('{one}')" for one in names)], "notebooks"
     )

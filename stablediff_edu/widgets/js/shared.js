@@ -35,8 +35,9 @@ function onKeys(el, takes, act) {
     if (event.ctrlKey || event.metaKey || event.altKey || ["Tab", "Escape"].includes(event.key)) return false;
     return !(event.shiftKey && event.key === "Enter") && takes(event);
   }
-  // Notebook 7 reads a key before the control does. For the keys that the control takes, this attribute keeps it off.
-  const mark = (event) => el.toggleAttribute("data-lm-suppress-shortcuts", wanted(event));
+  // Notebook 7 reads a key before the control does. For the keys that the control takes, this attribute keeps it off:
+  // on the focused element itself, since its shortcuts are found there first.
+  const mark = (event) => event.target.toggleAttribute?.("data-lm-suppress-shortcuts", wanted(event));
   el.addEventListener("focusin", () => window.addEventListener("keydown", mark, true));
   el.addEventListener("focusout", () => window.removeEventListener("keydown", mark, true));
   el.addEventListener("keydown", (event) => {
