@@ -59,7 +59,7 @@ def test_a_word_lights_up_where_its_weights_are(pictures):
     weights[0, 2, 3] = 1.0
     figure = word_maps(pictures[0], ["red", "boat"], weights)
     FigureCanvasAgg(figure).draw()
-    assert [axis.get_title() for axis in figure.axes if axis.get_visible()] == ["the picture", "red", "boat"]
+    assert [axis.get_title() for axis in figure.axes if axis.get_visible()] == ["image", "red", "boat"]
     red, boat = (axis.images[0].get_array().sum(axis=2) for axis in figure.axes[1:3])
     lit = np.argwhere(np.abs(red - boat) > 0.3)
     assert {tuple(place) for place in lit} == {(row, column) for row in (4, 5) for column in (6, 7)}

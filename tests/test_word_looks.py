@@ -52,6 +52,7 @@ def test_figures_show_what_they_are_given(pipe):
     figure = prompt_sheet(["a red boat", "a blue duck"], torch.zeros(2, 3, 8, 8), [True, False])
     assert [axis.get_title()[0] for axis in figure.axes] == ["✓", "✗"]
     figure = words_and_steps(watch_drawing(pipe, "a red boat", steps=3), rows=2)
-    assert [axis.get_title() for axis in figure.axes[:4]] == ["seen", "a", "red", "boat"] and len(figure.axes) == 8
+    titles = [axis.get_title() for axis in figure.axes[:4]]
+    assert titles == ["predicted\nclean image", "a", "red", "boat"] and len(figure.axes) == 8
     with pytest.raises(CourseError, match="as many pictures"):
         guidance_strip({0.0: torch.zeros(1, 3, 8, 8), 1.0: torch.zeros(2, 3, 8, 8)})

@@ -1,4 +1,4 @@
-"""Figures of chapter 7's first half: who looks at whom, as maps with the words along both sides and as lines."""
+"""Figures of chapter 7's first half: attention weights, as maps with the words along both sides and as lines."""
 
 from collections.abc import Mapping, Sequence
 
@@ -39,7 +39,7 @@ def weight_maps(
     figure, axes = new_figure(len(maps), height=cell * len(words) + 1.5, squeeze=False)
     for number, (axis, (title, weights)) in enumerate(zip(axes[0], maps.items(), strict=True)):
         draw_weights(axis, weights, words, looked_at, limit=limit, title=title)
-        axis.set_ylabel("who looks" if number == 0 else "")
+        axis.set_ylabel("query" if number == 0 else "")
         if cell > ROOM_FOR_NUMBERS if numbers is None else numbers:
             draw_numbers(axis, weights.round(decimals=2), size=8.5)
     return figure
@@ -58,7 +58,7 @@ def draw_weights(
     draw_cells(axis, weights, limit)
     axis.set_xticks(range(len(looked_at)), looked_at, rotation=60, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(words)), words)
-    axis.set(title=title, xlabel="who is looked at")
+    axis.set(title=title, xlabel="key")
     axis.grid(False)
 
 

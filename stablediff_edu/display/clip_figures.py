@@ -56,7 +56,7 @@ def similarity_maps(maps: Mapping[str, torch.Tensor], side: float = 3.9) -> Figu
     figure, axes = new_figure(len(maps), width=side * len(maps) + 0.5, height=side + 0.3, squeeze=False)
     for axis, (title, table) in zip(axes[0], maps.items(), strict=True):
         image = axis.imshow(table.detach().cpu(), cmap=SIGNED_MAP, vmin=-1, vmax=1)
-        axis.set(title=title, xlabel="caption", ylabel="picture")
+        axis.set(title=title, xlabel="caption", ylabel="image")
         axis.grid(False)
     bar = figure.colorbar(image, ax=list(axes[0]), shrink=0.8, ticks=[-1, 0, 1], label="cosine")
     bar.ax.set_yticklabels(["−1", "0", "1"])
@@ -116,7 +116,7 @@ def word_maps(picture: torch.Tensor, words: Sequence[str], weights: torch.Tensor
     figure, axes = new_figure(columns, rows, width=side * columns, height=rows * (side + 0.28), squeeze=False)
     for axis in axes.flat[tiles:]:
         axis.set_visible(False)
-    draw_picture(axes.flat[0], picture, title="the picture")
+    draw_picture(axes.flat[0], picture, title="image")
     for axis, word, places in zip(axes.flat[1:], words, weights.detach().cpu(), strict=False):
         draw_picture(axis, over_grey(picture, places, float(weights.max())), title=word, scale="unit")
     return figure

@@ -19,7 +19,7 @@ def five_levels(scene: DrawnFish) -> Figure:
     figure, axes = new_figure(3, 2, height=7.2)
     axes = axes.flat
     titles = [
-        "the picture",
+        "image",
         "1 classification",
         "2 … with localisation",
         "3 object detection",

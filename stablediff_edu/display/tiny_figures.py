@@ -22,7 +22,7 @@ def evenly(count: int, most: int) -> list[int]:
 
 
 def drawing_steps(steps: Sequence[DrawnStep], columns: int = 8, picture: int = 0) -> Figure:
-    """Draw a drawing on its way: above, the latents decoded as they are; below, what the network sees in them.
+    """Draw a drawing on its way: above, the latents decoded as they are; below, the predicted clean latents decoded.
 
     Args:
         steps: all that `StableDiffusion.draw` gave.
@@ -32,7 +32,9 @@ def drawing_steps(steps: Sequence[DrawnStep], columns: int = 8, picture: int = 0
     shown = [steps[number] for number in evenly(len(steps), columns)]
     rows = {
         "latent,\ndecoded": [step.picture()[picture] for step in shown],
-        "seen in it": [(step.picture() if step.number == step.of else step.preview())[picture] for step in shown],
+        "predicted,\ndecoded": [
+            (step.picture() if step.number == step.of else step.preview())[picture] for step in shown
+        ],
     }
     return trajectory_rows(rows, [f"step {step.number}" for step in shown])
 
@@ -70,9 +72,9 @@ def prompt_sheet(
 
 
 def words_and_steps(drawing: WatchedDrawing, rows: int = 4) -> Figure:
-    """Draw how strongly each place looks at each word: a column a word, a row a step, the picture seen at the left.
+    """Draw the attention weight of each position for each word: a column a word, a row a step.
 
-    Every word has a scale of its own.
+    The first column is the predicted clean image. Every word has a scale of its own.
     """
     numbers = evenly(len(drawing.looks), rows)
     columns = len(drawing.words) + 1
@@ -81,7 +83,7 @@ def words_and_steps(drawing: WatchedDrawing, rows: int = 4) -> Figure:
     figure, axes = new_figure(columns, len(numbers), squeeze=False, **size)
     for line, number in zip(axes, numbers, strict=True):
         picture, looks = drawing.picture(number + 1), drawing.looks[number]  # (3, H, W), (N, h, w)
-        draw_picture(line[0], picture, title="seen" if number == 0 else "")
+        draw_picture(line[0], picture, title="predicted\nclean image" if number == 0 else "")
         line[0].set_ylabel(f"step {number + 1}")
         for axis, word, places, limit in zip(line[1:], drawing.words, looks, drawing.most(), strict=True):
             draw_picture(axis, over_grey(picture, places, limit), title=word if number == 0 else "", scale="unit")

@@ -43,7 +43,7 @@ def compare(columns: Mapping[str, torch.Tensor], pictures: torch.Tensor, masks: 
             axes[row, number].imshow(raw_colours(raw[number]))
             if masks is not None:
                 draw_mask(axes[row, number], masks[number], hatched=False)
-    for row, name in enumerate(["picture", *columns]):
+    for row, name in enumerate(["image", *columns]):
         axes[row, 0].set_ylabel(name, fontsize=10)
     return figure
 
@@ -51,7 +51,7 @@ def compare(columns: Mapping[str, torch.Tensor], pictures: torch.Tensor, masks: 
 def raw_and_clamped(raw: torch.Tensor, mask: torch.Tensor, picture: torch.Tensor) -> Figure:
     """Draw a picture, the raw output with its scale, the output clamped to 0 … 1, and the true mask."""
     figure, axes = new_figure(4, height=3.0)
-    draw_picture(axes[0], picture, title="picture")
+    draw_picture(axes[0], picture, title="image")
     frame(axes[1], "raw output")
     image = axes[1].imshow(raw[0], cmap="cividis", vmin=min(-0.3, float(raw.min())), vmax=max(1.3, float(raw.max())))
     bar = figure.colorbar(image, cax=axes[1].inset_axes([0.08, -0.1, 0.84, 0.05]), orientation="horizontal")
@@ -83,7 +83,7 @@ def channels_and_regions(
 ) -> Figure:
     """Draw regions in one row and below the channel that follows each best: name -> (channel, correlation, map)."""
     figure, axes = new_figure(1 + len(regions), 2, height=4.4)
-    draw_picture(axes[0, 0], picture, title="the picture")
+    draw_picture(axes[0, 0], picture, title="image")
     axes[1, 0].set_visible(False)
     for column, (name, region) in enumerate(regions.items(), 1):
         draw_picture(axes[0, column], region, title=name, scale="unit")
@@ -96,7 +96,7 @@ def channels_and_regions(
 def score_curve(scores: Mapping[int, float], live: tuple[int, float] | None = None) -> Figure:
     """Draw the score (IoU on held-out pictures) against the number of training pictures, on a logarithmic axis."""
     figure, axis = new_figure(width=6.4, height=3.4)
-    axis.plot(list(scores), list(scores.values()), "o-", color="#0072B2", label="shipped numbers")
+    axis.plot(list(scores), list(scores.values()), "o-", color="#0072B2", label="measured before")
     for count, score in scores.items():
         axis.annotate(f"{score:.2f}", (count, score), xytext=(0, -18), textcoords="offset points", ha="center")
     if live:
@@ -105,8 +105,8 @@ def score_curve(scores: Mapping[int, float], live: tuple[int, float] | None = No
     axis.set_xticks(list(scores), [str(count) for count in scores])
     axis.minorticks_off()
     axis.set_ylim(0, 1)
-    axis.set_xlabel("training pictures")
-    axis.set_ylabel("IoU on held-out pictures")
+    axis.set_xlabel("training images")
+    axis.set_ylabel("IoU on held-out images")
     axis.legend(loc="lower right")
     return figure
 

@@ -182,7 +182,7 @@ class Newness:
 
 
 def compare_with_scenes(
-    pipe: StableDiffusion, prompts: Sequence[Prompt], learned: int = 40_000, each: int = 8, **options
+    pipe: StableDiffusion, prompts: Sequence[Prompt], learned: int = 80_000, each: int = 8, **options
 ) -> Newness:
     """Draw `each` pictures of prompts that are seen, and compare them with all scenes of the same words learned from.
 

@@ -68,7 +68,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=scene_quality.PROMPTS, help="prompts (default: %(default)s)")
     parser.add_argument("--scenes", type=int, default=500, help="of each kind, to judge the judge (default: 500)")
     parser.add_argument(
-        "--learned", type=int, default=40_000, help="scenes learned from, to look for copies; 0: do not"
+        "--learned", type=int, default=80_000, help="scenes learned from, to look for copies; 0: do not"
     )
     parser.add_argument("--guidance", type=float, nargs="+", default=[scene_quality.BEST["guidance"]])
     parser.add_argument("--sampler", nargs="+", default=[scene_quality.BEST["sampler"]])
