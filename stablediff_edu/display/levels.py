@@ -16,12 +16,13 @@ def five_levels(scene: DrawnFish) -> Figure:
     Levels 1 and 2 know one object only, so they answer for the largest fish. From level 4 on every kind has its colour
     and hatch; at level 5 every single fish has its own.
     """
-    figure, axes = new_figure(3, 2, height=7.2)
+    figure, axes = new_figure(3, 2, height=7.8)
+    figure.get_layout_engine().set(h_pad=0.12)  # inches: a title stands clear of the image above it
     axes = axes.flat
     titles = [
         "image",
         "1 classification",
-        "2 … with localisation",
+        "2 … with localization",
         "3 object detection",
         "4 semantic segmentation",
         "5 instance segmentation",
@@ -30,7 +31,9 @@ def five_levels(scene: DrawnFish) -> Figure:
         draw_picture(axis, scene.picture, title=title)
     largest = int(scene.masks.flatten(1).sum(1).argmax())  # (fish, S, S) -> pixels of each fish
     size = scene.picture.shape[-1]
-    _write(axes[1], size / 2, size * 0.95, scene.species[largest], large=True)
+    for axis in axes[1:3]:
+        text = dict(color="white", fontsize=15, fontweight="bold", ha="center", va="bottom", path_effects=_HALO)
+        axis.text(size / 2, size * 0.95, scene.species[largest], **text)
     _draw_box(axes[2], scene, largest)
     for fish in range(len(scene.species)):
         _draw_box(axes[3], scene, fish)
@@ -39,7 +42,7 @@ def five_levels(scene: DrawnFish) -> Figure:
         draw_mask(axes[4], sum(of_kind), kind=kind, label=name)
     for fish, name in enumerate(scene.species):
         draw_mask(axes[5], scene.masks[fish], kind=fish, label=f"{name} {fish + 1}")
-    for axis in axes[4:6]:
+    for axis in axes[3:6]:
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, fontsize=9, handlelength=1.6)
     return figure
 
@@ -47,16 +50,7 @@ def five_levels(scene: DrawnFish) -> Figure:
 def _draw_box(axis: Axes, scene: DrawnFish, fish: int) -> None:
     left, top, right, bottom = scene.boxes[fish]
     xs, ys = [left, right, right, left, left], [top, top, bottom, bottom, top]
-    axis.plot(xs, ys, color=MASK_COLOURS[fish % 4], linewidth=2, path_effects=_HALO)
+    axis.plot(xs, ys, color=MASK_COLOURS[fish % 4], linewidth=2, path_effects=_HALO, label=scene.species[fish])
     size = scene.picture.shape[-1]
-    # the names stand at three heights, so that neighbours do not write over each other
-    _write(axis, (left + right) / 2, top + (bottom - top) * (0.25 + 0.25 * fish), scene.species[fish])
     axis.set_xlim(-0.5, size - 0.5)
     axis.set_ylim(size - 0.5, -0.5)
-
-
-def _write(axis: Axes, x: float, y: float, text: str, large: bool = False) -> None:
-    size = axis.get_xlim()[1]
-    x = min(max(x, size * 0.24), size * 0.76)  # a long name stays inside the picture
-    weight = {"fontsize": 15 if large else 10, "fontweight": "bold"}
-    axis.text(x, y, text, color="white", ha="center", va="bottom", path_effects=_HALO, **weight)
