@@ -23,7 +23,7 @@ help:
 	@echo "make format     format the code and the notebooks"
 	@echo "make lock       renew constraints.txt from pyproject.toml"
 	@echo ""
-	@echo "PYTHON=python3.12 chooses the Python; STABLEDIFF_BUDGET=full runs the notebooks at the video's sizes."
+	@echo "PYTHON=python3.12 chooses the Python; STABLEDIFF_PRESET=full runs the notebooks at the video's sizes."
 
 lab: setup
 	.venv/bin/python -m jupyterlab --ServerApp.root_dir=notebooks $(FIRST) $(AS_ROOT) $(LAB_FLAGS)
@@ -52,7 +52,7 @@ setup-test:
 define setup
 	if [ -z "$(PYTHON)" ]; then \
 		echo "The course needs Python 3.11, 3.12 or 3.13, and none was found here: install one, or name it with make PYTHON=..." >&2; exit 2; \
-	fi; $(PYTHON) stablediff_edu/commands/setup.py $(1)
+	fi; $(PYTHON) stablediff_edu/cli/setup.py $(1)
 endef
 
 lint:
@@ -68,7 +68,7 @@ units:
 
 # The stored notebooks run once more, with the network cut and with drawn data: what a newcomer has on a train.
 notebooks-offline:
-	env -u STABLEDIFF_DATA STABLEDIFF_BUDGET=quick .venv/bin/python tests/offline.py \
+	env -u STABLEDIFF_DATA STABLEDIFF_PRESET=quick .venv/bin/python tests/offline.py \
 		.venv/bin/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=180 notebooks
 
 LOCK := --universal --python-version 3.11 --no-emit-index-url --no-annotate pyproject.toml --extra test \

@@ -1,23 +1,23 @@
-"""The command line: ``python -m stablediff_edu COMMAND``. It only reads the line; the work is in ``commands/``."""
+"""The command line: ``python -m stablediff_edu COMMAND``. It only reads the line; the work is in ``cli/``."""
 
 import importlib
 import os
 import signal
 import sys
 
-from stablediff_edu.commands.plain import PlainParser
-from stablediff_edu.errors import CourseError
+from stablediff_edu.cli.parser import ConciseParser
+from stablediff_edu.errors import UserError
 
-# Each module of commands/ has two functions: add_arguments(parser), and run(arguments) -> exit code.
+# Each module of cli/ has two functions: add_arguments(parser), and run(arguments) -> exit code.
 COMMANDS = {
-    "doctor": "say whether this machine can run the course, and what would mend it",
+    "doctor": "say whether this machine can run the course, and what would fix it",
     "fetch": "download a real data set into data/",
     "download": "the same as fetch",
-    "generate": "draw a picture of a sentence, with Stable Diffusion or the course's own tiny model",
+    "generate": "draw an image of a sentence, with Stable Diffusion or the course's own tiny model",
     "lab": "open the notebooks in JupyterLab",
     "run": "run the notebooks in order without a screen",
     "segment": "predict masks for your own images, with the weights of train fish",
-    "train": "train a shipped checkpoint, or the same network on your own pictures",
+    "train": "train a pretrained checkpoint, or the same network on your own images",
 }
 
 
@@ -26,14 +26,14 @@ def main(words: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # no console lacks a character so badly that the command must fail
             stream.reconfigure(errors="replace")
-    parser = PlainParser(prog="python -m stablediff_edu", description=__doc__.split(":")[0])
+    parser = ConciseParser(prog="python -m stablediff_edu", description=__doc__.split(":")[0])
     choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     words = sys.argv[1:] if words is None else words
     for name, help_text in COMMANDS.items():
         command = choices.add_parser(name, help=help_text, description=help_text)
         if name in words[:1]:  # only the chosen command is imported: doctor must run where torch is broken
             try:
-                module = importlib.import_module(f"stablediff_edu.commands.{'fetch' if name == 'download' else name}")
+                module = importlib.import_module(f"stablediff_edu.cli.{'fetch' if name == 'download' else name}")
             except ModuleNotFoundError as error:
                 return _missing(error)
             module.add_arguments(command)
@@ -42,7 +42,7 @@ def main(words: list[str] | None = None) -> int:
         return module.run(arguments)
     except ModuleNotFoundError as error:
         return _missing(error)
-    except CourseError as error:
+    except UserError as error:
         print(f"stablediff_edu: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

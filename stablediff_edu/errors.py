@@ -7,7 +7,7 @@ from contextlib import contextmanager
 OTHERS = ("DefaultCPUAllocator: ", "out of memory", "not enough memory")
 
 
-class CourseError(Exception):
+class UserError(Exception):
     """Something the learner can mend: one plain sentence that says what is wrong and what to do next.
 
     Commands print the sentence and end with exit code 2; notebooks show the sentence instead of a traceback.
@@ -19,8 +19,8 @@ class CourseError(Exception):
 
 
 @contextmanager
-def enough_memory(
-    otherwise: str = "; draw fewer or smaller pictures at once, or load the weights with half=True.",
+def oom_guard(
+    otherwise: str = "; draw fewer or smaller images at once, or load the weights with half=True.",
 ) -> Iterator[None]:
     """Say in one sentence that the memory does not suffice: "There is not enough memory" and what is left to do."""
     try:
@@ -30,4 +30,4 @@ def enough_memory(
 
         if not isinstance(error, MemoryError | OutOfMemoryError) and not any(text in str(error) for text in OTHERS):
             raise
-        raise CourseError(f"There is not enough memory{otherwise}") from error
+        raise UserError(f"There is not enough memory{otherwise}") from error

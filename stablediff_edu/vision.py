@@ -9,7 +9,7 @@ import importlib
 import sys
 from types import ModuleType
 
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
 
 _OPERATORS = ("nms", "qnms")  # non-maximum suppression of boxes; nothing in the course calls it
 _library = None  # declarations last as long as this object does
@@ -19,16 +19,16 @@ def import_torchvision() -> ModuleType:
     """Return ``torchvision`` with datasets, transforms and utils working; always import it through this.
 
     Raises:
-        CourseError: torchvision is missing or fails for another reason.
+        UserError: torchvision is missing or fails for another reason.
     """
     global _library
     try:
         return importlib.import_module("torchvision")
     except ImportError as error:
-        raise CourseError("torchvision cannot be imported; set the course up again with: make lab.") from error
+        raise UserError("torchvision cannot be imported; set the course up again with: make lab.") from error
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
-            raise CourseError(f"torchvision does not fit this torch ({error}); run: make lab.") from error
+            raise UserError(f"torchvision does not fit this torch ({error}); run: make lab.") from error
     import torch
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:

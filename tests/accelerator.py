@@ -212,7 +212,7 @@ def use(replace=setattr, imported: bool = True) -> None:
         imported: False where no other module of the package is imported yet: they will be given the new function.
     """
 
-    import stablediff_edu.device
+    import stablediff_edu.config
 
     if imported:
         for module in pkgutil.walk_packages(stablediff_edu.__path__, "stablediff_edu."):

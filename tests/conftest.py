@@ -13,7 +13,7 @@ _REAL_DATA = Path(os.environ.get("STABLEDIFF_DATA") or ROOT.parent / "shared/dat
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real pictures, laid out as data/ is; a test that asks for it skips where there is none."""
+    """The folder of real images, laid out as data/ is; a test that asks for it skips where there is none."""
     if not _REAL_DATA.is_dir():
         pytest.skip("no real data here: set STABLEDIFF_DATA to a folder that holds fish/, mnist/ and so on")
     return _REAL_DATA.resolve()
@@ -21,9 +21,9 @@ def real_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run every test on drawn data and the quick budget, whatever this shell has been told."""
+    """Run every test on synthetic data and the quick preset, whatever this shell has been told."""
     monkeypatch.delenv("STABLEDIFF_DATA", raising=False)
-    monkeypatch.delenv("STABLEDIFF_BUDGET", raising=False)
+    monkeypatch.delenv("STABLEDIFF_PRESET", raising=False)
 
 
 def _is_local(host: object) -> bool:

@@ -11,24 +11,24 @@ from functools import partial
 import numpy as np
 import torch
 
-from stablediff_edu.datasets.captions import tell
-from stablediff_edu.datasets.digits import draw_digits
-from stablediff_edu.datasets.drawn_corpus import draw_corpus
-from stablediff_edu.datasets.drawn_fish import draw_fish, draw_many
-from stablediff_edu.datasets.scene_set import load_scenes, numbered_scene
-from stablediff_edu.datasets.sentences import draw_sentences
-from stablediff_edu.datasets.ships import draw_ships
-from stablediff_edu.diffusion.samplers import SAMPLERS, generate
-from stablediff_edu.diffusion.schedule import Schedule
-from stablediff_edu.training.clip_training import load_clip
-from stablediff_edu.training.diffusion_recipes import load_diffusion
-from stablediff_edu.training.digit_classifier import load_classifier as load_digit_classifier
-from stablediff_edu.training.recipes import load_fish_unet
-from stablediff_edu.training.scene_judge import load_judge
-from stablediff_edu.training.ship_classifier import load_classifier as load_ship_classifier
-from stablediff_edu.training.tiny_sd import load_tiny_sd
-from stablediff_edu.training.vae_training import load_vae
-from stablediff_edu.training.word_training import load_words
+from stablediff_edu.data.digits.dataset import render_digits
+from stablediff_edu.data.fish.synthetic import render_batch, render_fish
+from stablediff_edu.data.scenes.captions import random_caption
+from stablediff_edu.data.scenes.dataset import make_scenes, scene_at
+from stablediff_edu.data.sentences.negation import generate_sentences
+from stablediff_edu.data.ships.dataset import render_ships
+from stablediff_edu.data.words.synthetic import generate_corpus
+from stablediff_edu.diffusion.samplers import SAMPLERS, sample_final
+from stablediff_edu.diffusion.schedule import NoiseSchedule
+from stablediff_edu.tasks.clip import load_clip
+from stablediff_edu.tasks.ddpm import load_diffusion
+from stablediff_edu.tasks.digit_classifier import load_classifier as load_digit_classifier
+from stablediff_edu.tasks.fish import load_fish_unet
+from stablediff_edu.tasks.scene_classifier import load_scene_classifier
+from stablediff_edu.tasks.ship_classifier import load_classifier as load_ship_classifier
+from stablediff_edu.tasks.tiny_sd import load_tiny_sd
+from stablediff_edu.tasks.vae import load_vae
+from stablediff_edu.tasks.word2vec import load_word2vec
 
 PROMPTS = ["a red sailboat at sunset", "the sea at night"]
 Output = torch.Tensor | str
@@ -52,37 +52,39 @@ def sha256(output: Output) -> str:
 
 
 def fish() -> torch.Tensor:
-    images, masks, _ = draw_many(6, 64, seed=1)
-    several = draw_fish(5, 64, fish=3)
-    everything = (images, masks * 2 - 1, several.picture[None], several.mask[None] * 2 - 1)
+    images, masks, _ = render_batch(6, 64, seed=1)
+    several = render_fish(5, 64, num_fish=3)
+    everything = (images, masks * 2 - 1, several.image[None], several.mask[None] * 2 - 1)
     return torch.cat([to_bytes(part).flatten() for part in everything])
 
 
 def sentences() -> str:
-    drawn = [draw_sentences(300, seed=2, unseen=unseen) for unseen in (False, True)]
+    drawn = [generate_sentences(300, seed=2, unseen=unseen) for unseen in (False, True)]
     return "\n".join(f"{text} {label}" for part in drawn for text, label in zip(part.texts, part.labels, strict=True))
 
 
 def captions() -> str:
     rng = np.random.default_rng(3)
-    return "\n".join(tell(numbered_scene(number, 4, train), rng) for number in range(200) for train in (True, False))
+    return "\n".join(
+        random_caption(scene_at(number, 4, train), rng) for number in range(200) for train in (True, False)
+    )
 
 
 def scenes(size: int, train: bool = True) -> torch.Tensor:
-    return load_scenes(8, size, seed=5, train=train).pixels
+    return make_scenes(8, size, seed=5, train=train).pixels
 
 
 DATASETS: dict[str, Callable[[], Output]] = {
-    "digits": lambda: to_bytes(draw_digits(100, seed=6).pictures),
-    "digits held out": lambda: to_bytes(draw_digits(100, seed=6, train=False).pictures),
+    "digits": lambda: to_bytes(render_digits(100, seed=6).images),
+    "digits held out": lambda: to_bytes(render_digits(100, seed=6, train=False).images),
     "fish": fish,
-    "ships": lambda: to_bytes(draw_ships(8, 32, seed=7).pictures),
+    "ships": lambda: to_bytes(render_ships(8, 32, seed=7).images),
     "scenes 64": partial(scenes, 64),
     "scenes 64 held out": partial(scenes, 64, train=False),
     "scenes 128": partial(scenes, 128),
-    "scene captions": lambda: "\n".join(load_scenes(40, 8, seed=8).captions),
+    "scene captions": lambda: "\n".join(make_scenes(40, 8, seed=8).captions),
     "captions": captions,
-    "corpus": lambda: draw_corpus(20_000, seed=9),
+    "corpus": lambda: generate_corpus(20_000, seed=9),
     "sentences": sentences,
 }
 
@@ -91,8 +93,8 @@ DATASETS: dict[str, Callable[[], Output]] = {
 
 @torch.no_grad()
 def denoiser(name: str, channels: int = 3) -> torch.Tensor:
-    model, card = load_diffusion(name, channels)
-    return model(noise(2, channels, *[int(card["size"])] * 2), torch.tensor([10, 900]))
+    model, metadata = load_diffusion(name, channels)
+    return model(noise(2, channels, *[int(metadata["size"])] * 2), torch.tensor([10, 900]))
 
 
 @torch.no_grad()
@@ -100,7 +102,7 @@ def clip() -> torch.Tensor:
     model, tokenizer, _ = load_clip()
     tokens = tokenizer(PROMPTS)
     text = model.text(tokens).flatten()
-    return torch.cat([text, model.embed_text(tokens).flatten(), model.embed_pictures(noise(2, 3, 64, 64)).flatten()])
+    return torch.cat([text, model.encode_text(tokens).flatten(), model.encode_image(noise(2, 3, 64, 64)).flatten()])
 
 
 @torch.no_grad()
@@ -112,12 +114,12 @@ def autoencoder(name: str, channels: int, size: int) -> torch.Tensor:
 
 @torch.no_grad()
 def scene_classifier() -> torch.Tensor:
-    return torch.cat(list(load_judge()[0](noise(2, 3, 64, 64)).values()), dim=1)
+    return torch.cat(list(load_scene_classifier()[0](noise(2, 3, 64, 64)).values()), dim=1)
 
 
 @torch.no_grad()
 def words() -> torch.Tensor:
-    model, vocabulary, _ = load_words("gutenberg-words")
+    model, vocabulary, _ = load_word2vec("gutenberg-words")
     assert "king" in vocabulary.numbers
     return torch.cat([model.words, model.contexts])
 
@@ -154,12 +156,12 @@ MODELS: dict[str, Callable[[], torch.Tensor]] = {
 
 
 def sampler(name: str, **options: object) -> torch.Tensor:
-    """Return samples of a fixed function in the place of a network."""
+    """Return samples of a fixed function instead of a network."""
 
     def model(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return torch.sin(3 * xt) * (0.5 + t.to(xt).reshape(-1, 1, 1, 1) / 2000)
 
-    return generate(model, Schedule.scaled_linear(), (2, 3, 8, 8), 7, name, seed=3, **options)
+    return sample_final(model, NoiseSchedule.scaled_linear(), (2, 3, 8, 8), 7, name, seed=3, **options)
 
 
 SAMPLES: dict[str, Callable[[], torch.Tensor]] = {name: partial(sampler, name) for name in SAMPLERS} | {

@@ -10,11 +10,11 @@ from nbclient import NotebookClient
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 ENTER = """
 import os, sys
-os.environ.update(STABLEDIFF_BUDGET="test", STABLEDIFF_THREADS="1")
+os.environ.update(STABLEDIFF_PRESET="test", STABLEDIFF_THREADS="1")
 sys.path.insert(0, {tests!r})
 from accelerator import Accelerator, use
 use(imported=False)
-from stablediff_edu.stable_diffusion import StableDiffusion
+from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
 def short(pipe, *texts, steps=20, forward=StableDiffusion.forward, **more):
     return forward(pipe, *texts, steps=steps if more.get("sampler") == "ddim" else min(steps, 3), **more)
 StableDiffusion.forward = short

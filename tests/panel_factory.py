@@ -13,7 +13,7 @@ from torch import nn
 
 import stablediff_edu as sd
 from stablediff_edu import widgets
-from stablediff_edu.diffusion.schedule import Schedule
+from stablediff_edu.diffusion.schedule import NoiseSchedule
 
 WORDS = ("king", "queen", "man", "woman", "london", "england", "tokyo", "japan", "tea", "the")
 
@@ -34,7 +34,7 @@ def kernel_editor():
 
 
 def unet_inspector():
-    data = sd.load_fish(4, 32, "drawn")
+    data = sd.load_fish(4, 32, "synthetic")
     snapshots = [(step, torch.rand(4, 1, 32, 32) * (step + 1) / 10) for step in (0, 5, 9)]
     models = [sd.UNet(channels=(4, 8, 12), skips=skips).to(device).eval() for skips in (True, False)]
     return sd.unet_inspector(models[0], data, models[1], snapshots)
@@ -45,16 +45,16 @@ def position_encoding():
 
 
 def denoising():
-    images = sd.load_fish(2, 64, "drawn", seed=3).pictures
-    return sd.denoising_panel(time_unet(), Schedule.cosine(), images, "velocity", steps=(1, 2, 5))
+    images = sd.load_fish(2, 64, "synthetic", seed=3).images
+    return sd.denoising_panel(time_unet(), NoiseSchedule.cosine(), images, "velocity", steps=(1, 2, 5))
 
 
 def sampler():
-    return sd.sampler_panel(time_unet(), Schedule.cosine(), 16, "velocity", count=4, steps=5)
+    return sd.sampler_panel(time_unet(), NoiseSchedule.cosine(), 16, "velocity", count=4, steps=5)
 
 
 def jpeg():
-    return sd.jpeg_panel(sd.load_photo(128))
+    return sd.jpeg_panel(sd.sample_image(128))
 
 
 def latent_map():
@@ -74,10 +74,10 @@ def analogies():
 
 
 def attention():
-    from stablediff_edu.datasets.sentences import CLASSES, WORDS, encode
-    from stablediff_edu.models.sentence_reader import SentenceReader
+    from stablediff_edu.data.sentences.negation import CLASSES, WORDS, encode
+    from stablediff_edu.models.sentence_classifier import SentenceClassifier
 
-    model = SentenceReader(len(WORDS), heads=2).eval()
+    model = SentenceClassifier(len(WORDS), heads=2).eval()
     nn.init.normal_(model.words.weight)
     return sd.attention_panel(model.to(device), encode, WORDS, CLASSES)
 
@@ -88,10 +88,10 @@ def qkv_matrices():
 
 def clip_search():
     from stablediff_edu.models.clip import CLIP, ImageConfig
-    from stablediff_edu.training.clip_training import SMALL_TEXT, tokenizer_of
+    from stablediff_edu.tasks.clip import SMALL_TEXT, tokenizer_of
 
     clip = CLIP(SMALL_TEXT, ImageConfig(size=32, channels=(8, 16))).to(device).eval()
-    return sd.clip_search_panel(clip, tokenizer_of(SMALL_TEXT), sd.load_scenes(20, 32))
+    return sd.clip_search_panel(clip, tokenizer_of(SMALL_TEXT), sd.make_scenes(20, 32))
 
 
 def text_to_image(**options):
@@ -169,7 +169,7 @@ def pipe() -> sd.StableDiffusion:
 
 @cache
 def _pipe(on: torch.device) -> sd.StableDiffusion:
-    from stablediff_edu.datasets.captions import VOCABULARY
+    from stablediff_edu.data.scenes.captions import VOCABULARY
     from stablediff_edu.models.clip import TextConfig
     from stablediff_edu.tokenizers.words import WordTokenizer
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from stablediff_edu.models.conditional_unet import V1 as UNET_V1
-from stablediff_edu.models.conditional_unet import ConditionalUNet, UNetConfig
-from stablediff_edu.models.vae import V1 as VAE_V1
-from stablediff_edu.models.vae import AutoencoderKL, VAEConfig
+from stablediff_edu.io.key_mapping import key_map
+from stablediff_edu.models.autoencoder_kl import V1 as VAE_V1
+from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig
+from stablediff_edu.models.unet_2d_condition import V1 as UNET_V1
+from stablediff_edu.models.unet_2d_condition import ConditionalUNet, UNetConfig
 from stablediff_edu.vision import import_torchvision
-from stablediff_edu.weights.layouts import names
 
 import_torchvision()  # diffusers' models import it, and a plain import fails where it does not fit torch
 import diffusers  # noqa: E402
@@ -18,11 +18,11 @@ import diffusers  # noqa: E402
 
 def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
     """Give every parameter a random value, norms and biases too, and compute in float64."""
-    random = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     model.double()
     for parameter in model.parameters():
         size = 1 if parameter.ndim == 1 else parameter[0].numel() ** -0.5
-        parameter.data = size * torch.randn(parameter.shape, generator=random, dtype=torch.float64)
+        parameter.data = size * torch.randn(parameter.shape, generator=rng, dtype=torch.float64)
     return model.eval().requires_grad_(False)
 
 
@@ -71,6 +71,6 @@ def shared_pair(part: str, device: torch.device | str = "cpu", small: bool = Fal
         ours = make(config)
     with torch.device("meta"):
         theirs = make_theirs(config)
-    called = names("diffusers", part, config)
+    called = key_map("diffusers", part, config)
     theirs.load_state_dict({called[name]: value for name, value in ours.state_dict().items()}, assign=True)
     return ours.eval().requires_grad_(False), theirs.eval().requires_grad_(False)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from stablediff_edu.errors import CourseError
-from stablediff_edu.training.analogies import (
+from stablediff_edu.errors import UserError
+from stablediff_edu.metrics.word_vectors import (
     WordVectors,
     analogy,
     count_analogies,
@@ -14,7 +14,7 @@ from stablediff_edu.training.analogies import (
     score_table,
 )
 
-# two axes that know nothing of each other, as in the drawn corpus: (royal, common, male, female, food)
+# two axes that know nothing of each other, as in the synthetic corpus: (royal, common, male, female, food)
 PLACES = {
     "man": [0, 1, 1, 0, 0],
     "woman": [0, 1, 0, 1, 0],
@@ -62,7 +62,7 @@ def test_a_length_of_a_vector_is_no_matter(vectors):
 )
 def test_an_unknown_word_gets_one_sentence_with_the_nearest_spelling(vectors, word, sentence):
     for ask in (lambda: nearest_words(vectors, word), lambda: analogy(vectors, "king", word, "man")):
-        with pytest.raises(CourseError) as error:
+        with pytest.raises(UserError) as error:
             ask()
         assert sentence in str(error.value) and "\n" not in str(error.value)
 
@@ -90,10 +90,10 @@ def test_right_answers_misses_and_unknown_words_are_counted(vectors):
 
 
 def test_counting_agrees_with_asking_one_by_one():
-    chance = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     words = [f"w{number}" for number in range(40)]
-    vectors = WordVectors(words, torch.randn(40, 3, generator=chance))
-    questions = [tuple(words[i] for i in torch.randperm(40, generator=chance)[:4]) for _ in range(600)]
+    vectors = WordVectors(words, torch.randn(40, 3, generator=rng))
+    questions = [tuple(words[i] for i in torch.randperm(40, generator=rng)[:4]) for _ in range(600)]
     score = count_analogies(vectors, {"any": questions})["any"]
     asked = [(analogy(vectors, c, a, b, 1), analogy(vectors, c, a, b, 1, exclude=False), d) for a, b, c, d in questions]
     assert score.right == sum(ranking[0][0] == wanted for ranking, _, wanted in asked) > 0
@@ -128,7 +128,7 @@ def test_a_bad_file_of_questions_gets_one_sentence(tmp_path, text, sentence):
     file = tmp_path / "q.txt"
     if text is not None:
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(CourseError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         read_questions(file)
 
 

@@ -7,10 +7,10 @@ import pytest
 from huggingface_hub import constants
 from zero_weights import write_folder
 
-from stablediff_edu.errors import CourseError
-from stablediff_edu.weights import at_hand
-from stablediff_edu.weights.at_hand import weights_at_hand
-from stablediff_edu.weights.part_configs import V1_NAME
+from stablediff_edu.errors import UserError
+from stablediff_edu.io import local_weights
+from stablediff_edu.io.diffusers_config import V1_NAME
+from stablediff_edu.io.local_weights import find_local_weights
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def kept(tmp_path, monkeypatch) -> Path:
     """An empty computer; what the Hub's library would have kept of a download lies in the folder that is returned."""
     monkeypatch.delenv("STABLEDIFF_WEIGHTS", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody is to be asked
-    monkeypatch.setattr(at_hand, "DATA", tmp_path / "data")
+    monkeypatch.setattr(local_weights, "DATA", tmp_path / "data")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     place = tmp_path / "hub" / f"models--{V1_NAME.replace('/', '--')}"
     (place / "refs").mkdir(parents=True)
@@ -32,30 +32,30 @@ def kept(tmp_path, monkeypatch) -> Path:
 
 
 def test_on_an_empty_computer_there_are_none():
-    assert weights_at_hand() is None
+    assert find_local_weights() is None
 
 
 def test_those_that_are_named_come_first(folder, monkeypatch):
     monkeypatch.setenv("STABLEDIFF_WEIGHTS", str(folder))
-    assert weights_at_hand() == folder
+    assert find_local_weights() == folder
 
 
 def test_a_name_with_nothing_behind_it_is_told(monkeypatch):
     monkeypatch.setenv("STABLEDIFF_WEIGHTS", "/nowhere/at all")
-    with pytest.raises(CourseError, match="nothing is there; set it to a folder or a file"):
-        weights_at_hand()
+    with pytest.raises(UserError, match="nothing is there; set it to a folder or a file"):
+        find_local_weights()
 
 
 def test_a_folder_in_data_is_found_and_must_be_whole(folder):
-    own = Path(shutil.copytree(folder, at_hand.DATA / at_hand.FOLDER))
-    assert weights_at_hand() == own
+    own = Path(shutil.copytree(folder, local_weights.DATA / local_weights.FOLDER))
+    assert find_local_weights() == own
     (own / "vae" / "diffusion_pytorch_model.safetensors").unlink()
-    with pytest.raises(CourseError, match="lacks the weights of vae"):
-        weights_at_hand()
+    with pytest.raises(UserError, match="lacks the weights of vae"):
+        find_local_weights()
 
 
 def test_an_earlier_download_is_found_and_half_of_one_is_not(folder, kept):
     shutil.copytree(folder, kept)
-    assert weights_at_hand() == kept
+    assert find_local_weights() == kept
     (kept / "unet" / "diffusion_pytorch_model.safetensors").unlink()
-    assert weights_at_hand() is None
+    assert find_local_weights() is None

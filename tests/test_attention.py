@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from stablediff_edu.layers.attention import Attention, attention_weights, causal_mask, watch_attention
+from stablediff_edu.layers.attention import Attention, attention_weights, causal_mask, record_attention
 from stablediff_edu.vision import import_torchvision
 
 import_torchvision()  # diffusers' models import it, and a plain import fails where it does not fit torch
@@ -195,7 +195,7 @@ def test_watching_sees_every_layer_and_changes_nothing():
 
     model = randomised(Two())
     x, context = normal(BATCH, PLACES, FEATURES), normal(BATCH, LOOKED_AT, 8, seed=1)
-    with watch_attention(model) as seen:
+    with record_attention(model) as seen:
         answer = model(x, context)
     assert torch.equal(answer, model(x, context))
     middle = model.first(x, mask=causal_mask(PLACES))
@@ -208,7 +208,7 @@ def test_watching_sees_every_layer_and_changes_nothing():
 
 def test_watching_ends_with_an_error_too():
     model = Attention(FEATURES)
-    with pytest.raises(RuntimeError), watch_attention(model):
+    with pytest.raises(RuntimeError), record_attention(model):
         model(torch.zeros(1, 2, FEATURES + 1))
     assert not model._forward_pre_hooks
 

@@ -6,27 +6,27 @@ import numpy as np
 import pytest
 import torch
 
-from stablediff_edu.datasets.digits import draw_digits
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.digits.dataset import render_digits
+from stablediff_edu.errors import UserError
+from stablediff_edu.io import checkpoint
 from stablediff_edu.models.autoencoder import PCA, Autoencoder
-from stablediff_edu.training.autoencoding import (
-    AUTOENCODER_BUDGETS,
-    AutoencoderRecipe,
+from stablediff_edu.tasks.autoencoder import (
+    AUTOENCODER_PRESETS,
+    AutoencoderTrainConfig,
     batches,
     loss,
     reconstruction_error,
     squared_error,
     train_autoencoder,
 )
-from stablediff_edu.training.keeping import rebuild
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.training.trained_models import load_trained
 
-TINY = AutoencoderRecipe(widths=(16, 8), steps=5, batch_size=4)
+TINY = AutoencoderTrainConfig(widths=(16, 8), steps=5, batch_size=4)
 
 
 @pytest.fixture(scope="module")
 def digits() -> torch.Tensor:
-    return draw_digits(400).pictures
+    return render_digits(400).images
 
 
 def small(variational: bool = False, latent: int = 3, size: int = 6) -> Autoencoder:
@@ -34,7 +34,7 @@ def small(variational: bool = False, latent: int = 3, size: int = 6) -> Autoenco
     return Autoencoder(latent, (16, 8), variational, size)
 
 
-def pictures(count: int = 5, size: int = 6) -> torch.Tensor:
+def images(count: int = 5, size: int = 6) -> torch.Tensor:
     return torch.rand(count, 1, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
@@ -44,7 +44,7 @@ def pictures(count: int = 5, size: int = 6) -> torch.Tensor:
 @pytest.mark.parametrize("variational", [False, True])
 @pytest.mark.parametrize(("latent", "size"), [(1, 28), (2, 28), (32, 28), (5, 12)])
 def test_pictures_become_so_many_numbers_and_pictures_again(latent: int, size: int, variational: bool):
-    model, x = Autoencoder(latent, (16, 8), variational, size), pictures(3, size)
+    model, x = Autoencoder(latent, (16, 8), variational, size), images(3, size)
     z = model.encode(x)
     assert z.shape == (3, latent) and model.decode(z).shape == x.shape
     assert torch.equal(model(x), model.decode(z))
@@ -55,8 +55,8 @@ def test_what_is_decoded_stays_between_black_and_white():
 
 
 def test_each_half_is_a_network_of_its_own():
-    """The encoder decides the numbers alone, the decoder the pictures alone."""
-    model, x, z = small(), pictures(), torch.randn(2, 3)
+    """The encoder decides the numbers alone, the decoder the images alone."""
+    model, x, z = small(), images(), torch.randn(2, 3)
     numbers, drawn = model.encode(x), model.decode(z)
     with torch.no_grad():
         model.decoder[0].weight.zero_()
@@ -68,7 +68,7 @@ def test_each_half_is_a_network_of_its_own():
 
 
 def test_the_variational_kind_encodes_to_the_mean_and_repeats_itself():
-    model, x = small(variational=True), pictures()
+    model, x = small(variational=True), images()
     mean, logvar = model.moments(x)
     assert mean.shape == logvar.shape == (5, 3)
     assert torch.equal(model.encode(x), mean) and torch.equal(model(x), model(x))
@@ -80,34 +80,34 @@ def test_a_variance_stays_finite_whatever_the_encoder_answers():
     model = small(variational=True)
     for bias, end in ((1e6, 20), (-1e6, -30)):
         torch.nn.init.constant_(model.encoder[-1].bias, bias)
-        assert (model.moments(pictures())[1] == end).all()
+        assert (model.moments(images())[1] == end).all()
 
 
 def test_a_plain_one_has_no_moments():
     with pytest.raises(ValueError, match="variational=True"):
-        small().moments(pictures())
+        small().moments(images())
 
 
 @pytest.mark.parametrize("latent", [0, -1, 37])
-@pytest.mark.parametrize("make", [lambda n: Autoencoder(n, size=6), lambda n: PCA(pictures(), n)])
+@pytest.mark.parametrize("make", [lambda n: Autoencoder(n, size=6), lambda n: PCA(images(), n)])
 def test_too_few_or_too_many_numbers_are_refused_in_one_sentence(latent: int, make):
-    with pytest.raises(CourseError, match=rf"36 pixels cannot become {latent} numbers; choose 1 to 36\."):
+    with pytest.raises(UserError, match=rf"36 pixels cannot become {latent} numbers; choose 1 to 36\."):
         make(latent)
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 28, 28), (2, 3, 6, 6), (1, 6, 6)])
 def test_pictures_of_another_shape_are_refused_in_one_sentence(shape: tuple[int, ...]):
-    with pytest.raises(CourseError, match=r"made for pictures \(B, 1, 6, 6\), not .*; resize them"):
+    with pytest.raises(UserError, match=r"made for images \(B, 1, 6, 6\), not .*; resize them"):
         small().encode(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("variational", [False, True])
 def test_weights_come_back_with_the_sizes_on_their_card(tmp_path, variational: bool):
     model = small(variational)
-    card = dict.fromkeys(checkpoints.CARD_NEEDS, "a test")
-    file = checkpoints.save(tmp_path / "mine.safetensors", model, card, half=False)
-    again, _ = rebuild(Autoencoder, file, "an autoencoder")
-    assert again.config == model.config and torch.equal(again(pictures()), model(pictures()))
+    metadata = dict.fromkeys(checkpoint.REQUIRED_METADATA, "a test")
+    file = checkpoint.save_checkpoint(tmp_path / "mine.safetensors", model, metadata, half=False)
+    again, _ = load_trained(Autoencoder, file, "an autoencoder")
+    assert again.config == model.config and torch.equal(again(images()), model(images()))
 
 
 # --- PCA --------------------------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def test_pca_is_the_singular_value_decomposition(digits: torch.Tensor):
 
 
 def test_pca_gives_back_what_it_decodes_and_is_exact_with_all_numbers():
-    x = pictures(60)
+    x = images(60)
     z = torch.randn(7, 4, generator=torch.Generator().manual_seed(0))
     pca = PCA(x, 4)
     assert torch.allclose(pca.encode(pca.decode(z)), z, atol=1e-5)
@@ -135,7 +135,7 @@ def test_pca_gives_back_what_it_decodes_and_is_exact_with_all_numbers():
 
 
 def test_the_largest_entry_of_every_direction_is_positive():
-    x = pictures(60)
+    x = images(60)
     for turned in (x, -x, x.flip(0)):
         directions = PCA(turned, 5).directions
         assert (directions.gather(0, directions.abs().argmax(0, keepdim=True)) > 0).all()
@@ -154,20 +154,20 @@ def test_the_first_numbers_of_pca_tell_most(digits: torch.Tensor):
 
 
 def test_the_error_is_per_pixel_as_if_pictures_were_between_0_and_1():
-    found, true = pictures(3), pictures(3).flip(0)
+    found, true = images(3), images(3).flip(0)
     in_0_to_1 = ((found + 1) / 2 - (true + 1) / 2).square().sum() / (3 * 36)
     assert squared_error(found, true).item() == pytest.approx(in_0_to_1.item(), rel=1e-5)
     assert squared_error(torch.ones(2, 1, 6, 6), -torch.ones(2, 1, 6, 6)) == 1  # white for black
 
 
 def test_the_plain_loss_is_a_quarter_of_the_squared_error():
-    model, x = small(), pictures()
+    model, x = small(), images()
     assert loss(model, x).item() == pytest.approx((model(x) - x).square().mean().item() / 4, rel=1e-6)
     assert loss(model, x, divergence=5.0).item() == loss(model, x).item()  # there is no cloud to pull at
 
 
 def test_the_variational_loss_decodes_a_sample_and_adds_the_divergence():
-    model, x = small(variational=True), pictures()
+    model, x = small(variational=True), images()
     mean, logvar = model.moments(x)
     torch.manual_seed(3)
     z = mean + (logvar / 2).exp() * torch.randn(mean.shape)
@@ -180,12 +180,12 @@ def test_the_variational_loss_decodes_a_sample_and_adds_the_divergence():
 @pytest.mark.parametrize("variational", [False, True])
 def test_the_loss_reaches_every_parameter(variational: bool):
     model = small(variational)
-    loss(model, pictures(), 0.1).backward()
+    loss(model, images(), 0.1).backward()
     assert all(parameter.grad.abs().max() > 0 for parameter in model.parameters())
 
 
 def test_reconstruction_error_measures_networks_and_pca_alike():
-    x = pictures(50)
+    x = images(50)
     for kind in (small(), PCA(x, 3)):
         assert reconstruction_error(kind, x) == pytest.approx(squared_error(kind(x), x).item())
 
@@ -202,34 +202,34 @@ def test_batches_are_drawn_by_lot():
 
 @pytest.mark.parametrize("divergence", [0.0, 1e-3])
 def test_one_seed_is_one_training(digits: torch.Tensor, divergence: float):
-    recipe = replace(TINY, divergence=divergence)
+    config = replace(TINY, kl_weight=divergence)
 
     def trained(seed: int) -> torch.Tensor:
         torch.manual_seed(5)
-        return train_autoencoder(replace(recipe, seed=seed), digits)[0].encode(digits[:3])
+        return train_autoencoder(replace(config, seed=seed), digits)[0].encode(digits[:3])
 
     assert torch.equal(trained(0), trained(0)) and not torch.equal(trained(0), trained(1))
 
 
 def test_the_recipe_decides_the_kind():
-    assert not TINY.model().variational and replace(TINY, divergence=0.1).model(12).variational
+    assert not TINY.model().variational and replace(TINY, kl_weight=0.1).model(12).variational
     assert replace(TINY, latent=7).model(12).config == dict(latent=7, widths=[16, 8], variational=False, size=12)
-    assert AUTOENCODER_BUDGETS["full"].latent == AUTOENCODER_BUDGETS["quick"].latent == 2
+    assert AUTOENCODER_PRESETS["full"].latent == AUTOENCODER_PRESETS["quick"].latent == 2
 
 
 def test_a_short_training_beats_pca_on_digits_never_seen():
-    """With the quick recipe, but few of its steps."""
+    """With the quick config, but few of its steps."""
     torch.manual_seed(0)
-    learned, unseen = draw_digits(2000).pictures, draw_digits(200, train=False).pictures
-    model, training = train_autoencoder(replace(AUTOENCODER_BUDGETS["quick"], steps=350), learned)
+    learned, unseen = render_digits(2000).images, render_digits(200, train=False).images
+    model, training = train_autoencoder(replace(AUTOENCODER_PRESETS["quick"], steps=350), learned)
     assert not model.training and training.steps == 350
     assert reconstruction_error(model, unseen) < 0.95 * reconstruction_error(PCA(learned, 2), unseen)
 
 
 def test_the_pull_of_the_divergence_makes_a_cloud_of_size_one(digits: torch.Tensor):
     torch.manual_seed(0)
-    recipe = AutoencoderRecipe(widths=(32,), steps=150, divergence=0.3)  # so strong that nothing else counts
-    mean, logvar = train_autoencoder(recipe, digits)[0].moments(digits)
+    config = AutoencoderTrainConfig(widths=(32,), steps=150, kl_weight=0.3)  # so strong that nothing else counts
+    mean, logvar = train_autoencoder(config, digits)[0].moments(digits)
     assert mean.abs().mean() < 0.2 and logvar.abs().mean() < 0.3
 
 
@@ -237,4 +237,4 @@ def test_snapshots_are_kept_and_another_network_can_be_trained(digits: torch.Ten
     own = small(size=28)
     model, training = train_autoencoder(TINY, digits, snapshot=lambda model: model.encode(digits[:4]), model=own)
     assert model is own and training.snapshots[-1][0] == TINY.steps
-    assert all(picture.shape == (4, 3) for _, picture in training.snapshots)
+    assert all(image.shape == (4, 3) for _, image in training.snapshots)

@@ -1,4 +1,4 @@
-"""The reader of captioned images: every place of a caption, every mode of an image, and what is left out by name."""
+"""The reader of captioned images: every position of a caption, every mode of an image, and what is left out by name."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stablediff_edu.datasets.captioned_folder import caption_of_name, load_captioned_folder
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.captioned_folder import caption_of_name, load_captioned_folder
+from stablediff_edu.errors import UserError
 
 
 def image(path: Path, color="red", mode: str = "RGB", size: tuple[int, int] = (20, 20)) -> Path:
@@ -69,10 +69,10 @@ def test_metadata_may_lie_in_a_folder_inside(tmp_path: Path):
 def test_every_mode_gives_the_same_gray(two: Path, mode: str):
     if mode in ("I", "I;16"):
         values = np.full((20, 30), 65535, np.uint16 if mode == "I;16" else np.int32)
-        picture = Image.fromarray(values)
+        image = Image.fromarray(values)
     else:
-        picture = Image.new("RGB", (30, 20), "white").convert(mode)
-    picture.save(two / "a.tif")
+        image = Image.new("RGB", (30, 20), "white").convert(mode)
+    image.save(two / "a.tif")
     found = load_captioned_folder(two, 16)
     assert found.names[0] == "a.tif" and found.left_out == []
     assert found.pixels[0].shape == (3, 16, 16) and found.pixels[0].min() >= 254
@@ -108,20 +108,20 @@ def test_the_vocabulary_is_that_of_the_captions(two: Path):
 
 
 def test_bad_folders_are_one_sentence(tmp_path: Path):
-    with pytest.raises(CourseError, match="is not there"):
+    with pytest.raises(UserError, match="is not there"):
         load_captioned_folder(tmp_path / "nothing")
-    with pytest.raises(CourseError, match="There are no images"):
+    with pytest.raises(UserError, match="There are no images"):
         load_captioned_folder(tmp_path)
     image(tmp_path / "1.png")
-    with pytest.raises(CourseError, match=r"no image with a caption .* 1.png: no caption"):
+    with pytest.raises(UserError, match=r"no image with a caption .* 1.png: no caption"):
         load_captioned_folder(tmp_path)
     image(tmp_path / "car.png", "blue")
-    with pytest.raises(CourseError, match="one captioned image only"):
+    with pytest.raises(UserError, match="one captioned image only"):
         load_captioned_folder(tmp_path)
     text(tmp_path / "metadata.csv", "name,caption\n1.png,red\n")
-    with pytest.raises(CourseError, match="has: caption, name"):
+    with pytest.raises(UserError, match="has: caption, name"):
         load_captioned_folder(tmp_path)
     (tmp_path / "metadata.csv").unlink()
     text(tmp_path / "metadata.jsonl", "{broken")
-    with pytest.raises(CourseError, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         load_captioned_folder(tmp_path)

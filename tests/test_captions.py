@@ -8,57 +8,65 @@ import numpy as np
 import pytest
 import torch
 
-from stablediff_edu.datasets.captions import VOCABULARY, WORDINGS, fits, full_caption, short_caption, tell, told
-from stablediff_edu.datasets.pictures import to_tensor
-from stablediff_edu.datasets.scene_brush import COLOURS
-from stablediff_edu.datasets.scene_set import load_scenes, numbered_scene, to_pictures
-from stablediff_edu.datasets.scene_weather import SKIES
-from stablediff_edu.datasets.scene_words import (
-    PLACES,
-    SIZES,
-    filling_size,
-    held_out,
-    place_word,
-    size_word,
-    truth,
-    worded_scene,
+from stablediff_edu.data.image_folder import normalize_images
+from stablediff_edu.data.scenes.canvas import COLORS
+from stablediff_edu.data.scenes.captions import (
+    SYNONYMS,
+    VOCABULARY,
+    caption_matches,
+    full_caption_of,
+    parse_caption,
+    random_caption,
+    template_caption,
 )
-from stablediff_edu.datasets.scenes import KINDS, Scene, draw_scene, draw_scene_bytes
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.scenes.conditions import SKIES
+from stablediff_edu.data.scenes.dataset import make_scenes, scene_at, to_float_images
+from stablediff_edu.data.scenes.labels import (
+    POSITIONS,
+    SIZES,
+    is_held_out,
+    labels_of,
+    max_size,
+    position_label,
+    sample_labeled_scene,
+    size_label,
+)
+from stablediff_edu.data.scenes.scene import OBJECTS, Scene, render_scene, render_scene_uint8
+from stablediff_edu.errors import UserError
 from stablediff_edu.tokenizers.words import WordTokenizer, split_words
 
-EVERY = [Scene(*words[:2], sky=words[2]) for words in product(KINDS, COLOURS, SKIES)]
+EVERY = [Scene(*words[:2], sky=words[2]) for words in product(OBJECTS, COLORS, SKIES)]
 
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Scene]:
-    random = np.random.default_rng(0)
-    return [worded_scene(random) for _ in range(1500)]
+    rng = np.random.default_rng(0)
+    return [sample_labeled_scene(rng) for _ in range(1500)]
 
 
 def changed(one: Scene, other: Scene) -> torch.Tensor:
     """Which pixels (64, 64) differ clearly between two scenes."""
-    return (draw_scene(one) - draw_scene(other)).abs().amax(dim=0) > 0.25
+    return (render_scene(one) - render_scene(other)).abs().amax(dim=0) > 0.25
 
 
 # --- sizes and places -------------------------------------------------------------------------------------------------
 
 
 def test_size_and_place_of_a_worded_scene_always_have_a_word_and_all_words_occur(scenes: list[Scene]):
-    for words, of in ((SIZES, size_word), (PLACES, place_word)):
+    for words, of in ((SIZES, size_label), (POSITIONS, position_label)):
         counts = Counter(of(scene) for scene in scenes)
         assert counts.keys() == set(words) and min(counts.values()) > 200
 
 
 def test_what_lies_between_has_no_word():
-    assert place_word(Scene(x=0.42)) is None and size_word(Scene("duck", size=0.78 * filling_size("duck"))) is None
+    assert position_label(Scene(x=0.42)) is None and size_label(Scene("duck", size=0.78 * max_size("duck"))) is None
 
 
-@pytest.mark.parametrize("thing", KINDS)
-def test_a_worded_thing_lies_within_the_picture_and_can_survive_an_autoencoder(thing: str):
-    random = np.random.default_rng(1)
+@pytest.mark.parametrize("object_class", OBJECTS)
+def test_a_worded_thing_lies_within_the_picture_and_can_survive_an_autoencoder(object_class: str):
+    rng = np.random.default_rng(1)
     for _ in range(4):
-        scene = replace(worded_scene(random, [thing]), colour="white", carries="white")
+        scene = replace(sample_labeled_scene(rng, [object_class]), colour="white", carries="white")
         there = changed(scene, replace(scene, colour="black", carries="black"))
         assert torch.cat([there[0], there[:, 0], there[:, -1]]).float().mean() < 0.1, scene
         columns, rows = there.any(dim=0).sum().item(), there.any(dim=1).sum().item()
@@ -66,11 +74,11 @@ def test_a_worded_thing_lies_within_the_picture_and_can_survive_an_autoencoder(t
 
 
 def test_left_is_left_of_the_middle_in_the_picture():
-    random, middles = np.random.default_rng(2), {place: [] for place in PLACES}
+    rng, middles = np.random.default_rng(2), {place: [] for place in POSITIONS}
     while min(map(len, middles.values())) < 3:
-        scene = replace(worded_scene(random, ["duck", "steamer"]), colour="white")
+        scene = replace(sample_labeled_scene(rng, ["duck", "steamer"]), colour="white")
         there = changed(scene, replace(scene, colour="black")).nonzero()[:, 1]
-        middles[place_word(scene)].append((there.min() + there.max()).item() / 2)
+        middles[position_label(scene)].append((there.min() + there.max()).item() / 2)
     assert max(middles["left"]) < min(middles["middle"]) and max(middles["middle"]) < min(middles["right"])
 
 
@@ -78,57 +86,64 @@ def test_left_is_left_of_the_middle_in_the_picture():
 
 
 def test_about_one_combination_in_seven_is_held_out():
-    assert 0.10 < sum(map(held_out, EVERY)) / len(EVERY) < 0.15
+    assert 0.10 < sum(map(is_held_out, EVERY)) / len(EVERY) < 0.15
 
 
 def test_every_word_is_learned_in_most_of_its_combinations():
     for field in ("thing", "colour", "sky"):
-        counts = Counter(getattr(scene, field) for scene in EVERY if held_out(scene))
+        counts = Counter(getattr(scene, field) for scene in EVERY if is_held_out(scene))
         assert max(counts.values()) / (len(EVERY) / len({getattr(s, field) for s in EVERY})) < 0.35, counts
 
 
 def test_of_every_thing_one_colour_is_never_learned_and_no_more():
-    learned = {(scene.thing, scene.colour) for scene in EVERY if not held_out(scene)}
-    assert Counter(thing for thing, _ in learned) == dict.fromkeys(KINDS, len(COLOURS) - 1)
+    learned = {(scene.thing, scene.colour) for scene in EVERY if not is_held_out(scene)}
+    assert Counter(object_class for object_class, _ in learned) == dict.fromkeys(OBJECTS, len(COLORS) - 1)
 
 
 def test_what_the_caption_does_not_combine_does_not_matter():
     for scene in EVERY[::37]:
-        assert held_out(replace(scene, size=0.3, x=0.2, carries="pink", sea="rough", details=9)) == held_out(scene)
+        assert is_held_out(replace(scene, size=0.3, x=0.2, carries="pink", sea="rough", details=9)) == is_held_out(
+            scene
+        )
 
 
 def test_no_held_out_combination_is_ever_learned_and_all_others_are_tested_on():
-    assert not any(held_out(numbered_scene(number)) for number in range(600))
-    assert all(held_out(numbered_scene(number, train=False)) for number in range(100))
-    assert not any(held_out(scene) for scene in load_scenes(20, size=8, seed=3).scenes)
+    assert not any(is_held_out(scene_at(number)) for number in range(600))
+    assert all(is_held_out(scene_at(number, train=False)) for number in range(100))
+    assert not any(is_held_out(scene) for scene in make_scenes(20, size=8, seed=3).scenes)
 
 
 # --- the sentences ----------------------------------------------------------------------------------------------------
 
 
 def test_the_full_caption_tells_everything():
-    scene = Scene(size=filling_size("sailing boat"), x=0.3)
-    assert full_caption(scene) == (
+    scene = Scene(size=max_size("sailing boat"), x=0.3)
+    assert full_caption_of(scene) == (
         "A large red sailing boat with white sails on the left, on calm water under a blue sky."
     )
-    under = Scene("fish", "orange", sky="dawn", under_water=True, size=0.6 * filling_size("fish"))
-    assert full_caption(under) == "A small orange fish with white fins in the middle, under water at dawn."
+    under = Scene("fish", "orange", sky="dawn", under_water=True, size=0.6 * max_size("fish"))
+    assert full_caption_of(under) == "A small orange fish with white fins in the middle, under water at dawn."
 
 
 def test_the_full_caption_can_be_read_back(scenes: list[Scene]):
     for scene in scenes[:400]:
-        assert told(full_caption(scene)) == truth(scene)
+        assert parse_caption(full_caption_of(scene)) == labels_of(scene)
 
 
 def test_every_wording_is_true_and_all_wordings_occur(scenes: list[Scene]):
-    random, seen = np.random.default_rng(0), Counter()
+    rng, seen = np.random.default_rng(0), Counter()
     for scene in scenes:
-        sentence = tell(scene, random)
-        assert fits(sentence, scene), (sentence, scene)
-        assert told(sentence), sentence
-        seen.update(phrase for names in WORDINGS.values() for way in names.values() for phrase in way
-                    if f" {phrase} " in f" {' '.join(split_words(sentence))} ")  # fmt: skip
-    assert all(seen[phrase] > 2 for names in WORDINGS.values() for way in names.values() for phrase in way)
+        sentence = random_caption(scene, rng)
+        assert caption_matches(sentence, scene), (sentence, scene)
+        assert parse_caption(sentence), sentence
+        seen.update(
+            phrase
+            for names in SYNONYMS.values()
+            for way in names.values()
+            for phrase in way
+            if f" {phrase} " in f" {' '.join(split_words(sentence))} "
+        )
+    assert all(seen[phrase] > 2 for names in SYNONYMS.values() for way in names.values() for phrase in way)
 
 
 def test_a_sentence_about_another_scene_does_not_fit():
@@ -142,66 +157,71 @@ def test_a_sentence_about_another_scene_does_not_fit():
         "a sailing boat on waves",
         "a sailboat under water",
     ):
-        assert not fits(sentence, scene), sentence
+        assert not caption_matches(sentence, scene), sentence
     for sentence in ("a red sailing boat", "a red sailboat in the dark", "the sea at night", "sailing boat, left", ""):
-        assert fits(sentence, scene), sentence
+        assert caption_matches(sentence, scene), sentence
 
 
 def test_sentences_differ_in_length_and_are_the_same_for_one_seed(scenes: list[Scene]):
-    ways = [tell(scenes[0], np.random.default_rng(seed)) for seed in range(200)]
+    ways = [random_caption(scenes[0], np.random.default_rng(seed)) for seed in range(200)]
     lengths = [len(split_words(sentence)) for sentence in ways]
     assert min(lengths) <= 4 and max(lengths) >= 14 and len(set(ways)) > 60
-    assert ways == [tell(scenes[0], np.random.default_rng(seed)) for seed in range(200)]
+    assert ways == [random_caption(scenes[0], np.random.default_rng(seed)) for seed in range(200)]
 
 
 def test_the_vocabulary_is_closed_and_small(scenes: list[Scene]):
-    random = np.random.default_rng(0)
-    used = {word for scene in scenes for way in (full_caption(scene), tell(scene, random)) for word in split_words(way)}
-    used |= set(split_words(short_caption("whale", "orange", "storm")))
+    rng = np.random.default_rng(0)
+    used = {
+        word
+        for scene in scenes
+        for way in (full_caption_of(scene), random_caption(scene, rng))
+        for word in split_words(way)
+    }
+    used |= set(split_words(template_caption("whale", "orange", "storm")))
     assert used <= set(VOCABULARY) and len(VOCABULARY) <= 150 and len(set(VOCABULARY) - used) < 5
     assert list(VOCABULARY) == sorted(set(VOCABULARY))
 
 
 def test_an_unknown_word_is_refused_in_one_sentence():
-    with pytest.raises(CourseError, match=r"No caption uses the word 'car'; say it with: a, air, "):
-        told("a red car")
+    with pytest.raises(UserError, match=r"No caption uses the word 'car'; say it with: a, air, "):
+        parse_caption("a red car")
 
 
 def test_short_captions():
-    assert short_caption("duck", "red") == "a red duck" and short_caption("duck", "orange") == "an orange duck"
-    assert short_caption("duck", "red", "night") == "a red duck at night" and short_caption("whale") == "a whale"
-    assert short_caption(sky="storm") == "the sea in a storm"
+    assert template_caption("duck", "red") == "a red duck" and template_caption("duck", "orange") == "an orange duck"
+    assert template_caption("duck", "red", "night") == "a red duck at night" and template_caption("whale") == "a whale"
+    assert template_caption(sky="storm") == "the sea in a storm"
 
 
 # --- in numbers -------------------------------------------------------------------------------------------------------
 
 
 def test_a_set_of_scenes_holds_the_pictures_the_sentences_and_the_truth():
-    data = load_scenes(5, size=32, seed=4)
-    assert len(data) == 5 and data.pixels.dtype == torch.uint8 and data.pictures.shape == (5, 3, 32, 32)
+    data = make_scenes(5, size=32, seed=4)
+    assert len(data) == 5 and data.pixels.dtype == torch.uint8 and data.images.shape == (5, 3, 32, 32)
     for number, scene in enumerate(data.scenes):
-        assert scene == numbered_scene(number, 4) and data.captions[number] == full_caption(scene)
-        assert torch.equal(data.pictures[number], draw_scene(scene, 32))
+        assert scene == scene_at(number, 4) and data.captions[number] == full_caption_of(scene)
+        assert torch.equal(data.images[number], render_scene(scene, 32))
     chosen = data.take([3, 1])
     assert chosen.scenes == [data.scenes[3], data.scenes[1]] and torch.equal(chosen.pixels, data.pixels[[3, 1]])
     assert chosen.captions == [data.captions[3], data.captions[1]] and len(data.first(9)) == 5
 
 
 def test_a_scene_does_not_depend_on_how_many_are_drawn_but_on_the_seed():
-    few, more = load_scenes(2, size=16), load_scenes(4, size=16)
+    few, more = make_scenes(2, size=16), make_scenes(4, size=16)
     assert torch.equal(few.pixels, more.pixels[:2])
-    assert load_scenes(2, size=16, seed=1).scenes != few.scenes != load_scenes(2, size=16, train=False).scenes
+    assert make_scenes(2, size=16, seed=1).scenes != few.scenes != make_scenes(2, size=16, train=False).scenes
 
 
 def test_bytes_become_the_pictures_of_the_course():
-    drawn = draw_scene_bytes(Scene(), 16)[None]
-    assert torch.equal(to_pictures(torch.from_numpy(drawn).permute(0, 3, 1, 2)), to_tensor(drawn))
+    drawn = render_scene_uint8(Scene(), 16)[None]
+    assert torch.equal(to_float_images(torch.from_numpy(drawn).permute(0, 3, 1, 2)), normalize_images(drawn))
 
 
 @pytest.mark.parametrize("wrong", [dict(count=0), dict(count=3, size=4)])
 def test_scenes_that_cannot_be_had_are_refused(wrong: dict):
-    with pytest.raises(CourseError, match=r"cannot be had; ask for at least 1 of 8×8\."):
-        load_scenes(**wrong)
+    with pytest.raises(UserError, match=r"cannot be had; ask for at least 1 of 8×8\."):
+        make_scenes(**wrong)
 
 
 # --- words to numbers -------------------------------------------------------------------------------------------------
@@ -219,8 +239,8 @@ def test_a_row_of_tokens_is_start_words_end_and_the_end_again():
 
 
 def test_every_caption_fits_into_the_row(scenes: list[Scene]):
-    random, tokenizer = np.random.default_rng(0), WordTokenizer(VOCABULARY, 28)
-    tokens = tokenizer([tell(scene, random) for scene in scenes])
+    rng, tokenizer = np.random.default_rng(0), WordTokenizer(VOCABULARY, 28)
+    tokens = tokenizer([random_caption(scene, rng) for scene in scenes])
     assert tokens.shape == (1500, 28) and (tokens[:, -1] == tokenizer.end).all()
 
 
@@ -237,6 +257,6 @@ def test_every_caption_fits_into_the_row(scenes: list[Scene]):
     ],
 )
 def test_what_cannot_be_read_is_refused_in_one_sentence(sentence: str, match: str):
-    with pytest.raises(CourseError, match=match) as error:
+    with pytest.raises(UserError, match=match) as error:
         WordTokenizer(["a", "duck", "red"], length=6)(sentence)
     assert "\n" not in str(error.value)

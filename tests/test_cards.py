@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from stablediff_edu.display.cards import Card, check, check_function, show_cards
+from stablediff_edu.notebook.flashcards import Flashcard, check_answer, check_function, show_flashcards
 
 
 def test_cards_are_plain_details(monkeypatch):
     outputs = []
     monkeypatch.setattr("IPython.display.display", lambda data, raw=False: outputs.append(data))
-    show_cards([Card("Is 1 < 2?", "Yes & always.", "easy", "03:23"), Card("Why?", "Because.")])
+    show_flashcards([Flashcard("Is 1 < 2?", "Yes & always.", "easy", "03:23"), Flashcard("Why?", "Because.")])
     text = outputs[0]["text/html"]
     assert text.count("<details") == text.count("</details>") == text.count("<summary") == 2
     assert "1 &lt; 2" in text and "Yes &amp; always." in text and "03:23" in text and "easy" in text
@@ -18,7 +18,7 @@ def test_cards_are_plain_details(monkeypatch):
 
 def test_cards_know_three_difficulties():
     with pytest.raises(ValueError, match="difficulty"):
-        show_cards([Card("?", "!", "impossible")])
+        show_flashcards([Flashcard("?", "!", "impossible")])
 
 
 @pytest.mark.parametrize(
@@ -37,14 +37,14 @@ def test_cards_know_three_difficulties():
     ],
 )
 def test_check(capsys, answer, words):
-    check("Exercise 1", answer, 10, mistakes=[(100, "you multiplied once too often.")], look="section 2.")
+    check_answer("Exercise 1", answer, 10, common_mistakes=[(100, "you multiplied once too often.")], hint="section 2.")
     text = capsys.readouterr().out
     assert words in text
     assert ("Where to look: section 2." in text) == ("right" not in text and "not answered" not in text)
 
 
 def test_check_names_the_place(capsys):
-    check("Exercise 2", torch.tensor([[1.0, 2.0], [3.0, 9.0]]), [[1, 2], [3, 4]], tolerance=0.1)
+    check_answer("Exercise 2", torch.tensor([[1.0, 2.0], [3.0, 9.0]]), [[1, 2], [3, 4]], tolerance=0.1)
     assert "1 of 4 numbers are off, most of all the one at [1, 1]: 9" in capsys.readouterr().out
 
 

@@ -13,10 +13,10 @@ from local_server import Answer, LocalServer
 from PIL import Image
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.datasets import cifar10
-from stablediff_edu.datasets import download as download_module
-from stablediff_edu.datasets.cifar10 import CLASSES, count_class, load_cifar10
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data import download as download_module
+from stablediff_edu.data.ships import cifar10
+from stablediff_edu.data.ships.cifar10 import CLASSES, load_cifar10, num_class_images
+from stablediff_edu.errors import UserError
 
 PATH = "/cifar-10-python.tar.gz"
 
@@ -26,7 +26,7 @@ def md5(contents: bytes) -> str:
 
 
 def batch(seed: int) -> bytes:
-    """One batch as the real ones are, of one picture a class."""
+    """One batch as the real ones are, of one image a class."""
     data = np.random.default_rng(seed).integers(0, 256, (10, 3072), np.uint8)
     return pickle.dumps({"data": data, "labels": list(range(10)), "filenames": []})
 
@@ -60,7 +60,7 @@ def running_server():
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty data folder, and a torchvision that knows the small archive of this test instead of the real one."""
-    known = cifar10.dataset()
+    known = cifar10.torchvision_class()
     monkeypatch.setattr(known, "tgz_md5", md5(ARCHIVE))
     monkeypatch.setattr(known, "train_list", [[name, md5(BATCHES[name])] for name in list(BATCHES)[:5]])
     monkeypatch.setattr(known, "test_list", [["test_batch", md5(BATCHES["test_batch"])]])
@@ -75,8 +75,8 @@ def server(running_server: LocalServer, data: Path, monkeypatch: pytest.MonkeyPa
     running_server.requests.clear()
     running_server.routes.clear()
     running_server.routes[PATH] = Answer(ARCHIVE)
-    monkeypatch.setattr(cifar10.dataset(), "url", running_server.url + PATH)
-    monkeypatch.setattr(download_module, "PAUSE", 0.0)
+    monkeypatch.setattr(cifar10.torchvision_class(), "url", running_server.url + PATH)
+    monkeypatch.setattr(download_module, "RETRY_DELAY", 0.0)
     return running_server
 
 
@@ -100,17 +100,17 @@ def fails(capsys: pytest.CaptureFixture, match: str, *options: str) -> None:
 
 
 def test_pictures_and_classes_are_those_of_the_batches(fetched: Path):
-    pictures, labels = load_cifar10()
-    assert pictures.pictures.shape == (50, 3, 32, 32) and pictures.source == "CIFAR-10"
+    images, labels = load_cifar10()
+    assert images.images.shape == (50, 3, 32, 32) and images.source == "CIFAR-10"
     assert labels.tolist() == [number for number in range(10) for _ in range(5)]
     plane = pickle.loads(BATCHES["data_batch_2"])["data"][0].reshape(3, 32, 32)
-    assert torch.equal(((pictures.pictures[1] + 1) * 127.5).round(), torch.from_numpy(plane).float())
-    assert load_cifar10(train=False)[0].pictures.shape == (10, 3, 32, 32)
+    assert torch.equal(((images.images[1] + 1) * 127.5).round(), torch.from_numpy(plane).float())
+    assert load_cifar10(train=False)[0].images.shape == (10, 3, 32, 32)
 
 
 def test_classes_come_in_the_order_asked_for(fetched: Path):
-    pictures, labels = load_cifar10(["truck", "ship"], most=2)
-    assert len(pictures) == 4 and [CLASSES[number] for number in labels] == ["truck", "truck", "ship", "ship"]
+    images, labels = load_cifar10(["truck", "ship"], limit=2)
+    assert len(images) == 4 and [CLASSES[number] for number in labels] == ["truck", "truck", "ship", "ship"]
     assert load_cifar10("ship")[1].tolist() == [8] * 5
 
 
@@ -128,7 +128,7 @@ def test_a_damaged_file_is_never_read(fetched: Path, monkeypatch: pytest.MonkeyP
         file.write_bytes(contents)
     else:  # a pickle may run any code: it must not even be opened
         file.write_bytes(b"cos\nabort\n(tR.")
-    with pytest.raises(CourseError, match="is damaged or incomplete; fetch it again with: python -m") as error:
+    with pytest.raises(UserError, match="is damaged or incomplete; fetch it again with: python -m") as error:
         load_cifar10(["ship"])
     assert "\n" not in str(error.value)
     assert main(["fetch", "cifar10"]) == 0  # without --force: it sees the damage
@@ -141,18 +141,18 @@ def test_single_files_in_folders_are_read_too(data: Path):
             (data / "cifar10" / part / name).mkdir(parents=True)
             for number in range(count):
                 Image.new("RGB", (32, 32), "red").save(data / f"cifar10/{part}/{name}/{number}.jpg")
-    pictures, labels = load_cifar10(["ship", "cat"], most=2)
-    assert pictures.pictures.shape == (4, 3, 32, 32) and labels.tolist() == [8, 8, 3, 3]
-    assert pictures.source == "CIFAR-10 (JPEG copies)" and count_class("ship") == 3 and count_class("dog") == 0
+    images, labels = load_cifar10(["ship", "cat"], limit=2)
+    assert images.images.shape == (4, 3, 32, 32) and labels.tolist() == [8, 8, 3, 3]
+    assert images.source == "CIFAR-10 (JPEG copies)" and num_class_images("ship") == 3 and num_class_images("dog") == 0
     assert len(load_cifar10(["cat"], train=False)[0]) == 1
-    with pytest.raises(CourseError, match="images of the class dog"):
+    with pytest.raises(UserError, match="images of the class dog"):
         load_cifar10(["dog"])
 
 
 def test_real_pictures(real_data: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("STABLEDIFF_DATA", str(real_data))
-    pictures, labels = load_cifar10(most=3)
-    assert len(pictures) == 30 and labels.unique().tolist() == list(range(10))
+    images, labels = load_cifar10(limit=3)
+    assert len(images) == 30 and labels.unique().tolist() == list(range(10))
 
 
 @pytest.mark.parametrize(
@@ -160,12 +160,12 @@ def test_real_pictures(real_data: Path, monkeypatch: pytest.MonkeyPatch):
     [
         (dict(classes=["ship", "submarine"]), "no class 'submarine'; its classes are airplane, "),
         (dict(classes=[]), "nothing to show when no class is named"),
-        (dict(most=0), "0 pictures of each class cannot be loaded"),
+        (dict(most=0), "0 images of each class cannot be loaded"),
         (dict(), r"CIFAR-10 is not in .*; get it with: python -m stablediff_edu fetch cifar10"),
     ],
 )
 def test_what_cannot_be_loaded_is_refused_in_one_sentence(data: Path, options: dict, match: str):
-    with pytest.raises(CourseError, match=match):
+    with pytest.raises(UserError, match=match):
         load_cifar10(**options)
 
 
@@ -239,14 +239,14 @@ def test_a_bad_archive_leaves_the_good_photographs(
     server: LocalServer, fetched: Path, tmp_path: Path, monkeypatch, capsys, kind: str
 ):
     """Even one whose own hash is right: what is unpacked is looked at as well."""
-    before = load_cifar10()[0].pictures
+    before = load_cifar10()[0].images
     body, match = BAD_ARCHIVES[kind]
     server.routes[PATH] = Answer(body)
-    monkeypatch.setattr(cifar10.dataset(), "tgz_md5", md5(body))
+    monkeypatch.setattr(cifar10.torchvision_class(), "tgz_md5", md5(body))
     fails(capsys, match, "--force")
     assert [item.name for item in fetched.parent.iterdir()] == ["cifar10"]
     assert not list(tmp_path.rglob("*evil*")) and not Path("/tmp/evil").exists()
-    assert load_cifar10()[0].pictures.equal(before)
+    assert load_cifar10()[0].images.equal(before)
 
 
 @pytest.mark.parametrize(
@@ -274,4 +274,4 @@ def test_a_bad_answer_leaves_what_was_there(
 
 
 def test_torchvision_itself_reads_what_was_fetched(fetched: Path):
-    assert len(cifar10.dataset()(fetched, train=True)) == 50
+    assert len(cifar10.torchvision_class()(fetched, train=True)) == 50

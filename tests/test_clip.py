@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
 from stablediff_edu.models.clip import (
     CLIP,
     ImageConfig,
@@ -14,7 +14,7 @@ from stablediff_edu.models.clip import (
     TextConfig,
     TextEncoder,
     contrastive_loss,
-    pooled,
+    pool_eos,
 )
 from stablediff_edu.vision import import_torchvision
 
@@ -92,7 +92,7 @@ def test_it_computes_what_transformers_does(length: int):
     (ours, theirs), tokens = pair(TINY_TEXT), some_tokens(TINY_TEXT, length)
     answer = theirs(input_ids=tokens)
     assert (ours(tokens) - answer.last_hidden_state).abs().max() < 1e-12
-    assert (pooled(ours(tokens), tokens) - answer.pooler_output).abs().max() < 1e-12
+    assert (pool_eos(ours(tokens), tokens) - answer.pooler_output).abs().max() < 1e-12
 
 
 def other_activation(model: TextEncoder) -> None:
@@ -139,15 +139,15 @@ def test_the_order_of_the_words_matters():
 
 
 def test_too_many_tokens_are_refused():
-    with pytest.raises(CourseError, match=r"^8 tokens do not fit into 7 places; use fewer words\.$"):
+    with pytest.raises(UserError, match=r"^8 tokens do not fit into 7 places; use fewer words\.$"):
         TextEncoder(TINY_TEXT)(torch.zeros(1, 8, dtype=torch.int64))
 
 
 def test_a_sentence_is_read_at_its_first_end_and_padding_changes_nothing(clip: CLIP):
     tokens = torch.tensor([[9, 1, 2, 10, 10, 10], [9, 1, 10, 10, 10, 10]])
     hidden = torch.arange(12.0).view(2, 6, 1)
-    assert pooled(hidden, tokens).tolist() == [[3.0], [8.0]]
-    assert torch.allclose(clip.embed_text(tokens), clip.embed_text(tokens[:, :4]), atol=1e-6)
+    assert pool_eos(hidden, tokens).tolist() == [[3.0], [8.0]]
+    assert torch.allclose(clip.encode_text(tokens), clip.encode_text(tokens[:, :4]), atol=1e-6)
 
 
 # --- the image encoder ------------------------------------------------------------------------------------------------
@@ -162,12 +162,12 @@ def test_a_picture_becomes_one_vector(size: int, patch: int, channels: tuple):
 def test_the_place_of_a_thing_in_the_picture_matters(clip: CLIP):
     x = torch.zeros(2, 3, 16, 16)
     x[0, :, 4:8, 0:4], x[1, :, 4:8, 8:12] = 1, 1
-    left, right = clip.embed_pictures(x)
+    left, right = clip.encode_image(x)
     assert (left - right).abs().max() > 1e-3
 
 
 def test_a_size_that_cannot_be_halved_so_often_is_refused():
-    with pytest.raises(CourseError, match=r"^Pictures of 20 pixels cannot be halved so often; use a multiple of 16\.$"):
+    with pytest.raises(UserError, match=r"^Images of 20 pixels cannot be halved so often; use a multiple of 16\.$"):
         ImageConfig(size=20)
 
 
@@ -176,9 +176,9 @@ def test_a_size_that_cannot_be_halved_so_often_is_refused():
 
 def test_embeddings_have_length_one_and_similarities_are_their_cosines(clip: CLIP):
     x, tokens = torch.randn(5, 3, 16, 16), torch.randint(11, (4, 7))
-    pictures, sentences = clip.embed_pictures(x), clip.embed_text(tokens)
-    assert torch.allclose(pictures.norm(dim=1), torch.ones(5)) and torch.allclose(sentences.norm(dim=1), torch.ones(4))
-    assert torch.allclose(clip(x, tokens), F.cosine_similarity(pictures[:, None], sentences[None], dim=2), atol=1e-6)
+    images, sentences = clip.encode_image(x), clip.encode_text(tokens)
+    assert torch.allclose(images.norm(dim=1), torch.ones(5)) and torch.allclose(sentences.norm(dim=1), torch.ones(4))
+    assert torch.allclose(clip(x, tokens), F.cosine_similarity(images[:, None], sentences[None], dim=2), atol=1e-6)
 
 
 def test_the_loss_is_the_cross_entropy_written_out_both_ways():
@@ -197,10 +197,10 @@ def test_the_loss_is_that_of_guessing_for_equal_similarities_and_least_for_a_dia
 
 
 def test_the_temperature_begins_as_in_the_paper_is_learned_and_clamped(clip: CLIP):
-    assert clip.sharpness.item() == pytest.approx(1 / 0.07, rel=1e-5)
-    contrastive_loss(clip(torch.randn(3, 3, 16, 16), torch.randint(11, (3, 7))), clip.sharpness).backward()
+    assert clip.logit_scale.item() == pytest.approx(1 / 0.07, rel=1e-5)
+    contrastive_loss(clip(torch.randn(3, 3, 16, 16), torch.randint(11, (3, 7))), clip.logit_scale).backward()
     assert clip.log_sharpness.grad.abs() > 0
     with torch.no_grad():
         clip.log_sharpness.fill_(9)
-    clip.sharpness.backward()
-    assert clip.sharpness.item() == pytest.approx(100) and clip.log_sharpness.grad > 1, "it can fall again"
+    clip.logit_scale.backward()
+    assert clip.logit_scale.item() == pytest.approx(100) and clip.log_sharpness.grad > 1, "it can fall again"

@@ -9,81 +9,86 @@ import pytest
 import torch
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.datasets.captions import VOCABULARY, WORDINGS, fits, told
-from stablediff_edu.datasets.scene_brush import COLOURS
-from stablediff_edu.datasets.scene_set import CaptionedScenes, load_scenes
-from stablediff_edu.datasets.scene_words import held_out, truth
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.scenes.canvas import COLORS
+from stablediff_edu.data.scenes.captions import SYNONYMS, VOCABULARY, caption_matches, parse_caption
+from stablediff_edu.data.scenes.dataset import SceneDataset, make_scenes
+from stablediff_edu.data.scenes.labels import is_held_out, labels_of
+from stablediff_edu.errors import UserError
+from stablediff_edu.io import checkpoint
 from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig, contrastive_loss
-from stablediff_edu.training import clip_quality, clip_training
-from stablediff_edu.training.clip_quality import evaluate_clip, group_apart, similarities
-from stablediff_edu.training.clip_training import (
-    CLIP_BUDGETS,
+from stablediff_edu.tasks import clip as clip_task
+from stablediff_edu.tasks import clip_evaluation
+from stablediff_edu.tasks.clip import (
+    CLIP_PRESETS,
     CLIP_SCENES,
-    CLIPRecipe,
+    CLIPTrainConfig,
     batches,
     load_clip,
     loss,
     make_clip,
+    tokenize_captions,
     tokenizer_of,
-    tokens_of,
     train_clip,
 )
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.tasks.clip_evaluation import evaluate_clip, group_distinct, similarities
 
 TEXT = TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=16, layers=1, heads=2)
-TINY = CLIPRecipe(TEXT, ImageConfig(size=16, patch=2, channels=(8, 16), heads=2), scenes=80, steps=3, batch_size=8)
+TINY = CLIPTrainConfig(TEXT, ImageConfig(size=16, patch=2, channels=(8, 16), heads=2), scenes=80, steps=3, batch_size=8)
 
 
 @pytest.fixture(scope="module")
-def scenes() -> CaptionedScenes:
-    return load_scenes(80, size=16)
+def scenes() -> SceneDataset:
+    return make_scenes(80, size=16)
 
 
 # --- what is learned from ---------------------------------------------------------------------------------------------
 
 
 def test_the_recipes_know_every_word_and_fit_into_four_megabytes():
-    for recipe in CLIP_BUDGETS.values():
-        assert recipe.text.vocabulary == len(VOCABULARY) + 2 == len(tokenizer_of(recipe.text))
+    for config in CLIP_PRESETS.values():
+        assert config.text.vocabulary == len(VOCABULARY) + 2 == len(tokenizer_of(config.text))
     assert sum(weight.numel() for weight in CLIP_SCENES.model().parameters()) * 2 < 4e6
 
 
 def test_nothing_that_is_held_out_is_learned_from():
-    assert not any(map(held_out, TINY.data().scenes)) and all(map(held_out, TINY.data(train=False, count=20).scenes))
+    assert not any(map(is_held_out, TINY.data().scenes)) and all(
+        map(is_held_out, TINY.data(train=False, count=20).scenes)
+    )
 
 
-def test_every_wording_of_a_scene_is_true_of_it(scenes: CaptionedScenes):
+def test_every_wording_of_a_scene_is_true_of_it(scenes: SceneDataset):
     tokenizer = tokenizer_of(TEXT)
-    tokens = tokens_of(scenes, tokenizer, 3)
+    tokens = tokenize_captions(scenes, tokenizer, 3)
     assert tokens.shape == (80, 3, 28) and len(tokens[:, 0].unique(dim=0)) > 40
     for scene, rows in zip(scenes.scenes, tokens.tolist(), strict=True):
         for row in rows:
-            assert fits(" ".join(tokenizer.words[number] for number in row if number < len(VOCABULARY)), scene)
+            assert caption_matches(
+                " ".join(tokenizer.words[number] for number in row if number < len(VOCABULARY)), scene
+            )
 
 
-def test_a_batch_pairs_pictures_with_their_own_sentences(scenes: CaptionedScenes):
-    tokens = tokens_of(scenes, tokenizer_of(TEXT), 3)
-    pictures, rows = next(batches(scenes.pixels, tokens, 20))
-    assert pictures.shape == (20, 3, 16, 16) and rows.shape == (20, 28) and rows.dtype == torch.int64
-    for picture, row in zip(pictures, rows, strict=True):
-        number = (scenes.pictures == picture).flatten(1).all(dim=1).nonzero().item()
+def test_a_batch_pairs_pictures_with_their_own_sentences(scenes: SceneDataset):
+    tokens = tokenize_captions(scenes, tokenizer_of(TEXT), 3)
+    images, rows = next(batches(scenes.pixels, tokens, 20))
+    assert images.shape == (20, 3, 16, 16) and rows.shape == (20, 28) and rows.dtype == torch.int64
+    for image, row in zip(images, rows, strict=True):
+        number = (scenes.images == image).flatten(1).all(dim=1).nonzero().item()
         assert (tokens[number] == row).all(dim=1).any()
 
 
-def test_the_loss_uses_the_learned_temperature(scenes: CaptionedScenes):
+def test_the_loss_uses_the_learned_temperature(scenes: SceneDataset):
     model = TINY.model().eval()
-    batch = next(batches(scenes.pixels, tokens_of(scenes, tokenizer_of(TEXT), 1), 8))
+    batch = next(batches(scenes.pixels, tokenize_captions(scenes, tokenizer_of(TEXT), 1), 8))
     assert loss(model, batch).item() == pytest.approx(contrastive_loss(model(*batch), 1 / 0.07).item(), rel=1e-5)
 
 
 # --- learning ---------------------------------------------------------------------------------------------------------
 
 
-def test_it_learns_which_sentence_belongs_to_which_picture(scenes: CaptionedScenes):
+def test_it_learns_which_sentence_belongs_to_which_picture(scenes: SceneDataset):
     few, tokenizer = scenes.first(8), tokenizer_of(TEXT)
-    recipe = replace(TINY, steps=120, learning_rate=5e-3)
-    model, training = train_clip(recipe, few, snapshot=lambda m: m(few.pictures, tokenizer(few.captions)))
+    config = replace(TINY, steps=120, learning_rate=5e-3)
+    model, training = train_clip(config, few, snapshot=lambda m: m(few.images, tokenizer(few.captions)))
     before, after = training.snapshots[0][1], training.snapshots[-1][1]
     pairs = torch.arange(8)
     assert contrastive_loss(before, 10) > 0.9 * math.log(8) and not model.training
@@ -91,7 +96,7 @@ def test_it_learns_which_sentence_belongs_to_which_picture(scenes: CaptionedScen
     assert after.diagonal().mean() > after.mean() + 0.2
 
 
-def test_one_seed_is_one_training(scenes: CaptionedScenes):
+def test_one_seed_is_one_training(scenes: SceneDataset):
     def weights(seed: int) -> torch.Tensor:
         torch.manual_seed(1)
         model, _ = train_clip(replace(TINY, seed=seed), scenes)
@@ -104,14 +109,14 @@ def test_one_seed_is_one_training(scenes: CaptionedScenes):
 
 
 class Oracle(CLIP):
-    """Embeds the truth itself: a sentence by what it says, a picture by what it was drawn from."""
+    """Embeds the truth itself: a sentence by what it says, an image by what it was drawn from."""
 
-    def __init__(self, scenes: CaptionedScenes, wrong: float = 0.0) -> None:
+    def __init__(self, scenes: SceneDataset, wrong: float = 0.0) -> None:
         super().__init__(TEXT, TINY.image)
         self.words = tokenizer_of(TEXT).words
-        flags = [(field, name) for field, names in (WORDINGS | {"carries": COLOURS}).items() for name in names]
+        flags = [(field, name) for field, names in (SYNONYMS | {"carries": COLORS}).items() for name in names]
         self.flag = {pair: number for number, pair in enumerate(flags)}
-        self.truths = torch.stack([self.vector(truth(scene)) for scene in scenes.scenes])
+        self.truths = torch.stack([self.vector(labels_of(scene)) for scene in scenes.scenes])
         self.truths[torch.rand(len(scenes), generator=torch.Generator().manual_seed(0)) < wrong] = 0
 
     def vector(self, known: dict) -> torch.Tensor:
@@ -119,37 +124,37 @@ class Oracle(CLIP):
         row[[self.flag[pair] for pair in known.items() if pair in self.flag]] = 1
         return row
 
-    def embed_text(self, tokens: torch.Tensor) -> torch.Tensor:
+    def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
         said = [" ".join(self.words[n] for n in row if n < len(self.words)) for row in tokens.tolist()]
-        return torch.stack([self.vector(told(sentence)) for sentence in said])
+        return torch.stack([self.vector(parse_caption(sentence)) for sentence in said])
 
-    def embed_pictures(self, pictures: torch.Tensor) -> torch.Tensor:
-        return self.truths[pictures[:, 0, 0, 0].add(1).mul(127.5).round().long()]  # the number is in the first pixel
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        return self.truths[images[:, 0, 0, 0].add(1).mul(127.5).round().long()]  # the number is in the first pixel
 
 
-def numbered(scenes: CaptionedScenes) -> CaptionedScenes:
+def numbered(scenes: SceneDataset) -> SceneDataset:
     pixels = scenes.pixels.clone()
     pixels[:, 0, 0, 0] = torch.arange(len(scenes))
     return replace(scenes, pixels=pixels)
 
 
 @pytest.fixture(scope="module")
-def unseen() -> CaptionedScenes:
-    return numbered(load_scenes(200, size=16, train=False))
+def unseen() -> SceneDataset:
+    return numbered(make_scenes(200, size=16, train=False))
 
 
-def test_a_network_that_knows_everything_gets_full_marks(unseen: CaptionedScenes):
+def test_a_network_that_knows_everything_gets_full_marks(unseen: SceneDataset):
     score = evaluate_clip(Oracle(unseen), tokenizer_of(TEXT), unseen)
     assert (score.retrieval, score.thing, score.colour, score.sky) == (1, 1, 1, 1)
     assert score.groups == 2 and score.count == 200 and "100.0% right in 2 groups" in str(score)
 
 
-def test_a_network_that_is_blind_to_some_pictures_loses_as_many(unseen: CaptionedScenes):
+def test_a_network_that_is_blind_to_some_pictures_loses_as_many(unseen: SceneDataset):
     score = evaluate_clip(Oracle(unseen, wrong=0.3), tokenizer_of(TEXT), unseen)
     assert all(0.6 < share < 0.85 for share in (score.retrieval, score.thing, score.colour, score.sky))
 
 
-def test_an_untrained_network_guesses(unseen: CaptionedScenes):
+def test_an_untrained_network_guesses(unseen: SceneDataset):
     score = evaluate_clip(TINY.model().eval(), tokenizer_of(TEXT), unseen)
     assert score.retrieval < 0.15 and score.thing < 0.3 and score.colour < 0.35
     assert score.line().startswith("finds ") and "\n" not in score.line()
@@ -157,13 +162,13 @@ def test_an_untrained_network_guesses(unseen: CaptionedScenes):
 
 def test_groups_hold_no_two_captions_alike():
     captions = [f"caption {number % 150}" for number in range(400)]
-    groups = group_apart(captions)
+    groups = group_distinct(captions)
     assert [len(group) for group in groups] == [64, 64] and len({captions[i] for g in groups for i in g}) == 128
-    with pytest.raises(CourseError, match=r"^50 different captions make no group of 64; draw more scenes\.$"):
-        group_apart(captions[:50])
+    with pytest.raises(UserError, match=r"^50 different captions make no group of 64; draw more scenes\.$"):
+        group_distinct(captions[:50])
 
 
-def test_similarities_do_not_depend_on_the_parts_they_are_computed_in(scenes: CaptionedScenes):
+def test_similarities_do_not_depend_on_the_parts_they_are_computed_in(scenes: SceneDataset):
     model, tokenizer = TINY.model().eval(), tokenizer_of(TEXT)
     whole = similarities(model, tokenizer, scenes.pixels[:7], scenes.captions[:5])
     parts = similarities(model, tokenizer, scenes.pixels[:7], scenes.captions[:5], batch_size=3)
@@ -174,45 +179,49 @@ def test_similarities_do_not_depend_on_the_parts_they_are_computed_in(scenes: Ca
 
 
 def test_it_comes_back_from_disk_with_its_words(tmp_path, monkeypatch):
-    monkeypatch.setattr(clip_training, "UNSEEN", 80)
+    monkeypatch.setattr(clip_task, "NUM_TEST", 80)
     model, training, score, file = make_clip(TINY, tmp_path / "mine.safetensors", "train clip-scenes")
-    again, tokenizer, card = load_clip(file)
-    data = load_scenes(10, size=16)
+    again, tokenizer, metadata = load_clip(file)
+    data = make_scenes(10, size=16)
     close = similarities(model, tokenizer, data.pixels, data.captions)
     assert torch.allclose(similarities(again, tokenizer, data.pixels, data.captions), close, atol=0.02)
-    assert tokenizer.words == VOCABULARY == tuple(card["words"].split()) and again.text.config == TEXT
-    assert card["steps"] == "3" == str(training.steps) and "MIT" in card["licence"]
-    assert card["data"] == "80 drawn scenes of 16×16, each told in 8 ways" and "zero-shot" in card["result"] and score
+    assert tokenizer.words == VOCABULARY == tuple(metadata["words"].split()) and again.text.config == TEXT
+    assert metadata["steps"] == "3" == str(training.steps) and "MIT" in metadata["licence"]
+    assert (
+        metadata["data"] == "80 synthetic scenes of 16×16, each told in 8 ways"
+        and "zero-shot" in metadata["result"]
+        and score
+    )
 
 
 def test_weights_of_something_else_are_refused(tmp_path):
-    card = dict.fromkeys(checkpoints.CARD_NEEDS, "-")
-    checkpoints.save(tmp_path / "other.safetensors", torch.nn.Linear(2, 2), card)
-    with pytest.raises(CourseError, match=r"other\.safetensors holds no weights of a CLIP"):
+    metadata = dict.fromkeys(checkpoint.REQUIRED_METADATA, "-")
+    checkpoint.save_checkpoint(tmp_path / "other.safetensors", torch.nn.Linear(2, 2), metadata)
+    with pytest.raises(UserError, match=r"other\.safetensors holds no weights of a CLIP"):
         load_clip(tmp_path / "other.safetensors")
 
 
 @pytest.fixture
 def tiny(monkeypatch, tmp_path):
-    monkeypatch.setattr(clip_training, "CLIP_SCENES", TINY)
-    monkeypatch.setattr(clip_training, "CLIP_BUDGETS", {"quick": replace(TINY, steps=2), "full": TINY})
-    monkeypatch.setattr("stablediff_edu.commands.train_clip.UNSEEN", 80)
-    monkeypatch.setattr(clip_training, "UNSEEN", 80)
-    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(clip_task, "CLIP_SCENES", TINY)
+    monkeypatch.setattr(clip_task, "CLIP_PRESETS", {"quick": replace(TINY, steps=2), "full": TINY})
+    monkeypatch.setattr("stablediff_edu.cli.train_clip.NUM_TEST", 80)
+    monkeypatch.setattr(clip_task, "NUM_TEST", 80)
+    monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "shipped")
     monkeypatch.chdir(tmp_path)
 
 
 def test_only_the_shipped_recipe_goes_to_the_shipped_weights(tiny, capsys):
     assert main(["train", "clip-scenes"]) == 0
-    assert checkpoints.read_card("clip-scenes")["command"] == "python -m stablediff_edu train clip-scenes"
+    assert checkpoint.read_metadata("clip-scenes")["command"] == "python -m stablediff_edu train clip-scenes"
     for words in ("--steps 1", "--seed 5", "--quick"):
         assert main(f"train clip-scenes {words}".split()) == 0
-        assert checkpoints.read_card("clip-scenes_own.safetensors")["command"].endswith(f"train clip-scenes {words}")
-    assert [file.stem for file in checkpoints.SHIPPED.iterdir()] == ["clip-scenes"]
+        assert checkpoint.read_metadata("clip-scenes_own.safetensors")["command"].endswith(f"train clip-scenes {words}")
+    assert [file.stem for file in checkpoint.PRETRAINED.iterdir()] == ["clip-scenes"]
     capsys.readouterr()
     assert main(["train", "clip-scenes", "--evaluate"]) == 0
     printed = capsys.readouterr().out
-    assert "weights: command python -m" in printed and "zero-shot colour" in printed
+    assert "weights: command python -m" in printed and "zero-shot color" in printed
 
 
 def test_resuming_without_progress_is_one_sentence(tiny, capsys):
@@ -229,13 +238,15 @@ def test_the_benchmark_prints_what_was_measured(tiny, capsys):
     capsys.readouterr()
     benchmark.main(["--count", "80"])
     printed = capsys.readouterr().out
-    assert "scenes of 64×64 in" in printed and "caption to picture among 64" in printed and "mixed up" in printed
+    assert "scenes of 64×64 in" in printed and "caption to image among 64" in printed and "mixed up" in printed
 
 
-@pytest.mark.skipif(not checkpoints.path_of("clip-scenes").exists(), reason="the shipped weights are not trained yet")
+@pytest.mark.skipif(
+    not checkpoint.checkpoint_path("clip-scenes").exists(), reason="the pretrained weights are not trained yet"
+)
 def test_the_shipped_weights_find_pictures_and_name_things():
     model, tokenizer, _ = load_clip()
-    scenes = load_scenes(256, model.image.config.size, seed=11, train=False)
+    scenes = make_scenes(256, model.image.config.size, seed=11, train=False)
     score = evaluate_clip(model, tokenizer, scenes)
-    for name, share in clip_quality.WANTED.items():
+    for name, share in clip_evaluation.THRESHOLDS.items():
         assert getattr(score, name) >= share - 0.03, (name, score)

@@ -8,34 +8,34 @@ from pathlib import Path
 
 import pytest
 
-from stablediff_edu.commands import doctor
-from stablediff_edu.commands.doctor import BAD, Facts, examine, fits, table
-from stablediff_edu.commands.fetch import REAL_DATA
+from stablediff_edu.cli import doctor
+from stablediff_edu.cli.doctor import FAIL, Environment, run_checks, table, versions_match
+from stablediff_edu.cli.fetch import REAL_DATA
 
-WELL = Facts(
+WELL = Environment(
     python=(3, 12, 4),
     versions={"torch": "2.13.0+cpu", "torchvision": "0.28.0", "numpy": "2.4.6"}
     | {"ipywidgets": "8.1.9", "jupyterlab": "4.6.6", "ipykernel": "7.4.0"},
     device="cpu, x86_64",
-    budget="quick",
+    preset="quick",
     cores=2,
     gigabytes=16.0,
     data={"fish": "9000 photographs in data/fish", "cifar10": "5000 photographs of ships in data/cifar10"},
 )
 
 
-def with_versions(**versions: str | None) -> Facts:
+def with_versions(**versions: str | None) -> Environment:
     return replace(WELL, versions=WELL.versions | versions)
 
 
-def wrong(facts: Facts) -> dict[str, str]:
+def wrong(facts: Environment) -> dict[str, str]:
     """The rows that stop the course, with the line that mends each."""
-    return {row.name: row.mend for row in examine(facts) if row.state == BAD}
+    return {row.name: row.fix for row in run_checks(facts) if row.state == FAIL}
 
 
 def test_a_machine_that_is_well():
     assert wrong(WELL) == {}
-    text = table(examine(WELL))
+    text = table(run_checks(WELL))
     assert "The course can run on this machine." in text
     for said in (
         "3.12.4",
@@ -51,7 +51,7 @@ def test_a_machine_that_is_well():
 
 
 @pytest.mark.parametrize(
-    ("facts", "row", "mend"),
+    ("facts", "row", "fix"),
     [
         (replace(WELL, python=(3, 10, 9)), "Python", "make lab PYTHON="),
         (replace(WELL, python=(3, 14, 0)), "Python", "make lab PYTHON="),
@@ -63,20 +63,20 @@ def test_a_machine_that_is_well():
         (with_versions(numpy=None), "packages", "install -c constraints.txt"),
         (replace(WELL, errors={"packages": "numpy is broken"}), "packages", "--force-reinstall --no-deps numpy"),
         (replace(WELL, errors={"device": "no cuda here"}), "device", "unset STABLEDIFF_DEVICE"),
-        (replace(WELL, errors={"budget": "not a budget"}), "budget", "export STABLEDIFF_BUDGET=quick"),
+        (replace(WELL, errors={"budget": "not a preset"}), "budget", "export STABLEDIFF_PRESET=quick"),
         (with_versions(ipywidgets="7.8.5"), "widgets", "constraints.txt ipywidgets"),
         (with_versions(jupyterlab="3.6.0"), "widgets", "constraints.txt jupyterlab"),
     ],
 )
-def test_each_fault_has_one_line_that_mends_it(facts: Facts, row: str, mend: str):
+def test_each_fault_has_one_line_that_mends_it(facts: Environment, row: str, fix: str):
     found = wrong(facts)
-    assert mend in found[row]
+    assert fix in found[row]
     assert "\n" not in found[row]
-    assert "cannot run yet" in table(examine(facts))
+    assert "cannot run yet" in table(run_checks(facts))
 
 
 def test_a_broken_torch_is_not_blamed_on_torchvision():
-    assert list(wrong(replace(WELL, errors={"torch": "broken"}, device="", budget=""))) == ["torch"]
+    assert list(wrong(replace(WELL, errors={"torch": "broken"}, device="", preset=""))) == ["torch"]
 
 
 def test_files_that_hide_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -107,40 +107,40 @@ def test_a_kernel_of_another_python_is_named(
     kernel = doctor._other_kernel()
     assert kernel == (program if named else "")
     assert wrong(replace(WELL, kernel=kernel)) == {}
-    assert ("ipykernel install" in table(examine(replace(WELL, kernel=kernel)))) == named
+    assert ("ipykernel install" in table(run_checks(replace(WELL, kernel=kernel)))) == named
 
 
 @pytest.mark.parametrize(
     "facts", [replace(WELL, gigabytes=2.0), replace(WELL, gigabytes=None), replace(WELL, data={"fish": ""})]
 )
-def test_little_memory_and_drawn_data_do_not_stop_the_course(facts: Facts):
+def test_little_memory_and_drawn_data_do_not_stop_the_course(facts: Environment):
     assert wrong(facts) == {}
 
 
 def test_data_that_is_not_there_names_the_command():
-    text = table(examine(replace(WELL, data={"fish": ""})))
-    assert "drawn fish" in text
+    text = table(run_checks(replace(WELL, data={"fish": ""})))
+    assert "synthetic fish" in text
     assert "python -m stablediff_edu fetch fish" in text
-    text = table(examine(replace(WELL, data={"cifar10": ""})))
-    assert "drawn ships" in text
+    text = table(run_checks(replace(WELL, data={"cifar10": ""})))
+    assert "synthetic ships" in text
     assert "python -m stablediff_edu fetch cifar10" in text
 
 
 def test_every_data_set_that_can_be_fetched_is_looked_for():
-    assert set(doctor.gather().data) == set(doctor.DATA_SETS) == set(REAL_DATA)
+    assert set(doctor.collect().data) == set(doctor.DATA_SETS) == set(REAL_DATA)
 
 
 def test_versions_that_fit():
-    assert fits("2.13.0+cpu", "0.28.0")
-    assert fits("2.13.0+cpu", "0.28.0+cpu")
-    assert fits("2.9.1", "0.24.0")
-    assert not fits("2.13.0", "0.27.0")
-    assert not fits("2.12.0", "0.28.0")
+    assert versions_match("2.13.0+cpu", "0.28.0")
+    assert versions_match("2.13.0+cpu", "0.28.0+cpu")
+    assert versions_match("2.9.1", "0.24.0")
+    assert not versions_match("2.13.0", "0.27.0")
+    assert not versions_match("2.12.0", "0.28.0")
 
 
 def test_it_finds_real_data(real_data: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("STABLEDIFF_DATA", str(real_data))
-    found = doctor.gather().data
+    found = doctor.collect().data
     assert found["fish"] == f"9 photographs in {real_data / 'fish'}"
     assert found["cifar10"] == f"5000 photographs of ships in {real_data / 'cifar10'}"
 

@@ -12,8 +12,8 @@ import nbformat
 import pytest
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.commands import run
-from stablediff_edu.errors import CourseError
+from stablediff_edu.cli import run
+from stablediff_edu.errors import UserError
 
 
 def write(path: Path, *sources: str) -> Path:
@@ -26,13 +26,13 @@ def write(path: Path, *sources: str) -> Path:
 def good(tmp_path: Path) -> Path:
     return write(
         tmp_path / "01_good.ipynb",
-        "import ipywidgets, os, sys\nprint(os.environ.get('STABLEDIFF_BUDGET'))\nprint(sys.executable)",
+        "import ipywidgets, os, sys\nprint(os.environ.get('STABLEDIFF_PRESET'))\nprint(sys.executable)",
         "ipywidgets.VBox([ipywidgets.IntSlider(value=3), ipywidgets.Output()])",
     )
 
 
 def test_a_notebook_that_works(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    monkeypatch.setenv("STABLEDIFF_BUDGET", "full")
+    monkeypatch.setenv("STABLEDIFF_PRESET", "full")
     # a kernel of the same name elsewhere must not be taken for ours
     spec = tmp_path / "jupyter/kernels/python3"
     spec.mkdir(parents=True)
@@ -138,8 +138,8 @@ def is_running(process: int) -> bool:
 
 
 def test_names_that_mean_no_notebook():
-    with pytest.raises(CourseError, match="no notebook 'nowhere'"):
-        run.find(["nowhere"])
+    with pytest.raises(UserError, match="no notebook 'nowhere'"):
+        run.select_notebooks(["nowhere"])
 
 
 def test_a_file_that_is_no_notebook(tmp_path: Path, capsys):

@@ -1,4 +1,4 @@
-"""The set-up runs once, is done again when something changed, and begins anew where it was interrupted."""
+"""The set-up runs once, is done again when something changed, and begins again where it was interrupted."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stablediff_edu.commands import setup
+from stablediff_edu.cli import setup
 
 
 @pytest.fixture

@@ -11,15 +11,15 @@ import torch.nn.functional as F
 from parity import randomised, shared_pair, their_unet
 from torch import nn
 
-from stablediff_edu.errors import CourseError
-from stablediff_edu.layers import position
+from stablediff_edu.errors import UserError
+from stablediff_edu.io.key_mapping import key_map
+from stablediff_edu.layers import embeddings
 from stablediff_edu.layers.attention import Attention
-from stablediff_edu.layers.residual import ResidualBlock
-from stablediff_edu.layers.transformer import GEGLU, PictureTransformer, TransformerBlock
-from stablediff_edu.models import conditional_unet
-from stablediff_edu.models.conditional_unet import V1, ConditionalUNet, UNetConfig
+from stablediff_edu.layers.resnet import ResidualBlock
+from stablediff_edu.layers.transformer import GEGLU, SpatialTransformer, TransformerBlock
+from stablediff_edu.models import unet_2d_condition
 from stablediff_edu.models.unet import count_parameters
-from stablediff_edu.weights.layouts import names
+from stablediff_edu.models.unet_2d_condition import V1, ConditionalUNet, UNetConfig
 
 TOLERANCE = 1e-12  # measured: 6e-15
 TINY = UNetConfig(widths=(8, 16), blocks=1, attention=(True, False), heads=2, context=6, groups=4)
@@ -42,16 +42,16 @@ def pair(config: UNetConfig) -> tuple[ConditionalUNet, nn.Module]:
     theirs = randomised(their_unet(config))
     ours = ConditionalUNet(config).double().eval().requires_grad_(False)
     weights = theirs.state_dict()
-    ours.load_state_dict({name: weights[called] for name, called in names("diffusers", "unet", config).items()})
+    ours.load_state_dict({name: weights[called] for name, called in key_map("diffusers", "unet", config).items()})
     return ours, theirs
 
 
 def question(config: UNetConfig, batch: int = 2, height: int = 8, width: int = 16, words: int = 5) -> tuple:
     """Random latents, steps and sentences."""
-    random = torch.Generator().manual_seed(1)
-    x = torch.randn(batch, config.in_channels, height, width, generator=random, dtype=torch.float64)
-    t = torch.randint(1000, (batch,), generator=random)
-    return x, t, torch.randn(batch, words, config.context, generator=random, dtype=torch.float64)
+    rng = torch.Generator().manual_seed(1)
+    x = torch.randn(batch, config.in_channels, height, width, generator=rng, dtype=torch.float64)
+    t = torch.randint(1000, (batch,), generator=rng)
+    return x, t, torch.randn(batch, words, config.context, generator=rng, dtype=torch.float64)
 
 
 def difference(ours: ConditionalUNet, theirs: nn.Module, **sizes: int) -> float:
@@ -162,12 +162,12 @@ def swap_norms(block: TransformerBlock) -> None:
 MISTAKES = (
     {
         "tanh in the GELU": for_all(GEGLU, setting("activation", lambda x: F.gelu(x, approximate="tanh"))),
-        "SiLU in the place of GELU": for_all(GEGLU, setting("activation", F.silu)),
+        "SiLU instead of GELU": for_all(GEGLU, setting("activation", F.silu)),
         "gate first, value second": for_all(GEGLU, swap_gate_and_value),
         "heads mistaken for the size of a head": for_all(Attention, heads_for_size),
         "words ignored": for_all(Attention, forget_the_words),
         "norms of the attentions swapped": for_all(TransformerBlock, swap_norms),
-        "eps of the transformers' first norm": for_all(PictureTransformer, setting("norm.eps", 1e-5)),
+        "eps of the transformers' first norm": for_all(SpatialTransformer, setting("norm.eps", 1e-5)),
         "padding at right and bottom": pad_right_and_bottom,
         "copies before what comes": copies_before_what_comes,
         "smooth enlarging": enlarge_smoothly,
@@ -198,14 +198,16 @@ TIMES = {
 
 @pytest.mark.parametrize("settings", TIMES.values(), ids=TIMES)
 def test_the_comparison_finds_a_time_told_otherwise(monkeypatch: pytest.MonkeyPatch, settings: dict):
-    right = position.sinusoidal_encoding
-    monkeypatch.setattr(conditional_unet, "sinusoidal_encoding", lambda t, n, **given: right(t, n, **given | settings))
+    right = embeddings.sinusoidal_embedding
+    monkeypatch.setattr(
+        unet_2d_condition, "sinusoidal_embedding", lambda t, n, **given: right(t, n, **given | settings)
+    )
     assert difference(*pair(TINY)) > 1e5 * TOLERANCE
 
 
 def test_the_comparison_finds_a_time_in_another_precision(monkeypatch: pytest.MonkeyPatch):
-    right = position.sinusoidal_encoding
-    monkeypatch.setattr(conditional_unet, "sinusoidal_encoding", lambda t, n, **given: right(t.double(), n, **given))
+    right = embeddings.sinusoidal_embedding
+    monkeypatch.setattr(unet_2d_condition, "sinusoidal_embedding", lambda t, n, **given: right(t.double(), n, **given))
     assert difference(*pair(TINY)) > 1000 * TOLERANCE
 
 
@@ -246,8 +248,8 @@ def test_v1_has_as_many_parameters_as_stable_diffusion():
 @torch.no_grad()
 def test_at_full_size_it_computes_what_diffusers_computes():
     ours, theirs = shared_pair("unet")
-    random = torch.Generator().manual_seed(1)
-    x, context = torch.randn(1, 4, 16, 24, generator=random), torch.randn(1, 77, 768, generator=random)
+    rng = torch.Generator().manual_seed(1)
+    x, context = torch.randn(1, 4, 16, 24, generator=rng), torch.randn(1, 77, 768, generator=rng)
     answer, want = ours(x, torch.tensor([500]), context), theirs(x, 500, context).sample
     assert (answer - want).abs().max() < 5e-6 * want.abs().max()  # measured: 9e-7; a tanh GELU or a wrong eps: 3e-5
 
@@ -267,7 +269,7 @@ def test_the_gradient_is_that_of_diffusers():
         model.requires_grad_(True)
         F.mse_loss(answer(), x).backward()
     weights = dict(theirs.named_parameters())
-    for name, called in names("diffusers", "unet", TINY).items():
+    for name, called in key_map("diffusers", "unet", TINY).items():
         gradient = ours.get_parameter(name).grad
         assert torch.allclose(gradient, weights[called].grad, rtol=1e-9, atol=1e-12), name
 
@@ -275,7 +277,7 @@ def test_the_gradient_is_that_of_diffusers():
 def test_it_can_be_trained():
     torch.manual_seed(0)
     model = ConditionalUNet(replace(TINY, in_channels=1, out_channels=1))
-    words = torch.randn(4, 3, TINY.context)  # four sentences, and for each its own picture
+    words = torch.randn(4, 3, TINY.context)  # four sentences, and for each its own image
     wanted = torch.randn(4, 1, 4, 4)
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     losses = []
@@ -296,7 +298,7 @@ def test_each_picture_of_a_batch_is_answered_as_if_it_were_alone():
 
 
 def test_words_of_another_width_are_refused_in_one_sentence():
-    with pytest.raises(CourseError, match=r"reads words of 6 numbers, not of 8; take the text encoder"):
+    with pytest.raises(UserError, match=r"reads words of 6 numbers, not of 8; take the text encoder"):
         ConditionalUNet(TINY)(torch.zeros(1, 4, 8, 8), torch.zeros(1), torch.zeros(1, 5, 8))
 
 
@@ -309,7 +311,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("sentence", "sizes"), WRONG.items())
 def test_sizes_that_do_not_go_are_refused_in_one_sentence(sentence: str, sizes: dict):
-    with pytest.raises(CourseError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         replace(TINY, **sizes)
 
 

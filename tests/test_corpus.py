@@ -1,4 +1,4 @@
-"""Text as numbers: words in blocks, vocabularies as gensim makes them, the drawn corpus, text8, and bad files."""
+"""Text as numbers: words in blocks, vocabularies as gensim makes them, the synthetic corpus, text8, and bad files."""
 
 import bz2
 import gzip
@@ -16,13 +16,13 @@ import pytest
 from local_server import Answer, LocalServer, closed_port
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.datasets import download as download_module
-from stablediff_edu.datasets import text as text_module
-from stablediff_edu.datasets import text8
-from stablediff_edu.datasets.corpus import load_corpus
-from stablediff_edu.datasets.drawn_corpus import ANALOGIES, RELATIONS, draw_corpus
-from stablediff_edu.datasets.text import Vocabulary, count_words, read_words, split_words
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data import download as download_module
+from stablediff_edu.data.words import text8
+from stablediff_edu.data.words import vocabulary as text_module
+from stablediff_edu.data.words.corpus import load_corpus
+from stablediff_edu.data.words.synthetic import ANALOGIES, RELATIONS, generate_corpus
+from stablediff_edu.data.words.vocabulary import Vocabulary, build_vocabulary, iter_words, split_words
+from stablediff_edu.errors import UserError
 
 ENCODINGS = {
     "UTF-8": "utf-8",
@@ -43,7 +43,7 @@ def zipped(**members: bytes) -> bytes:
 
 
 def whole(path, most=None) -> list[str]:
-    return [word for block in read_words(path, most) for word in block]
+    return [word for block in iter_words(path, most) for word in block]
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -56,11 +56,22 @@ def test_words_are_runs_of_letters_in_lower_case():
 
 
 WORDS = {
-    "English": "don t", "Hindi": "हिन्दी भाषा में", "Bengali": "বাংলা ভাষা", "Tamil": "தமிழ் மொழி",
-    "Arabic": "مَرْحَبًا بِكُمْ", "Hebrew": "שָׁלוֹם עולם", "Persian": "می\u200cخواهم کتاب", "Turkish": "istanbul ığdır",
-    "Vietnamese": "tiếng việt", "Greek": "οδυσσεύς μῆνιν", "Russian": "ёлка мой", "Korean": "한국어 문장",
-    "Thai": "ภาษา ไทย", "Chinese": "我们 学习", "Deseret": "𐐨𐐩 𐐪𐐫",
-}  # fmt: skip
+    "English": "don t",
+    "Hindi": "हिन्दी भाषा में",
+    "Bengali": "বাংলা ভাষা",
+    "Tamil": "தமிழ் மொழி",
+    "Arabic": "مَرْحَبًا بِكُمْ",
+    "Hebrew": "שָׁלוֹם עולם",
+    "Persian": "می\u200cخواهم کتاب",
+    "Turkish": "istanbul ığdır",
+    "Vietnamese": "tiếng việt",
+    "Greek": "οδυσσεύς μῆνιν",
+    "Russian": "ёлка мой",
+    "Korean": "한국어 문장",
+    "Thai": "ภาษา ไทย",
+    "Chinese": "我们 学习",
+    "Deseret": "𐐨𐐩 𐐪𐐫",
+}
 CAPITALS = {"Turkish": "İSTANBUL ığdır"}
 PACK = {"plain": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zip": lambda raw: zipped(t=raw)}
 
@@ -83,7 +94,7 @@ def test_a_text_without_spaces_says_what_to_do(tmp_path):
     (tmp_path / "t.txt").write_text(
         "我们今天学习深度学习模型的训练方法。" * 40 + "学习自然语言处理的方法与应用", encoding="utf-8"
     )
-    with pytest.raises(CourseError, match=r"^t\.txt has no spaces between its words; .* jieba"):
+    with pytest.raises(UserError, match=r"^t\.txt has no spaces between its words; .* jieba"):
         load_corpus(tmp_path / "t.txt")
     (tmp_path / "t.txt").write_text("我们 今天 学习 深度 学习 模型 。" * 40, encoding="utf-8")
     assert len(load_corpus(tmp_path / "t.txt").vocabulary) == 5
@@ -97,9 +108,9 @@ def test_only_the_beginning_is_read_if_wished(tmp_path):
 def test_a_text_is_not_read_further_than_it_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(text_module, "_BLOCK", 100)
     (tmp_path / "text").write_bytes(b"word " * 100_000 + b"\xff")
-    blocks = read_words(tmp_path / "text")
+    blocks = iter_words(tmp_path / "text")
     assert len(next(blocks)) == 20  # neither the rest of the text nor the broken byte at its end has been met
-    with pytest.raises(CourseError):
+    with pytest.raises(UserError):
         list(blocks)
 
 
@@ -127,12 +138,12 @@ def test_a_text_is_not_read_further_than_it_is_asked_for(tmp_path, monkeypatch):
 def test_a_file_that_is_no_text_gets_one_sentence(tmp_path, name, contents, sentence):
     if contents is not None:
         (tmp_path / name).write_bytes(contents)
-    with pytest.raises(CourseError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         load_corpus(tmp_path / name)
 
 
 def test_a_folder_is_no_text(tmp_path):
-    with pytest.raises(CourseError, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         load_corpus(tmp_path)
 
 
@@ -148,7 +159,7 @@ def test_a_folder_is_no_text(tmp_path):
 )
 def test_a_text_from_which_nothing_can_be_learned_gets_one_sentence(tmp_path, text, sentence):
     (tmp_path / "t.txt").write_text(text)
-    with pytest.raises(CourseError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         load_corpus(tmp_path / "t.txt")
 
 
@@ -156,7 +167,7 @@ def test_a_text_from_which_nothing_can_be_learned_gets_one_sentence(tmp_path, te
 
 
 def test_the_most_frequent_word_is_the_first_and_rare_ones_are_left_out():
-    vocabulary = count_words([["b", "a", "c"], ["a", "b", "d", "a", "d"]], min_count=2)
+    vocabulary = build_vocabulary([["b", "a", "c"], ["a", "b", "d", "a", "d"]], min_count=2)
     assert vocabulary.words == ("a", "b", "d") and vocabulary.counts.tolist() == [3, 2, 2] and vocabulary.total == 7
     assert vocabulary.encode(["a", "c", "d", "x", "b"]).tolist() == [0, 2, 1]
 
@@ -173,25 +184,26 @@ def test_thinning_and_noise_are_those_of_gensim():
     assert vocabulary.keep(1e-3)[0] < 0.2 and vocabulary.keep(1e-3)[-1] == 1
 
 
-# --- the drawn corpus -------------------------------------------------------------------------------------------------
+# --- the synthetic corpus
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def drawn() -> str:
-    return draw_corpus()
+    return generate_corpus()
 
 
 def test_the_drawn_corpus_has_some_hundred_words_and_some_hundred_thousand_of_them(drawn):
     started = time.process_time()
-    corpus = load_corpus("drawn")
+    corpus = load_corpus("synthetic")
     assert time.process_time() - started < 5
     assert 300_000 <= len(corpus) < 301_000 and 300 <= len(corpus.vocabulary) <= 500
     assert sum(map(len, corpus.read())) == len(corpus) == len(split_words(drawn))
 
 
 def test_the_same_seed_tells_the_same_stories(drawn):
-    assert draw_corpus(2000, seed=1) == draw_corpus(2000, seed=1) != draw_corpus(2000, seed=2)
-    assert drawn.startswith(draw_corpus(2000))
+    assert generate_corpus(2000, seed=1) == generate_corpus(2000, seed=1) != generate_corpus(2000, seed=2)
+    assert drawn.startswith(generate_corpus(2000))
 
 
 def test_the_stories_are_whole_sentences(drawn):
@@ -222,8 +234,8 @@ def test_every_word_of_the_analogies_stands_in_the_text_and_once_in_its_relation
 
 
 def test_a_corpus_of_no_words_gets_one_sentence():
-    with pytest.raises(CourseError, match="at least 1"):
-        draw_corpus(0)
+    with pytest.raises(UserError, match="at least 1"):
+        generate_corpus(0)
 
 
 # --- text8 ------------------------------------------------------------------------------------------------------------
@@ -244,7 +256,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(text8, "MD5", hashlib.md5(TEXT).hexdigest())
     monkeypatch.setattr(text8, "SHA256", hashlib.sha256(packed()).hexdigest())
-    monkeypatch.setattr(download_module, "PAUSE", 0.0)
+    monkeypatch.setattr(download_module, "RETRY_DELAY", 0.0)
     return tmp_path / "data"
 
 
@@ -290,5 +302,5 @@ def test_without_a_network_there_is_one_sentence(home, monkeypatch, capsys):
 
 
 def test_text8_that_has_not_been_fetched_says_how(home):
-    with pytest.raises(CourseError, match="fetch text8"):
+    with pytest.raises(UserError, match="fetch text8"):
         load_corpus("text8")

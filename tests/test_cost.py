@@ -1,10 +1,10 @@
-"""What a training step costs: measured on the network, the pictures or latents, that were asked for."""
+"""What a training step costs: measured on the network, the images or latents, that were asked for."""
 
 import torch
 
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.training import cost
-from stablediff_edu.training.cost import seconds_per_step
+from stablediff_edu.training import benchmark
+from stablediff_edu.training.benchmark import benchmark_train_step
 
 
 def test_the_step_is_that_of_the_sizes_asked_for(monkeypatch):
@@ -19,13 +19,13 @@ def test_the_step_is_that_of_the_sizes_asked_for(monkeypatch):
             seen.append(tuple(x.shape))
             return super().forward(x, t)
 
-    monkeypatch.setattr(cost, "UNet", Watched)
-    seconds_per_step(8, batch=2, repeats=2)
-    seconds_per_step(8, batch=1, repeats=1, channels=4, patch=1)
+    monkeypatch.setattr(benchmark, "UNet", Watched)
+    benchmark_train_step(8, batch=2, repeats=2)
+    benchmark_train_step(8, batch=1, repeats=1, channels=4, patch=1)
     assert made == [(3, 3, 2), (4, 4, 1)]
     assert seen == [(2, 3, 8, 8)] * 3 + [(1, 4, 8, 8)] * 2  # one more than asked for, to warm up
 
 
 def test_a_step_on_latents_costs_far_less_than_on_the_picture():
-    latent = seconds_per_step(16, 1, channels=4, patch=1)
-    assert 0 < 5 * latent < seconds_per_step(128, 1, repeats=1, channels=3, patch=1)
+    latent = benchmark_train_step(16, 1, channels=4, patch=1)
+    assert 0 < 5 * latent < benchmark_train_step(128, 1, repeats=1, channels=3, patch=1)

@@ -9,27 +9,25 @@ from accelerator import DEVICE, Accelerator, Generator, use
 from test_resume import StopAt, equal
 from tiny_tasks import STEPS, TASKS, make_pipe
 
-from stablediff_edu.diffusion.samplers import SAMPLERS, generate, sample
-from stablediff_edu.diffusion.schedule import Schedule
-from stablediff_edu.errors import CourseError
+from stablediff_edu.diffusion.samplers import SAMPLERS, sample, sample_final
+from stablediff_edu.diffusion.schedule import NoiseSchedule
+from stablediff_edu.errors import UserError
 from stablediff_edu.models.autoencoder import PCA, Autoencoder
-from stablediff_edu.models.conditional_unet import ConditionalUNet
-from stablediff_edu.models.inspection import channel_correlations
+from stablediff_edu.models.probing import channel_correlations
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.training import (
-    autoencoding,
-    clip_quality,
-    cost,
-    denoising,
+from stablediff_edu.models.unet_2d_condition import ConditionalUNet
+from stablediff_edu.tasks import autoencoder as autoencoder_task
+from stablediff_edu.tasks import (
+    clip_evaluation,
+    ddpm_evaluation,
     digit_classifier,
-    latent_recipes,
-    loop,
-    sample_quality,
-    scene_judge,
+    latent_diffusion,
+    scene_classifier,
     segmentation,
-    sentence_task,
+    sentiment,
     ship_classifier,
-)  # fmt: skip
+)
+from stablediff_edu.training import benchmark, loop, losses  # fmt: skip
 
 
 @pytest.fixture(params=["cuda", "mps"])
@@ -80,12 +78,12 @@ def test_every_task_trains_waits_for_nothing_stops_and_goes_on_there(name: str, 
 
     with monkeypatch.context() as patch:
         patch.setattr(torch.nn.utils, "clip_grad_norm_", counted)
-        model, whole = TASKS[name](loop.Nobody(), None)
+        model, whole = TASKS[name](loop.NullCallback(), None)
     assert len(counts) == STEPS and counts[-1] == counts[2], f"{counts}: {on_mps.counter}"
     assert next(model.parameters()).device == DEVICE and len(whole.losses) == STEPS
     monkeypatch.setattr(loop, "READ_EVERY", 2)  # where a request to stop comes from the observer
     _, first = TASKS[name](StopAt(2), tmp_path / "progress")
-    resumed, second = TASKS[name](loop.Nobody(), tmp_path / "progress")
+    resumed, second = TASKS[name](loop.NullCallback(), tmp_path / "progress")
     assert first.steps == 2 and second.losses == whole.losses and equal(model.cpu(), resumed.cpu())
 
 
@@ -94,11 +92,11 @@ def test_times_are_taken_when_the_device_has_done_its_work(on_mps, monkeypatch):
     from stablediff_edu.widgets.ch03_denoising import DenoisingPanel
 
     waited = []
-    for module in (cost, generation, trajectory):
+    for module in (benchmark, generation, trajectory):
         monkeypatch.setattr(module, "synchronize", waited.append)
-    assert cost.seconds_per_step(16, 1, repeats=1) > 0 and waited == [DEVICE] * 4
+    assert benchmark.benchmark_train_step(16, 1, repeats=1) > 0 and waited == [DEVICE] * 4
     unet = UNet(3, 3, (8, 16), time=16).to(DEVICE).eval()
-    DenoisingPanel(unet, Schedule.cosine(), torch.zeros(1, 3, 8, 8), steps=(1, 2))
+    DenoisingPanel(unet, NoiseSchedule.cosine(), torch.zeros(1, 3, 8, 8), steps=(1, 2))
     assert waited[4:] == [DEVICE]
     own_images = tiny_tasks.own_plan()
     assert own_images.seconds() > 1e-3 * own_images.vae_steps, "the losses of all steps are read at once there"
@@ -108,47 +106,53 @@ def test_the_loss_is_read_every_20th_step(on_mps, monkeypatch):
     model = torch.nn.Linear(2, 1).to(DEVICE)
     batches = iter(lambda: torch.ones(3, 2, device=DEVICE), None)
     with on_mps.counted() as waits:
-        training = loop.train(model, batches, lambda m, x: m(x).square().mean(), steps=60, observer=loop.Nobody())
+        training = loop.train(model, batches, lambda m, x: m(x).square().mean(), steps=60, callback=loop.NullCallback())
     assert len(training.losses) == 60 and sum(waits.values()) == 3
-    with pytest.raises(CourseError, match="The loss is nan at step 0"):
-        loop.train(model, batches, lambda m, x: m(x).mean() * torch.nan, steps=60, observer=loop.Nobody())
+    with pytest.raises(UserError, match="The loss is nan at step 0"):
+        loop.train(model, batches, lambda m, x: m(x).mean() * torch.nan, steps=60, callback=loop.NullCallback())
 
 
 def test_evaluations_and_helpers_take_the_device_from_the_model(accelerator):
-    unet, schedule = UNet(3, 3, (8, 16), time=16, patch=2).to(DEVICE).eval(), Schedule.cosine()
+    unet, schedule = UNet(3, 3, (8, 16), time=16, patch=2).to(DEVICE).eval(), NoiseSchedule.cosine()
     x, there = tiny_tasks.ships(), tiny_tasks.ships().to(DEVICE)
-    card = dict(size="32", schedule="cosine", prediction="velocity")
-    assert sample_quality.draw(unet, card, 3, steps=2).device.type == "cpu"
-    assert sample_quality.mean_loss(unet, card, x) > 0
-    assert denoising.psnr(there, x) > 100 and denoising.edge_strength(there) > 0
-    assert denoising.errors_by_level(unet, there[:1], schedule, [5, 500], count=2)
-    assert sample_quality.nearest(there, x)[0].device.type == "cpu" and sample_quality.spread(there) > 0
-    assert cost.seconds_per_step(16, 1, repeats=1) > 0
+    metadata = dict(size="32", schedule="cosine", prediction="velocity")
+    assert ddpm_evaluation.sample_images(unet, metadata, 3, steps=2).device.type == "cpu"
+    assert ddpm_evaluation.mean_loss(unet, metadata, x) > 0
+    assert losses.psnr(there, x) > 100 and losses.mean_abs_gradient(there) > 0
+    assert losses.mse_by_timestep(unet, there[:1], schedule, [5, 500], count=2)
+    assert (
+        ddpm_evaluation.nearest_neighbors(there, x)[0].device.type == "cpu"
+        and ddpm_evaluation.mean_pairwise_distance(there) > 0
+    )
+    assert benchmark.benchmark_train_step(16, 1, repeats=1) > 0
     assert "middle" in UNet(3, 1, (8, 16)).to(DEVICE).summary(16)
     fish = tiny_tasks.fish()
-    assert segmentation.examine(UNet(3, 1, (8, 16)).to(DEVICE), fish).iou.device.type == "cpu"
+    assert segmentation.evaluate_segmentation(UNet(3, 1, (8, 16)).to(DEVICE), fish).iou.device.type == "cpu"
     assert channel_correlations(there, there[:, :1]).device.type == "cpu"
     digits = tiny_tasks.digits()
-    pca = PCA(digits.pictures.to(DEVICE))
-    assert autoencoding.reconstruction_error(pca, digits.pictures) > 0
-    assert autoencoding.reconstruction_error(Autoencoder().to(DEVICE), digits.pictures) > 0
+    pca = PCA(digits.images.to(DEVICE))
+    assert autoencoder_task.reconstruction_error(pca, digits.images) > 0
+    assert autoencoder_task.reconstruction_error(Autoencoder().to(DEVICE), digits.images) > 0
     assert 0 <= digit_classifier.accuracy(digit_classifier.DigitClassifier((8, 16)).to(DEVICE), digits) <= 1
-    assert 0 <= ship_classifier.share_of_ships(ship_classifier.ShipClassifier((8, 16)).to(DEVICE), x) <= 1
+    assert 0 <= ship_classifier.positive_rate(ship_classifier.ShipClassifier((8, 16)).to(DEVICE), x) <= 1
     vae = tiny_tasks.vae().to(DEVICE)
-    z = latent_recipes.in_parts(vae, vae.encode, tiny_tasks.scenes().pictures)
-    assert z.device.type == "cpu" and vae.encode(tiny_tasks.scenes().pictures.to(DEVICE), sample=True).device == DEVICE
+    z = latent_diffusion.map_batches(vae, vae.encode, tiny_tasks.scenes().images)
+    assert z.device.type == "cpu" and vae.encode(tiny_tasks.scenes().images.to(DEVICE), sample=True).device == DEVICE
     tokenizer = tiny_tasks.parts().tokenizer
     scenes = tiny_tasks.scenes(16)
-    assert clip_quality.similarities(tiny_tasks.clip().to(DEVICE), tokenizer, scenes.pixels, ["a duck"]).shape == (6, 1)
-    judge = scene_judge.SceneJudge((8, 16, 16, 16)).to(DEVICE)
-    assert len(scene_judge.read_pictures(judge, tiny_tasks.scenes().pictures)["sky"]) == 6
+    assert clip_evaluation.similarities(tiny_tasks.clip().to(DEVICE), tokenizer, scenes.pixels, ["a duck"]).shape == (
+        6,
+        1,
+    )
+    classifier = scene_classifier.SceneClassifier((8, 16, 16, 16)).to(DEVICE)
+    assert len(scene_classifier.predict_attributes(classifier, tiny_tasks.scenes().images)["sky"]) == 6
 
 
 def test_sentences_train_and_are_scored_there(on_mps):
-    recipe = sentence_task.SentenceRecipe(sentences=50, steps=3)
-    sentences = sentence_task.draw_sentences(50, 0)
-    model, _ = sentence_task.train_sentences(recipe, loop.Nobody())
-    assert 0 <= sentence_task.accuracy(model.to(DEVICE), sentences) <= 1
+    config = sentiment.SentimentTrainConfig(sentences=50, steps=3)
+    sentences = sentiment.generate_sentences(50, 0)
+    model, _ = sentiment.train_sentiment(config, loop.NullCallback())
+    assert 0 <= sentiment.accuracy(model.to(DEVICE), sentences) <= 1
 
 
 # --- sampling ---------------------------------------------------------------------------------------------------------
@@ -157,16 +161,16 @@ def test_sentences_train_and_are_scored_there(on_mps):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_gives_the_pictures_of_the_cpu_and_waits_for_nothing(sampler: str, accelerator):
     torch.manual_seed(0)
-    model, schedule = UNet(3, 3, (8, 16), time=16, patch=2).eval(), Schedule.cosine()
+    model, schedule = UNet(3, 3, (8, 16), time=16, patch=2).eval(), NoiseSchedule.cosine()
     how = dict(shape=(2, 3, 16, 16), steps=4, sampler=sampler, prediction="velocity", seed=7)
-    expected = generate(model, schedule, **how)
+    expected = sample_final(model, schedule, **how)
     model.to(DEVICE)
-    assert torch.allclose(generate(model, schedule, **how), expected, atol=1e-5)
+    assert torch.allclose(sample_final(model, schedule, **how), expected, atol=1e-5)
     with accelerator.counted() as waits:
         steps = list(sample(model, schedule, **how, clip=True))
     assert steps[-1].next.device == DEVICE and not waits
     for generator in (Generator(), torch.Generator()):
-        drawn = [generate(model, schedule, **how | dict(seed=generator.manual_seed(3))) for _ in range(2)]
+        drawn = [sample_final(model, schedule, **how | dict(seed=generator.manual_seed(3))) for _ in range(2)]
         assert drawn[0].device.type == "cpu" and torch.equal(*drawn)
 
 
@@ -193,42 +197,42 @@ def test_the_pipeline_draws_with_every_option(name: str, dtype: torch.dtype, on_
     pipe, options = make_pipe().to(DEVICE, dtype), dict(prompt="a red duck", steps=3) | OPTIONS[name]
     if name == "image and mask on the device":
         options |= dict(image=IMAGE.to(DEVICE), mask=MASK.to(DEVICE))
-    picture = pipe(**options)
-    assert picture.device.type == "cpu" and picture.dtype == torch.float32 and picture.isfinite().all()
+    image = pipe(**options)
+    assert image.device.type == "cpu" and image.dtype == torch.float32 and image.isfinite().all()
     assert pipe.vae.quant.weight.dtype == torch.float32 and pipe.unet.last.weight.dtype == dtype
     if "mask" in options:
-        assert torch.equal(picture[0][:, MASK == 0], IMAGE[:, MASK == 0])
+        assert torch.equal(image[0][:, MASK == 0], IMAGE[:, MASK == 0])
 
 
 def test_the_seed_draws_the_picture_of_the_cpu_and_a_step_waits_for_nothing(accelerator):
     pipe = make_pipe().to(DEVICE)
     drawn = pipe("a red duck", steps=3, seed=4)
-    way = pipe.draw("a red duck", steps=5, guidance=4)
+    way = pipe.stream("a red duck", steps=5, guidance=4)
     first = next(way)
     with accelerator.counted() as waits:
         last = [first, *way][-1]
-    assert waits == Counter() and last.preview().device.type == last.picture().device.type == "cpu"
+    assert waits == Counter() and last.preview().device.type == last.image().device.type == "cpu"
     with accelerator.counted() as waits:
-        list(pipe.draw("a red duck", steps=3, sampler="ddpm", image=IMAGE, mask=MASK))
+        list(pipe.stream("a red duck", steps=3, sampler="ddpm", image=IMAGE, mask=MASK))
         begun = sum(waits.values())
-        list(pipe.draw("a red duck", steps=6, sampler="ddpm", image=IMAGE, mask=MASK))
+        list(pipe.stream("a red duck", steps=6, sampler="ddpm", image=IMAGE, mask=MASK))
         assert sum(waits.values()) == 2 * begun, "three more steps, not one more synchronization"
     assert torch.allclose(make_pipe()("a red duck", steps=3, seed=4), drawn, atol=1e-4)
 
 
 def test_attention_maps_and_weighted_prompts(accelerator):
-    from stablediff_edu.display.word_looks import watch_drawing, weighted
+    from stablediff_edu.pipelines.attention_maps import reweight_tokens, sample_with_attention
 
     pipe = make_pipe().to(DEVICE)
-    watched = watch_drawing(pipe, "a red duck", steps=2, weights={1: 2.0})
-    assert watched.looks.device.type == watched.picture().device.type == "cpu"
-    assert pipe(weighted(pipe, "a red duck", {1: 0.5}), steps=2).isfinite().all()
+    watched = sample_with_attention(pipe, "a red duck", steps=2, weights={1: 2.0})
+    assert watched.looks.device.type == watched.image().device.type == "cpu"
+    assert pipe(reweight_tokens(pipe, "a red duck", {1: 0.5}), steps=2).isfinite().all()
 
 
 def test_values_that_are_not_numbers_are_reported(accelerator):
     pipe = make_pipe().to(DEVICE, torch.float16)
     pipe.unet.last.weight.data.fill_(torch.inf)
-    with pytest.raises(CourseError, match="The weights of unet hold values that are not numbers"):
+    with pytest.raises(UserError, match="The weights of unet hold values that are not numbers"):
         pipe("a red duck", steps=2)
 
 

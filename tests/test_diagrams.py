@@ -13,9 +13,9 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from PIL import Image
 
 import stablediff_edu as sd
-from stablediff_edu.display import figures
-from stablediff_edu.display.diagram_canvas import KINDS, LINE, LIT, luminance
 from stablediff_edu.models.clip import ImageConfig, TextConfig
+from stablediff_edu.plotting import core as core_plotting
+from stablediff_edu.plotting.diagram_canvas import KINDS, LINE, LIT, luminance
 
 
 @cache
@@ -99,7 +99,7 @@ CASES = {
     ),
     "transformer block": (
         "cross-attention",
-        lambda lit: sd.diagram_transformer_block(sd.TransformerBlock(1280, 8, 768, gated=True), lit),
+        lambda lit: sd.diagram_transformer_block(sd.TransformerBlock(1280, 8, 768, geglu=True), lit),
         lambda: sd.diagram_transformer_block(sd.TransformerBlock(8, 2)),
         ["N×8", "2 heads"],
     ),
@@ -162,7 +162,7 @@ def test_a_diagram_is_legible_and_follows_its_model(name: str):
 
 
 def test_an_unknown_part_gets_a_sentence_with_the_parts_that_there_are():
-    with pytest.raises(sd.CourseError, match="no part 'roof'; choose from: input, encoder, latent,"):
+    with pytest.raises(sd.UserError, match="no part 'roof'; choose from: input, encoder, latent,"):
         sd.diagram_autoencoder(sd.Autoencoder(2), "roof")
 
 
@@ -175,7 +175,7 @@ def test_a_diagram_shows_its_description_on_a_transparent_background(monkeypatch
     outputs = []
     monkeypatch.setattr("IPython.display.display", lambda *args, raw, metadata=None: outputs.append((*args, metadata)))
     figure = sd.diagram_autoencoder(sd.Autoencoder(2))
-    figures.show(figure)
+    core_plotting.show_figure(figure)
     (data, metadata), _ = outputs
     assert metadata["image/png"]["alt"] == figure.get_label() and "784 values" in figure.get_label()
     image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))

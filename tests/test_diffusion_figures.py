@@ -9,32 +9,40 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
-from stablediff_edu.diffusion.schedule import Schedule
-from stablediff_edu.display import diffusion_figures as figures
-from stablediff_edu.layers.position import sinusoidal_encoding
+from stablediff_edu.diffusion.schedule import NoiseSchedule
+from stablediff_edu.layers.embeddings import sinusoidal_embedding
+from stablediff_edu.plotting import ch03_diffusion as figures
 
 PICTURES = torch.rand(12, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-SCHEDULES = {"linear": Schedule.linear(), "scaled linear": Schedule.scaled_linear(), "cosine": Schedule.cosine()}
-ENCODING = sinusoidal_encoding(torch.arange(200), 32)
+SCHEDULES = {
+    "linear": NoiseSchedule.linear(),
+    "scaled linear": NoiseSchedule.scaled_linear(),
+    "cosine": NoiseSchedule.cosine(),
+}
+ENCODING = sinusoidal_embedding(torch.arange(200), 32)
 
 ALL = {
-    "noise_strip": lambda: figures.noise_strip(PICTURES[0], SCHEDULES["cosine"], range(0, 1000, 142), PICTURES[1]),
-    "two rows": lambda: figures.noise_strip(PICTURES[:1], SCHEDULES["linear"], [0, 5, 999], PICTURES[1:2], columns=2),
+    "noise_strip": lambda: figures.forward_process_strip(
+        PICTURES[0], SCHEDULES["cosine"], range(0, 1000, 142), PICTURES[1]
+    ),
+    "two rows": lambda: figures.forward_process_strip(
+        PICTURES[:1], SCHEDULES["linear"], [0, 5, 999], PICTURES[1:2], columns=2
+    ),
     "schedule_curves": lambda: figures.schedule_curves(SCHEDULES),
-    "encoding_map": lambda: figures.encoding_map(ENCODING, marked=(10, 11, 150)),
-    "distances": lambda: figures.distances(ENCODING),
-    "lines": lambda: figures.lines([1, 2, 5], {"a": [1, 2, None], "b": [2, 1, 3]}, "steps", "dB", logx=True),
-    "cost": lambda: figures.lines(
+    "encoding_map": lambda: figures.position_encoding_heatmap(ENCODING, marked=(10, 11, 150)),
+    "distances": lambda: figures.distance_matrix(ENCODING),
+    "lines": lambda: figures.plot_curves([1, 2, 5], {"a": [1, 2, None], "b": [2, 1, 3]}, "steps", "dB", logx=True),
+    "cost": lambda: figures.plot_curves(
         [16, 32, 1080], {"a": [0.11, 0.2, 7000]}, "side", "seconds", True, True, ["16", "32", "1080\nHD"], "cost"
     ),
-    "trajectory_rows": lambda: figures.trajectory_rows(
+    "trajectory_rows": lambda: figures.image_grid(
         {"1 step": PICTURES[:1], "2 steps\nof Heun": PICTURES[:10]}, [f"step {n} of 10" for n in range(10)]
     ),
-    "nearest_pairs": lambda: figures.nearest_pairs(PICTURES[:8], PICTURES[4:], ["distance 13.1"] * 8),
-    "nearest three": lambda: figures.nearest_pairs(PICTURES[:4], PICTURES.reshape(4, 3, 3, 8, 8)),
-    "sheet": lambda: figures.sheet(PICTURES, title="twelve"),
-    "sheets": lambda: figures.sheets({"one\nand two": PICTURES[:2], "all": PICTURES}, columns=3),
-}  # fmt: skip
+    "nearest_pairs": lambda: figures.nearest_neighbor_pairs(PICTURES[:8], PICTURES[4:], ["distance 13.1"] * 8),
+    "nearest three": lambda: figures.nearest_neighbor_pairs(PICTURES[:4], PICTURES.reshape(4, 3, 3, 8, 8)),
+    "sheet": lambda: figures.contact_sheet_figure(PICTURES, title="twelve"),
+    "sheets": lambda: figures.contact_sheets({"one\nand two": PICTURES[:2], "all": PICTURES}, columns=3),
+}
 
 
 def texts(figure) -> list[Text]:
@@ -70,7 +78,7 @@ def test_every_axis_says_what_is_measured(name: str):
 
 def test_noise_strip_shows_the_schedules_mixtures():
     schedule = SCHEDULES["cosine"]
-    axes = figures.noise_strip(PICTURES[0], schedule, [0, 500], PICTURES[1]).axes
+    axes = figures.forward_process_strip(PICTURES[0], schedule, [0, 500], PICTURES[1]).axes
     assert [axis.get_title() for axis in axes] == ["t = 0", "t = 500"]
     mixture = schedule.add_noise(PICTURES[:1], PICTURES[1:2], 500)[0]
     expected = ((mixture + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
@@ -86,8 +94,8 @@ def test_curves_differ_in_dash_and_marker_not_only_in_colour():
 
 
 def test_shares_of_picture_and_noise_make_one():
-    picture, noise = ALL["schedule_curves"]().axes
-    for shares in zip(picture.get_lines(), noise.get_lines(), strict=True):
+    image, noise = ALL["schedule_curves"]().axes
+    for shares in zip(image.get_lines(), noise.get_lines(), strict=True):
         np.testing.assert_allclose(sum(line.get_ydata() ** 2 for line in shares), 1, atol=1e-9)
 
 
@@ -124,8 +132,8 @@ def test_rows_are_named_and_a_short_one_ends_empty():
 def test_pairs_stand_below_each_other():
     above, below = np.array(ALL["nearest_pairs"]().axes).reshape(2, 8)
     for number in range(8):
-        for axis, picture in ((above[number], PICTURES[number]), (below[number], PICTURES[4 + number])):
-            expected = ((picture + 1) / 2).permute(1, 2, 0).numpy()
+        for axis, image in ((above[number], PICTURES[number]), (below[number], PICTURES[4 + number])):
+            expected = ((image + 1) / 2).permute(1, 2, 0).numpy()
             np.testing.assert_allclose(np.asarray(axis.images[0].get_array()), expected, atol=1e-6)
     assert len(ALL["nearest three"]().axes) == 16
 

@@ -9,27 +9,27 @@ import torch
 from two_processes import LAUNCH, run_several
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
 from stablediff_edu.training import distributed
 
 SCRIPT = """
 import json, signal, sys
 from pathlib import Path
 import torch
-from stablediff_edu.datasets.captions import VOCABULARY
-from stablediff_edu.datasets.scene_set import load_scenes
+from stablediff_edu.data.scenes.captions import VOCABULARY
+from stablediff_edu.data.scenes.dataset import make_scenes
 from stablediff_edu.models.clip import ImageConfig, TextConfig
-from stablediff_edu.models.vae import VAEConfig
+from stablediff_edu.models.autoencoder_kl import VAEConfig
 from stablediff_edu.training import distributed
-from stablediff_edu.training.clip_training import CLIPRecipe, train_clip
-from stablediff_edu.training.keeping import keep
-from stablediff_edu.training.loop import Nobody, train
-from stablediff_edu.training.vae_training import VAERecipe, train_vae
+from stablediff_edu.tasks.clip import CLIPTrainConfig, train_clip
+from stablediff_edu.training.trained_models import save_trained
+from stablediff_edu.training.loop import NullCallback, train
+from stablediff_edu.tasks.vae import VAETrainConfig, train_vae
 
 def batches():
     while True:
         x = torch.randn(12, 3, dtype=torch.float64)
-        yield distributed.own_share(x)
+        yield distributed.shard_batch(x)
 
 def loss(model, x):
     return (model(x).squeeze(1) - x.prod(dim=1)).square().mean()
@@ -42,29 +42,29 @@ def numbers(model):
 
 def interrupting(model, x):
     calls.append(1)
-    if rank == distributed.count() - 1 and len(calls) == 3:
+    if rank == distributed.world_size() - 1 and len(calls) == 3:
         signal.raise_signal(signal.SIGINT)
     return loss(model, x)
 
 torch.set_num_threads(1)
 folder, calls = Path(sys.argv[1]), []
-with distributed.processes():
-    rank = torch.distributed.get_rank() if distributed.count() > 1 else 0
+with distributed.distributed():
+    rank = torch.distributed.get_rank() if distributed.world_size() > 1 else 0
     torch.manual_seed(rank)  # what each begins with is its own; the first one's counts
     model = network()
     training = train(model, batches(), loss, steps=12, learning_rate=1e-2, checkpoint=folder / "progress")
-    card = dict(command="x", seed=0, data="x", licence="x", result="x")
-    keep(folder / "weights.safetensors", model, training, folder / "progress", **card)
-    recipe = VAERecipe(VAEConfig(widths=(4, 8), blocks=1, groups=4, scaling=1.0), steps=3, batch_size=6)
-    pictures = torch.rand(9, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    vae = train_vae(recipe, pictures, Nobody())[1]
+    metadata = dict(command="x", seed=0, data="x", licence="x", result="x")
+    save_trained(folder / "weights.safetensors", model, training, folder / "progress", **metadata)
+    config = VAETrainConfig(VAEConfig(widths=(4, 8), blocks=1, groups=4, scaling=1.0), steps=3, batch_size=6)
+    images = torch.rand(9, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    vae = train_vae(config, images, NullCallback())[1]
     text = TextConfig(len(VOCABULARY) + 2, positions=28, width=16, layers=1, heads=2)
-    recipe = CLIPRecipe(text, ImageConfig(16, 2, (8, 16), 2), wordings=2, steps=3, batch_size=6)
-    clip, clip_record = train_clip(recipe, load_scenes(6, 16), Nobody())
-    stopped = train(network(), batches(), interrupting, steps=9, observer=Nobody())
+    config = CLIPTrainConfig(text, ImageConfig(16, 2, (8, 16), 2), captions_per_image=2, steps=3, batch_size=6)
+    clip, clip_record = train_clip(config, make_scenes(6, 16), NullCallback())
+    stopped = train(network(), batches(), interrupting, steps=9, callback=NullCallback())
     found = dict(losses=training.losses, weights=numbers(model), vae=vae.losses, clip=clip_record.losses,
-                 sharpness=clip.sharpness.item(), stopped=stopped.steps,
-                 interrupted=stopped.interrupted, processes=distributed.count())
+                 sharpness=clip.logit_scale.item(), stopped=stopped.steps,
+                 interrupted=stopped.interrupted, processes=distributed.world_size())
     cache = folder / "scenes"  # whoever is not the first finds what the first has made
     assert distributed.in_turn(lambda: cache.exists() or cache.touch()) == (rank > 0 or None)
     (folder / f"{rank}.json").write_text(json.dumps(found))
@@ -107,7 +107,7 @@ def test_several_processes_train_what_one_trains_with_the_whole_batch(count, alo
 
 def test_a_task_for_one_process_says_so_at_once(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert main(["train", "ships", "--source", "drawn", "--steps", "1", "--out", f"{tmp_path}/a.safetensors"]) == 2
+    assert main(["train", "ships", "--source", "synthetic", "--steps", "1", "--out", f"{tmp_path}/a.safetensors"]) == 2
     assert "ships is trained by one process" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
@@ -124,7 +124,7 @@ def test_devices_that_cannot_serve_several_processes_are_refused(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     for device, text in (("mps", "cannot train on mps; set STABLEDIFF_DEVICE=cpu"), ("cuda", "GPUs for 2 processes")):
         monkeypatch.setattr(distributed, "pick_device", lambda device=device: torch.device(device))
-        with pytest.raises(CourseError, match=text), distributed.processes():
+        with pytest.raises(UserError, match=text), distributed.distributed():
             pass
 
 

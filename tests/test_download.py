@@ -17,11 +17,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from local_server import Answer, LocalServer, closed_port
 
-from stablediff_edu.datasets import download as download_module
-from stablediff_edu.datasets import unpack
-from stablediff_edu.datasets.download import data_folder, download, project_root
-from stablediff_edu.datasets.unpack import BadArchiveError, is_complete, safe_path, unpack_zip
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data import archive as unpack
+from stablediff_edu.data import download as download_module
+from stablediff_edu.data.archive import BadArchiveError, extract_zip, is_complete, safe_path
+from stablediff_edu.data.download import data_dir, download, project_root
+from stablediff_edu.errors import UserError
 
 BODY = bytes(range(256)) * 12_000  # 3 MB, three chunks
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -37,7 +37,7 @@ def running_server():
 def server(running_server, monkeypatch):
     running_server.routes.clear()
     running_server.requests.clear()
-    monkeypatch.setattr(download_module, "PAUSE", 0.0)
+    monkeypatch.setattr(download_module, "RETRY_DELAY", 0.0)
     return running_server
 
 
@@ -51,7 +51,7 @@ def good(tmp_path):
 
 def fails(match, path, url, left=(), **options):
     """The download fails with one sentence; the old file stands, and nothing but ``left`` lies beside it."""
-    with pytest.raises(CourseError, match=match) as error:
+    with pytest.raises(UserError, match=match) as error:
         download(url, path, progress=False, **options)
     assert str(error.value).count("\n") == 0 and str(error.value).endswith(".")
     assert path.read_bytes() == b"good old file"
@@ -63,12 +63,12 @@ def fails(match, path, url, left=(), **options):
 
 def test_data_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("STABLEDIFF_DATA", raising=False)
-    assert data_folder("fish") == project_root() / "data" / "fish"
+    assert data_dir("fish") == project_root() / "data" / "fish"
     assert (project_root() / "pyproject.toml").is_file()
     monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path))
-    assert data_folder("fish") == tmp_path / "fish"
+    assert data_dir("fish") == tmp_path / "fish"
     monkeypatch.setenv("STABLEDIFF_DATA", "~/sets")
-    assert data_folder("fish") == Path.home() / "sets" / "fish"
+    assert data_dir("fish") == Path.home() / "sets" / "fish"
 
 
 # --- download ------------------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def test_a_server_that_states_no_length(server, good):
 
 
 class FullDisk:
-    """Takes the place of ``open``: its files can hold a number of writes."""
+    """Replaces ``open``: its files can hold a number of writes."""
 
     def __init__(self, writes):
         self.writes = writes
@@ -286,7 +286,7 @@ def test_no_write_permission_for_real(server, good):
 def test_the_folder_is_a_file(server, tmp_path):
     (tmp_path / "data").write_text("a file")
     server.routes["/set"] = Answer(BODY)
-    with pytest.raises(CourseError, match="could not be written"):
+    with pytest.raises(UserError, match="could not be written"):
         download(f"{server.url}/set", tmp_path / "data" / "set.bin", progress=False)
 
 
@@ -319,11 +319,11 @@ def old_folder(tmp_path):
     return folder
 
 
-def stays(match, archive, folder, kind=CourseError, **options):
+def stays(match, archive, folder, kind=UserError, **options):
     """Unpacking fails with one sentence; the old folder stands, and nothing lies beside it."""
     before = sorted(item.name for item in folder.parent.iterdir())
     with pytest.raises(kind, match=match) as error:
-        unpack_zip(archive, folder, **options)
+        extract_zip(archive, folder, **options)
     assert str(error.value).count("\n") == 0 and str(error.value).endswith(".")
     assert [item.name for item in folder.iterdir()] == ["good.txt"]
     assert (folder / "good.txt").read_text() == "good old file"
@@ -332,7 +332,7 @@ def stays(match, archive, folder, kind=CourseError, **options):
 
 def test_an_archive_replaces_the_folder(tmp_path, old_folder):
     archive = make_zip(tmp_path / "set.zip", {"a/b/1.txt": "one", "a/2.txt": "two", "empty/": ""})
-    assert unpack_zip(archive, old_folder) == old_folder
+    assert extract_zip(archive, old_folder) == old_folder
     assert (old_folder / "a/b/1.txt").read_text() == "one" and not (old_folder / "good.txt").exists()
     assert sorted(item.name for item in tmp_path.iterdir()) == ["set", "set.zip"]
     assert is_complete(old_folder)
@@ -345,7 +345,7 @@ def test_an_archive_replaces_the_folder(tmp_path, old_folder):
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"files": 3}', '{"files": {"a": null}}', "\x00"])
 def test_a_broken_record_means_incomplete(tmp_path, text):
     assert not is_complete(tmp_path)
-    (tmp_path / unpack.RECORD).write_text(text)
+    (tmp_path / unpack.MANIFEST).write_text(text)
     assert not is_complete(tmp_path)
 
 
@@ -395,8 +395,8 @@ def test_no_archive_writes_outside(tmp_path_factory, names):
         for name in dict.fromkeys(names):
             opened.writestr(zipfile.ZipInfo(name or "x"), b"evil")
     try:
-        unpack_zip(archive, home / "set")
-    except CourseError:
+        extract_zip(archive, home / "set")
+    except UserError:
         assert sorted(item.name for item in home.iterdir()) == ["set.zip"]
     else:
         assert sorted(item.name for item in home.iterdir()) == ["set", "set.zip"]
@@ -463,7 +463,7 @@ def test_a_locked_archive(tmp_path, old_folder):
 def test_what_the_check_refuses_is_not_put_in_place(tmp_path, old_folder):
     def check(folder):
         assert (folder / "a").read_text() == "1"
-        raise CourseError("No fish.")
+        raise UserError("No fish.")
 
     stays("No fish", make_zip(tmp_path / "set.zip", {"a": "1"}), old_folder, check=check)
 
@@ -484,11 +484,11 @@ def test_a_failed_exchange_puts_the_old_folder_back(tmp_path, old_folder, monkey
 def test_an_exchange_that_was_killed_half_way_is_mended(tmp_path, old_folder):
     old_folder.rename(tmp_path / "set.old")
     (tmp_path / "set.unpacking").mkdir()
-    with pytest.raises(CourseError):
-        unpack_zip(tmp_path / "nothing.zip", old_folder)
+    with pytest.raises(UserError):
+        extract_zip(tmp_path / "nothing.zip", old_folder)
     assert [item.name for item in tmp_path.iterdir()] == ["set"] and (old_folder / "good.txt").exists()
 
 
 def test_the_record_lists_every_file(tmp_path):
-    unpack_zip(make_zip(tmp_path / "set.zip", {"a/b": "12", "c": "123"}), tmp_path / "set")
-    assert json.loads((tmp_path / "set" / unpack.RECORD).read_text())["files"] == {"a/b": 2, "c": 3}
+    extract_zip(make_zip(tmp_path / "set.zip", {"a/b": "12", "c": "123"}), tmp_path / "set")
+    assert json.loads((tmp_path / "set" / unpack.MANIFEST).read_text())["files"] == {"a/b": 2, "c": 3}

@@ -1,26 +1,26 @@
-"""Drawn fish: seeded, in range, with exact masks of every fish, cut by the frame, on every ground."""
+"""Synthetic fish: seeded, in range, with exact masks of every fish, cut by the frame, on every ground."""
 
 import numpy as np
 import pytest
 import torch
 
-from stablediff_edu.datasets.drawn_fish import draw_fish, draw_many
-from stablediff_edu.datasets.fish_market import GROUNDS
-from stablediff_edu.datasets.fish_species import SPECIES
+from stablediff_edu.data.fish.background import BACKGROUNDS
+from stablediff_edu.data.fish.species import SPECIES
+from stablediff_edu.data.fish.synthetic import render_batch, render_fish
 
 
 def test_one_seed_is_one_picture():
-    a, b, c = draw_fish(5), draw_fish(5), draw_fish(6)
-    assert torch.equal(a.picture, b.picture) and torch.equal(a.masks, b.masks)
-    assert not torch.equal(a.picture, c.picture)
+    a, b, c = render_fish(5), render_fish(5), render_fish(6)
+    assert torch.equal(a.image, b.image) and torch.equal(a.masks, b.masks)
+    assert not torch.equal(a.image, c.image)
 
 
 @pytest.mark.parametrize("size", [32, 64, 100, 128])
 @pytest.mark.parametrize("fish", [1, 2, 3])
 def test_shapes_types_and_ranges(size, fish):
-    drawn = draw_fish(3, size, fish)
-    assert drawn.picture.shape == (3, size, size) and drawn.picture.dtype == torch.float32
-    assert drawn.picture.min() >= -1 and drawn.picture.max() <= 1
+    drawn = render_fish(3, size, fish)
+    assert drawn.image.shape == (3, size, size) and drawn.image.dtype == torch.float32
+    assert drawn.image.min() >= -1 and drawn.image.max() <= 1
     assert drawn.masks.shape == (fish, size, size) and drawn.masks.dtype == torch.bool
     assert drawn.mask.shape == (1, size, size) and set(drawn.mask.unique().tolist()) <= {0.0, 1.0}
     assert len(drawn.species) == len(drawn.boxes) == fish
@@ -28,13 +28,13 @@ def test_shapes_types_and_ranges(size, fish):
 
 def test_there_are_nine_kinds_and_all_are_drawn():
     assert len(SPECIES) == 9
-    _, _, names = draw_many(120, size=16)
+    _, _, names = render_batch(120, size=16)
     assert set(names) == {species.name for species in SPECIES}
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_instances_do_not_share_pixels_and_boxes_fit_tightly(seed):
-    drawn = draw_fish(seed, 96, fish=3)
+    drawn = render_fish(seed, 96, num_fish=3)
     assert drawn.masks.sum(dim=0).max() <= 1
     for mask, (left, top, right, bottom) in zip(drawn.masks, drawn.boxes, strict=True):
         rows, columns = np.flatnonzero(mask.any(dim=1)), np.flatnonzero(mask.any(dim=0))
@@ -44,12 +44,12 @@ def test_instances_do_not_share_pixels_and_boxes_fit_tightly(seed):
 def test_masks_are_exact():
     """The pixels that change when only the fish differ are the fish's: its mask, its shadow, nothing far away.
 
-    A plain fish on a plain ground shows it directly: where the mask ends, the colour jumps.
+    A plain fish on a plain ground shows it directly: where the mask ends, the color jumps.
     """
-    pictures, masks, _ = draw_many(60, size=96, seed=4)
+    images, masks, _ = render_batch(60, size=96, seed=4)
     inner, outer = torch.nn.MaxPool2d(3, 1, 1)(1 - masks), torch.nn.MaxPool2d(3, 1, 1)(masks)
     edge = ((inner + outer) == 2).float()  # one pixel on both sides of the outline
-    brightness = pictures.mean(dim=1, keepdim=True)
+    brightness = images.mean(dim=1, keepdim=True)
     jump = (brightness[..., 1:, :] - brightness[..., :-1, :]).abs()
     on_edge = (jump * edge[..., 1:, :]).sum() / edge[..., 1:, :].sum()
     off_edge = (jump * (1 - edge[..., 1:, :])).sum() / (1 - edge[..., 1:, :]).sum()
@@ -57,38 +57,38 @@ def test_masks_are_exact():
 
 
 def test_fish_are_neither_lost_nor_everything():
-    _, masks, _ = draw_many(200, size=48)
+    _, masks, _ = render_batch(200, size=48)
     areas = masks.mean(dim=(1, 2, 3))
     assert 0.08 < areas.mean() < 0.25
     assert (areas > 0.01).float().mean() > 0.97 and areas.max() < 0.8
 
 
 def test_some_are_cut_by_the_frame_and_some_turned():
-    pictures, masks, _ = draw_many(100, size=48)
+    images, masks, _ = render_batch(100, size=48)
     border = torch.cat([masks[..., 0, :], masks[..., -1, :], masks[..., 0], masks[..., -1]], dim=-1).amax(dim=(1, 2))
     assert 0.1 < border.mean() < 0.9
-    black_corner = (pictures[:, :, 0, 0] == -1).all(dim=1).float().mean()
+    black_corner = (images[:, :, 0, 0] == -1).all(dim=1).float().mean()
     assert 0.15 < black_corner < 0.75
-    assert not (masks.bool() & (pictures == -1).all(dim=1, keepdim=True)).float().mean() > 0.001
+    assert not (masks.bool() & (images == -1).all(dim=1, keepdim=True)).float().mean() > 0.001
 
 
-@pytest.mark.parametrize("ground", GROUNDS)
+@pytest.mark.parametrize("ground", BACKGROUNDS)
 def test_every_ground_can_be_chosen(ground):
-    drawn = draw_fish(1, 64, ground=ground)
-    assert drawn.picture.isfinite().all() and drawn.masks.any()
+    drawn = render_fish(1, 64, background=ground)
+    assert drawn.image.isfinite().all() and drawn.masks.any()
 
 
 def test_a_kind_can_be_chosen():
-    assert draw_fish(1, 32, fish=2, species="Trout").species == ["Trout", "Trout"]
+    assert render_fish(1, 32, num_fish=2, species="Trout").species == ["Trout", "Trout"]
 
 
 @pytest.mark.parametrize("fish", [0, 4])
 def test_a_wrong_number_of_fish_is_refused(fish):
     with pytest.raises(ValueError, match="1, 2 or 3"):
-        draw_fish(0, fish=fish)
+        render_fish(0, num_fish=fish)
 
 
 def test_many_are_the_single_ones():
-    pictures, masks, names = draw_many(3, size=32, seed=2)
-    one = draw_fish(2 * 1_000_003 + 1, 32)
-    assert torch.equal(pictures[1], one.picture) and torch.equal(masks[1], one.mask) and names[1] == one.species[0]
+    images, masks, names = render_batch(3, size=32, seed=2)
+    one = render_fish(2 * 1_000_003 + 1, 32)
+    assert torch.equal(images[1], one.image) and torch.equal(masks[1], one.mask) and names[1] == one.species[0]

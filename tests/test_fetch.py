@@ -14,11 +14,11 @@ from local_server import Answer, LocalServer, closed_port
 from PIL import Image
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.commands import fetch
-from stablediff_edu.datasets import download as download_module
-from stablediff_edu.datasets.fish import DATASET, load_fish
-from stablediff_edu.datasets.kaggle_client import download_dataset
-from stablediff_edu.errors import CourseError
+from stablediff_edu.cli import fetch
+from stablediff_edu.data import download as download_module
+from stablediff_edu.data.fish.dataset import DATASET, load_fish
+from stablediff_edu.data.kaggle_client import download_dataset
+from stablediff_edu.errors import UserError
 
 API = "/v1/datasets.DatasetApiService/DownloadDataset"
 TOKEN_API = "/v1/security.OAuthService/IntrospectToken"
@@ -33,14 +33,14 @@ def png(array):
 
 
 def fish_archive(species=("Trout", "Sea Bass"), each=3):
-    """An archive laid out as Kaggle's is; its pictures are noise."""
-    random = np.random.default_rng(0)
+    """An archive laid out as Kaggle's is; its images are noise."""
+    rng = np.random.default_rng(0)
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for kind in species:
             for number in range(1, each + 1):
                 inner = f"Fish_Dataset/Fish_Dataset/{kind}"
-                archive.writestr(f"{inner}/{kind}/{number:05}.png", png(random.integers(0, 256, (45, 59, 3), np.uint8)))
+                archive.writestr(f"{inner}/{kind}/{number:05}.png", png(rng.integers(0, 256, (45, 59, 3), np.uint8)))
                 archive.writestr(f"{inner}/{kind} GT/{number:05}.png", png(np.eye(45, 59, dtype=np.uint8) * 255))
             archive.writestr(f"NA_Fish_Dataset/{kind}/00001.png", png(np.zeros((45, 59, 3), np.uint8)))
     return file.getvalue()
@@ -82,7 +82,7 @@ def kaggle(running_server, home, tmp_path, monkeypatch):
         STORE: Answer(ARCHIVE, headers={"ETag": '"1"'}, ranges=True),
     }
     monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, running_server.url)
-    monkeypatch.setattr(download_module, "PAUSE", 0.0)
+    monkeypatch.setattr(download_module, "RETRY_DELAY", 0.0)
     monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path / "data"))
     for other in ("cifar10", "mnist", "text8"):  # they come from elsewhere, and have tests of their own
         monkeypatch.delitem(fetch.REAL_DATA, other)
@@ -99,7 +99,7 @@ def archive(tmp_path):
 
 
 def fails(match, archive, left=()):
-    with pytest.raises(CourseError, match=match) as error:
+    with pytest.raises(UserError, match=match) as error:
         download_dataset(DATASET, archive, progress=False)
     assert str(error.value).count("\n") == 0 and str(error.value).endswith(".")
     assert archive.read_bytes() == b"good old archive"
@@ -306,7 +306,7 @@ def bad_archives():
 @pytest.mark.parametrize("kind", list(bad_archives()))
 def test_a_bad_archive_leaves_the_good_photographs(kaggle, tmp_path, capsys, kind):
     assert main(["fetch", "fish"]) == 0
-    before = load_fish(6, size=32, source="kaggle").pictures
+    before = load_fish(6, size=32, source="kaggle").images
     body, match = bad_archives()[kind]
     kaggle.routes[STORE] = Answer(body)
     assert main(["fetch", "fish", "--force"]) == 2
@@ -314,11 +314,11 @@ def test_a_bad_archive_leaves_the_good_photographs(kaggle, tmp_path, capsys, kin
     assert match in error and "Traceback" not in error
     assert sorted(item.name for item in (tmp_path / "data").iterdir()) == ["fish"]
     assert not list(tmp_path.rglob("evil"))
-    assert load_fish(6, size=32, source="kaggle").pictures.equal(before)
+    assert load_fish(6, size=32, source="kaggle").images.equal(before)
 
 
 def test_all_goes_on_and_ends_with_a_table(kaggle, monkeypatch, capsys):
-    monkeypatch.setitem(fetch.REAL_DATA, "other", fetch.RealData("", lambda force: "fetched"))
+    monkeypatch.setitem(fetch.REAL_DATA, "other", fetch.RealDataset("", lambda force: "fetched"))
     kaggle.routes[API] = Answer(status=403)
     assert main(["fetch", "all"]) == 2
     out = capsys.readouterr().out

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from stablediff_edu.datasets import fish
-from stablediff_edu.datasets.copies import THRESHOLD, group_copies, ring_signature
-from stablediff_edu.datasets.drawn_fish import draw_fish
-from stablediff_edu.datasets.fish import find_fish, fish_source, load_fish
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.fish import dataset as fish_dataset
+from stablediff_edu.data.fish.dataset import describe_fish_data, index_dataset, load_fish
+from stablediff_edu.data.fish.near_duplicates import THRESHOLD, cluster_duplicates, rotation_invariant_descriptor
+from stablediff_edu.data.fish.synthetic import render_fish
+from stablediff_edu.errors import UserError
 
 NINE = [
     *("Black Sea Sprat", "Gilt-Head Bream", "Hourse Mackerel", "Red Mullet", "Red Sea Bream"),
@@ -23,27 +23,27 @@ NINE = [
 FILTERS = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)
 
 
-def turned_copies(picture, random, number=6):
-    """The picture itself, and copies flipped and turned about the centre; corners without picture become black."""
-    copies = [picture]
+def turned_copies(image, rng, number=6):
+    """The image itself, and copies flipped and turned about the center; corners without image become black."""
+    copies = [image]
     for index in range(number):
-        copy = ImageOps.mirror(picture) if index % 2 else picture
+        copy = ImageOps.mirror(image) if index % 2 else image
         copy = ImageOps.flip(copy) if index % 3 == 0 else copy
-        copies.append(copy.rotate(random.uniform(0, 360), FILTERS[index % 3]))
+        copies.append(copy.rotate(rng.uniform(0, 360), FILTERS[index % 3]))
     return copies
 
 
 def drawn(seed, size=128):
-    colours = (draw_fish(seed, size=size).picture.permute(1, 2, 0) + 1) * 127.5  # (3, S, S) -> (S, S, 3)
-    return Image.fromarray(colours.byte().numpy())
+    colors = (render_fish(seed, size=size).image.permute(1, 2, 0) + 1) * 127.5  # (3, S, S) -> (S, S, 3)
+    return Image.fromarray(colors.byte().numpy())
 
 
 def write_set(folder, species=("Trout", "Sea Bass"), each=4, picture=None):
-    """Write a small set laid out as Kaggle's; without ``picture`` the pictures are blurred noise."""
-    random = np.random.default_rng(0)
+    """Write a small set laid out as Kaggle's; without ``image`` the images are blurred noise."""
+    rng = np.random.default_rng(0)
     for kind in species:
         for number in range(1, each + 1):
-            noise = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8)).resize((80, 60))
+            noise = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((80, 60))
             inner = folder / "Fish_Dataset" / "Fish_Dataset" / kind
             for name, image in ((kind, picture or noise), (f"{kind} GT", Image.new("L", (80, 60), 255))):
                 (inner / name).mkdir(parents=True, exist_ok=True)
@@ -68,28 +68,28 @@ def test_the_nine_real_photographs(real_data, monkeypatch):
     nine = load_fish(9, source="kaggle")
     if len(nine) > 9 or sorted(nine.names) != [f"{name} 00001" for name in NINE]:
         pytest.skip("STABLEDIFF_DATA holds other photographs than the nine")
-    assert nine.pictures.shape == (9, 3, 128, 128) and nine.masks.shape == (9, 1, 128, 128)
+    assert nine.images.shape == (9, 3, 128, 128) and nine.masks.shape == (9, 1, 128, 128)
     assert nine.groups.tolist() == list(range(9)) and nine.source == "Kaggle fish"
     assert set(nine.masks.unique().tolist()) == {0.0, 1.0}
     assert ((nine.masks.mean((1, 2, 3)) > 0.08) & (nine.masks.mean((1, 2, 3)) < 0.35)).all()
-    for picture, mask in zip(nine.pictures, nine.masks, strict=True):  # fish are redder than the blue board
-        redness = picture[0] - picture[2]
+    for image, mask in zip(nine.images, nine.masks, strict=True):  # fish are redder than the blue board
+        redness = image[0] - image[2]
         assert redness[mask[0] == 1].mean() > redness[mask[0] == 0].mean() + 0.2
-    assert fish_source(9).startswith("Kaggle fish, 9 photographs")
-    assert "only 9 there" in fish_source(500)
+    assert describe_fish_data(9).startswith("Kaggle fish, 9 photographs")
+    assert "only 9 there" in describe_fish_data(500)
     assert not (real_data / "fish" / "cache").exists()  # shared, read-only data stay as they are
 
 
 @pytest.fixture(scope="session")
 def originals(real_data):
-    files = [files[0][1] for files in find_fish(real_data / "fish").values()]
+    files = [files[0][1] for files in index_dataset(real_data / "fish").values()]
     return [Image.open(file).convert("RGB") for file in files]
 
 
-def margins(pictures):
-    """Return the largest distance between copies of one picture and the smallest between two pictures."""
-    random = np.random.default_rng(0)
-    families = [[ring_signature(copy) for copy in turned_copies(picture, random)] for picture in pictures]
+def margins(images):
+    """Return the largest distance between copies of one image and the smallest between two images."""
+    rng = np.random.default_rng(0)
+    families = [[rotation_invariant_descriptor(copy) for copy in turned_copies(image, rng)] for image in images]
 
     def distances(pairs):
         return [np.abs(one - other).mean() for one, other in pairs]
@@ -112,12 +112,12 @@ def test_copies_of_drawn_fish_are_told_from_others_with_a_margin():
 
 
 def test_groups_are_the_originals(originals):
-    random = np.random.default_rng(1)
-    pictures = [copy for original in originals for copy in turned_copies(original, random)]
+    rng = np.random.default_rng(1)
+    images = [copy for original in originals for copy in turned_copies(original, rng)]
     truth = np.repeat(np.arange(len(originals)), 7)
-    order = random.permutation(len(pictures))
-    signatures = np.stack([ring_signature(pictures[index]) for index in order])
-    groups = group_copies(signatures, ["fish"] * len(order))
+    order = rng.permutation(len(images))
+    signatures = np.stack([rotation_invariant_descriptor(images[index]) for index in order])
+    groups = cluster_duplicates(signatures, ["fish"] * len(order))
     assert len(np.unique(groups)) == len(originals)
     assert len(set(zip(groups, truth[order], strict=True))) == len(originals)
 
@@ -125,16 +125,16 @@ def test_groups_are_the_originals(originals):
 def test_copies_are_grouped_along_chains_and_within_a_kind_only():
     step = THRESHOLD * 0.9
     signatures = np.array([[0.0], [2 * step], [step], [0.0], [9.0]])
-    assert group_copies(signatures, ["a", "a", "a", "b", "a"]).tolist() == [0, 0, 0, 1, 2]
+    assert cluster_duplicates(signatures, ["a", "a", "a", "b", "a"]).tolist() == [0, 0, 0, 1, 2]
 
 
 def test_no_copy_of_one_original_crosses_a_split(originals, here):
-    random = np.random.default_rng(2)
+    rng = np.random.default_rng(2)
     inner = here / "Fish_Dataset" / "Trout"
     (inner / "Trout").mkdir(parents=True)
     (inner / "Trout GT").mkdir()
     for number, original in enumerate(originals):
-        for turn, copy in enumerate(turned_copies(original, random, number=3)):
+        for turn, copy in enumerate(turned_copies(original, rng, number=3)):
             copy.save(inner / "Trout" / f"{turn}{number}.png", compress_level=1)
             Image.new("L", copy.size, 255).save(inner / "Trout GT" / f"{turn}{number}.png")
     train, held_out = load_fish(36, size=32, source="kaggle").split(0.3)
@@ -147,19 +147,19 @@ def test_no_copy_of_one_original_crosses_a_split(originals, here):
 
 def test_drawn_where_nothing_was_fetched(here):
     drawn_ones = load_fish(3, size=32)
-    assert drawn_ones.source == "drawn fish" and drawn_ones.groups.tolist() == [0, 1, 2]
-    assert drawn_ones.pictures.shape == (3, 3, 32, 32) and drawn_ones.masks.shape == (3, 1, 32, 32)
-    assert drawn_ones.pictures.dtype == drawn_ones.masks.dtype == torch.float32
-    assert drawn_ones.pictures.equal(load_fish(3, size=32, source="drawn").pictures)
-    assert fish_source() == "drawn fish (built in) · real ones: python -m stablediff_edu fetch fish"
-    with pytest.raises(CourseError, match=r"no fish photographs in .* fetch them with: python -m"):
+    assert drawn_ones.source == "synthetic fish" and drawn_ones.groups.tolist() == [0, 1, 2]
+    assert drawn_ones.images.shape == (3, 3, 32, 32) and drawn_ones.masks.shape == (3, 1, 32, 32)
+    assert drawn_ones.images.dtype == drawn_ones.masks.dtype == torch.float32
+    assert drawn_ones.images.equal(load_fish(3, size=32, source="synthetic").images)
+    assert describe_fish_data() == "synthetic fish (built in) · real ones: python -m stablediff_edu fetch fish"
+    with pytest.raises(UserError, match=r"no fish photographs in .* fetch them with: python -m"):
         load_fish(source="kaggle")
 
 
 def test_auto_takes_photographs_if_there_are_enough(here):
     write_set(here)
     assert load_fish(8, size=16).source == "Kaggle fish"
-    assert load_fish(9, size=16).source == "drawn fish"
+    assert load_fish(9, size=16).source == "synthetic fish"
     assert len(load_fish(9, size=16, source="kaggle")) == 8
 
 
@@ -179,38 +179,38 @@ def test_few_of_one_species_are_made_up_for_by_the_others(here):
 
 
 @pytest.mark.parametrize(
-    ("pictures", "masks"),
+    ("images", "masks"),
     [("Trout", "Trout GT"), ("trout", "Trout_GT"), ("Trout", "TroutGT"), ("Hourse Mackerel", "Horse Mackerel GT")],
 )
-def test_spellings_and_nesting_vary(here, pictures, masks):
-    for name in (pictures, masks):
+def test_spellings_and_nesting_vary(here, images, masks):
+    for name in (images, masks):
         (here / "x" / "y" / name).mkdir(parents=True)
         Image.new("L", (20, 15)).save(here / "x" / "y" / name / "1.png")
     (here / "NA_Fish_Dataset" / "Trout").mkdir(parents=True)
     Image.new("L", (20, 15)).save(here / "NA_Fish_Dataset" / "Trout" / "1.png")
-    assert {kind: len(files) for kind, files in find_fish(here).items()} == {pictures: 1}
+    assert {kind: len(files) for kind, files in index_dataset(here).items()} == {images: 1}
 
 
 def test_bad_photographs_get_one_sentence(here):
     write_set(here, each=2)
-    picture = next(here.rglob("Trout/00001.png"))
-    whole = picture.read_bytes()
-    picture.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CourseError, match="is broken or not an image"):
+    image = next(here.rglob("Trout/00001.png"))
+    whole = image.read_bytes()
+    image.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="is broken or not an image"):
         load_fish(4, size=16, source="kaggle")
-    picture.write_bytes(whole)
+    image.write_bytes(whole)
     Image.new("L", (9, 9)).save(next(here.rglob("Trout GT/00001.png")))
-    with pytest.raises(CourseError, match="a mask must have the size of its image"):
+    with pytest.raises(UserError, match="a mask must have the size of its image"):
         load_fish(4, size=16, source="kaggle")
     next(here.rglob("Trout GT/00001.png")).unlink()
-    for use in (load_fish, fish_source):
-        with pytest.raises(CourseError, match=r"no mask for 00001.png"):
+    for use in (load_fish, describe_fish_data):
+        with pytest.raises(UserError, match=r"no mask for 00001.png"):
             use(4)
 
 
 @pytest.mark.parametrize("wrong", [{"source": "web"}, {"count": 0}, {"size": 4}])
 def test_wrong_arguments(wrong):
-    with pytest.raises(CourseError):
+    with pytest.raises(UserError):
         load_fish(**wrong)
 
 
@@ -226,9 +226,9 @@ def test_the_second_time_nothing_is_decoded(here, monkeypatch):
     write_set(here)
     first = load_fish(8, size=16, source="kaggle")
     assert only_cache(here).suffix == ".npz"
-    monkeypatch.setattr(fish, "read_pair", None)
+    monkeypatch.setattr(fish_dataset, "read_pair", None)
     second = load_fish(8, size=16, source="kaggle")
-    assert second.pictures.equal(first.pictures) and second.masks.equal(first.masks)
+    assert second.images.equal(first.images) and second.masks.equal(first.masks)
     assert second.groups.equal(first.groups) and second.names == first.names
 
 
@@ -239,9 +239,9 @@ def test_another_size_seed_or_file_is_another_cache(here):
     load_fish(8, size=24, source="kaggle")
     load_fish(8, size=16, source="kaggle", seed=5)
     assert len(list((here / "cache").iterdir())) == 4
-    picture = next(here.rglob("Trout/00001.png"))
-    Image.new("RGB", (80, 60), "red").save(picture)
-    assert not load_fish(8, size=16, source="kaggle").pictures.equal(before.pictures)
+    image = next(here.rglob("Trout/00001.png"))
+    Image.new("RGB", (80, 60), "red").save(image)
+    assert not load_fish(8, size=16, source="kaggle").images.equal(before.images)
     shutil.rmtree(here / "cache")
     assert load_fish(8, size=16, source="kaggle").names == before.names
 
@@ -253,7 +253,7 @@ def test_a_corrupt_cache_is_rebuilt(here, damage):
     cache = only_cache(here)
     whole = cache.read_bytes()
     cache.write_bytes(damage(whole))
-    assert load_fish(8, size=16, source="kaggle").pictures.equal(first.pictures)
+    assert load_fish(8, size=16, source="kaggle").images.equal(first.images)
     assert len(only_cache(here).read_bytes()) == len(whole)
 
 
@@ -267,7 +267,11 @@ def test_where_no_cache_can_be_written_all_works_without(here, monkeypatch, plac
         raise OSError(28, "No space left on device")
 
     write_set(here)
-    target = {"mkdir": (fish.Path, "mkdir"), "open": (fish, "open"), "replace": (fish.os, "replace")}[place]
+    target = {
+        "mkdir": (fish_dataset.Path, "mkdir"),
+        "open": (fish_dataset, "open"),
+        "replace": (fish_dataset.os, "replace"),
+    }[place]
     monkeypatch.setattr(*target, refuse, raising=False)
     assert len(load_fish(8, size=16, source="kaggle")) == 8
     assert not list(here.rglob("*.npz*"))

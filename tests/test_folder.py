@@ -1,4 +1,4 @@
-"""The learner's own pictures and masks: pairing, reading, splitting, and what is said when something is wrong."""
+"""The learner's own images and masks: pairing, reading, splitting, and what is said when something is wrong."""
 
 import unicodedata
 
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from stablediff_edu.datasets.folder import MaskedPictures, load_masked_folder, pair_names
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.segmentation_folder import SegmentationDataset, load_segmentation_folder, pair_names
+from stablediff_edu.errors import UserError
 
 
 def write(path, array, **options):
@@ -19,7 +19,7 @@ def write(path, array, **options):
     return path
 
 
-def grey(height=20, width=30, value=90):
+def gray(height=20, width=30, value=90):
     return np.full((height, width), value, np.uint8)
 
 
@@ -51,16 +51,16 @@ words = st.sampled_from(["", "_mask", "-mask", " GT", "_gt", "_label", ".mask", 
     st.lists(stems, min_size=1, max_size=8, unique_by=str.casefold), st.data(), st.sampled_from(["", "a/", "b/Trout/"])
 )
 def test_every_picture_finds_its_mask(names, data, folder):
-    pictures = [f"{folder}{name}.{data.draw(endings)}" for name in names]
+    images = [f"{folder}{name}.{data.draw(endings)}" for name in names]
     masks = [f"{folder}{name}{data.draw(words)}.{data.draw(endings)}" for name in names]
     order = data.draw(st.permutations(masks))
-    assert pair_names(pictures, order) == {a: [b] for a, b in zip(pictures, masks, strict=True)}
+    assert pair_names(images, order) == {a: [b] for a, b in zip(images, masks, strict=True)}
 
 
 @given(st.lists(stems, min_size=1, max_size=6, unique_by=str.casefold), words, st.data())
 def test_a_missing_mask_is_named(names, word, data):
     lost = data.draw(st.sampled_from(names))
-    with pytest.raises(CourseError, match="There is no mask for") as error:
+    with pytest.raises(UserError, match="There is no mask for") as error:
         pair_names([f"{name}.png" for name in names], [f"{name}{word}.png" for name in names if name != lost])
     assert f"{lost}.png" in str(error.value)
 
@@ -70,66 +70,66 @@ def test_the_exact_name_wins_over_the_loose_one():
 
 
 def test_two_masks_for_one_picture_and_two_pictures_for_one_mask_are_refused():
-    with pytest.raises(CourseError, match=r"Two masks fit a.png: a_mask.png and a-gt.png"):
+    with pytest.raises(UserError, match=r"Two masks fit a.png: a_mask.png and a-gt.png"):
         pair_names(["a.png"], ["a_mask.png", "a-gt.png"])
-    with pytest.raises(CourseError, match="would share the mask"):
+    with pytest.raises(UserError, match="would share the mask"):
         pair_names(["a.png", "a.jpg"], ["a_mask.png"])
 
 
 def test_one_folder_for_both_and_one_inside_the_other(tmp_path):
     both = tmp_path / "both"
     for name in ("x", "y"):
-        write(both / f"{name}.png", grey())
+        write(both / f"{name}.png", gray())
         write(both / f"{name}_mask.png", half_mask())
-    assert load_masked_folder(both, both, size=16).names == ["x", "y"]
+    assert load_segmentation_folder(both, both, size=16).names == ["x", "y"]
     inner = tmp_path / "inner"
-    write(inner / "x.png", grey())
+    write(inner / "x.png", gray())
     write(inner / "masks" / "x.png", half_mask())
-    assert load_masked_folder(inner, inner / "masks", size=16).names == ["x"]
+    assert load_segmentation_folder(inner, inner / "masks", size=16).names == ["x"]
 
 
 def test_folders_inside_must_agree_and_rubbish_is_passed_over(folders):
     images, masks = folders
     for part in ("one", "two"):
-        write(images / part / "7.png", grey())
+        write(images / part / "7.png", gray())
         write(masks / part / "7_mask.png", half_mask())
-    write(images / "__MACOSX" / "7.png", grey())
-    write(images / ".hidden.png", grey())
-    (images / "notes.txt").write_text("no picture")
-    loaded = load_masked_folder(images, masks, size=16)
+    write(images / "__MACOSX" / "7.png", gray())
+    write(images / ".hidden.png", gray())
+    (images / "notes.txt").write_text("no image")
+    loaded = load_segmentation_folder(images, masks, size=16)
     assert loaded.names == ["one/7", "two/7"]
     assert torch.equal(loaded.masks[0], loaded.masks[1]) and loaded.left_out == ["notes.txt: not an image"]
 
 
 @pytest.mark.parametrize(
-    ("picture", "mask"),
+    ("image", "mask"),
     [
         ("7.jpg", "7.jpg.png"), ("7.jpg", "mask_7.png"), ("7_sat.jpg", "7_mask.png"), ("7.png", "007.png"),
         ("é1.jpg", unicodedata.normalize("NFD", "é1_mask.png")), ("A.PNG", "a.gif"), ("7.png", "GT-7.bmp"),
     ],
 )  # fmt: skip
-def test_usual_spellings_are_paired(picture, mask):
-    assert pair_names([picture, "8.jpg"], ["8.png", mask]) == {picture: [mask], "8.jpg": ["8.png"]}
+def test_usual_spellings_are_paired(image, mask):
+    assert pair_names([image, "8.jpg"], ["8.png", mask]) == {image: [mask], "8.jpg": ["8.png"]}
 
 
 def test_several_masks_of_an_image_are_united(folders):
-    write(folders[0] / "a.png", grey(40, 40))
+    write(folders[0] / "a.png", gray(40, 40))
     for number, columns in enumerate((slice(0, 10), slice(20, 30)), 1):
         mask = np.zeros((40, 40), np.uint8)
         mask[:, columns] = 255
         write(folders[1] / f"a_mask_{number}.png", mask)
     write(folders[1] / "b_mask.png", mask)
-    loaded = load_masked_folder(*folders, size=40)
+    loaded = load_segmentation_folder(*folders, size=40)
     assert loaded.masks.mean() == 0.5 and loaded.left_out == ["b_mask.png: a mask without an image"]
 
 
 def test_links_to_folders_are_followed_once(folders, tmp_path):
-    write(tmp_path / "elsewhere/a.png", grey())
+    write(tmp_path / "elsewhere/a.png", gray())
     write(folders[1] / "linked/a.png", half_mask())
     folders[0].mkdir()
     (folders[0] / "linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere/loop").symlink_to(folders[0])
-    assert load_masked_folder(*folders, size=8).names == ["linked/a"]
+    assert load_segmentation_folder(*folders, size=8).names == ["linked/a"]
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -139,44 +139,44 @@ def test_links_to_folders_are_followed_once(folders, tmp_path):
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "LA"])
 def test_masks_of_any_two_values(folders, low, high, mode):
     images, masks = folders
-    write(images / "a.png", grey(40, 60))
-    picture = Image.fromarray(half_mask(40, 60, low, high))
+    write(images / "a.png", gray(40, 60))
+    image = Image.fromarray(half_mask(40, 60, low, high))
     masks.mkdir()
-    picture.convert(mode).save(masks / "a.png")
-    mask = load_masked_folder(images, masks, size=16).masks
+    image.convert(mode).save(masks / "a.png")
+    mask = load_segmentation_folder(images, masks, size=16).masks
     assert mask.shape == (1, 1, 16, 16) and mask.dtype == torch.float32
     assert torch.equal(mask[0, 0, :, :8], torch.zeros(16, 8)) and torch.equal(mask[0, 0, :, 8:], torch.ones(16, 8))
 
 
 def test_black_and_white_picture_files_as_masks(folders):
     images, masks = folders
-    write(images / "a.png", grey(40, 60))
+    write(images / "a.png", gray(40, 60))
     masks.mkdir()
     Image.fromarray(half_mask(40, 60)).convert("1").save(masks / "a.png")
-    assert load_masked_folder(images, masks, size=16).masks.mean() == 0.5
+    assert load_segmentation_folder(images, masks, size=16).masks.mean() == 0.5
 
 
 def test_labels_are_foreground_as_the_caller_says(folders):
     images, masks = folders
-    write(images / "a.png", grey(40, 40))
+    write(images / "a.png", gray(40, 40))
     labels = np.repeat(np.arange(40, dtype=np.uint8)[:, None], 40, 1)  # a label for each cell
     labels[:20] = 0
     write(masks / "a.png", labels)
-    with pytest.raises(CourseError, match=r"21 values .* --foreground nonzero") as error:
-        load_masked_folder(images, masks)
+    with pytest.raises(UserError, match=r"21 values .* --foreground nonzero") as error:
+        load_segmentation_folder(images, masks)
     sentence(error)
-    assert load_masked_folder(images, masks, 40, "nonzero").masks.sum() == 20 * 40
-    assert load_masked_folder(images, masks, 40, [20, 21]).masks.sum() == 2 * 40
+    assert load_segmentation_folder(images, masks, 40, "nonzero").masks.sum() == 20 * 40
+    assert load_segmentation_folder(images, masks, 40, [20, 21]).masks.sum() == 2 * 40
 
 
 def test_edges_blurred_by_jpeg_do_not_swell(folders):
     images, masks = folders
-    write(images / "a.png", grey(200, 200))
+    write(images / "a.png", gray(200, 200))
     truth = np.zeros((200, 200), np.uint8)
     truth[60:140, 50:150] = 255
     masks.mkdir()
     Image.fromarray(truth).save(masks / "a.jpg", quality=50)
-    read = load_masked_folder(images, masks, size=200).masks[0, 0].numpy()
+    read = load_segmentation_folder(images, masks, size=200).masks[0, 0].numpy()
     assert (read != truth / 255).mean() < 0.002
 
 
@@ -184,9 +184,9 @@ def test_edges_blurred_by_jpeg_do_not_swell(folders):
 def test_pictures_of_every_kind_and_size(folders, mode):
     images, masks = folders
     images.mkdir()
-    Image.fromarray(grey(50, 70, 51)).convert(mode).save(images / "a.tif")
+    Image.fromarray(gray(50, 70, 51)).convert(mode).save(images / "a.tif")
     write(masks / "a.png", half_mask(50, 70))
-    pictures = load_masked_folder(images, masks, size=24).pictures
+    pictures = load_segmentation_folder(images, masks, size=24).images
     assert pictures.shape == (1, 3, 24, 24) and pictures.dtype == torch.float32
     assert torch.allclose(pictures, torch.full_like(pictures, 51 / 127.5 - 1), atol=0.05)
 
@@ -196,16 +196,16 @@ def test_transparent_parts_are_white(folders):
     see_through[:, 15:, 3] = 255
     write(folders[0] / "a.png", see_through)
     write(folders[1] / "a.png", half_mask())
-    pictures = load_masked_folder(*folders, size=10).pictures
-    assert pictures[..., :4].min() > 0.95 and pictures[..., 6:].max() < -0.5
+    images = load_segmentation_folder(*folders, size=10).images
+    assert images[..., :4].min() > 0.95 and images[..., 6:].max() < -0.5
 
 
 def test_a_turned_camera_turns_the_picture_upright(folders):
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: turn by 90°
-    write(folders[0] / "a.jpg", grey(20, 30), exif=exif)
+    write(folders[0] / "a.jpg", gray(20, 30), exif=exif)
     write(folders[1] / "a.png", half_mask(30, 20))
-    assert len(load_masked_folder(*folders, size=8)) == 1
+    assert len(load_segmentation_folder(*folders, size=8)) == 1
 
 
 def test_shrinking_is_antialiased_and_masks_stay_zero_or_one(folders):
@@ -213,25 +213,25 @@ def test_shrinking_is_antialiased_and_masks_stay_zero_or_one(folders):
     write(folders[0] / "a.png", stripes)
     disc = np.hypot(*(np.mgrid[:256, :256] - 127.5)) < 90
     write(folders[1] / "a.png", disc.astype(np.uint8))
-    loaded = load_masked_folder(*folders, size=64)
-    assert loaded.pictures.abs().max() < 0.1  # stripes finer than a pixel become grey, not a beat
+    loaded = load_segmentation_folder(*folders, size=64)
+    assert loaded.images.abs().max() < 0.1  # stripes finer than a pixel become gray, not a beat
     assert set(loaded.masks.unique().tolist()) == {0.0, 1.0}
     assert abs(loaded.masks.mean().item() - disc.mean()) < 0.005
 
 
 def test_thirty_grey_microscope_pictures(folders):
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for number in range(30):
         mask = np.zeros((512, 512), np.uint8)
-        for row, column in random.integers(40, 470, (12, 2)):
+        for row, column in rng.integers(40, 470, (12, 2)):
             mask[row - 20 : row + 20, column - 25 : column + 25] = 1
-        noisy = np.clip(60 + 80 * mask + random.normal(0, 12, mask.shape), 0, 255).astype(np.uint8)
+        noisy = np.clip(60 + 80 * mask + rng.normal(0, 12, mask.shape), 0, 255).astype(np.uint8)
         write(folders[0] / f"cell_{number:02}.tif", noisy)
         write(folders[1] / f"cell_{number:02}_mask.png", mask)
-    loaded = load_masked_folder(*folders, size=128)
+    loaded = load_segmentation_folder(*folders, size=128)
     assert len(loaded) == 30 and loaded.names == sorted(loaded.names)
     assert set(loaded.masks.unique().tolist()) == {0.0, 1.0}
-    inside, outside = loaded.pictures[:, :1][loaded.masks == 1], loaded.pictures[:, :1][loaded.masks == 0]
+    inside, outside = loaded.images[:, :1][loaded.masks == 1], loaded.images[:, :1][loaded.masks == 0]
     assert inside.mean() > outside.mean() + 0.5
     train, held_out = loaded.split()
     assert (len(train), len(held_out)) == (24, 6)
@@ -242,48 +242,48 @@ def test_thirty_grey_microscope_pictures(folders):
 
 def test_missing_and_empty_folders(folders):
     images, masks = folders
-    with pytest.raises(CourseError, match="images, is not there") as error:
-        load_masked_folder(images, masks)
+    with pytest.raises(UserError, match="images, is not there") as error:
+        load_segmentation_folder(images, masks)
     sentence(error)
     images.mkdir()
-    with pytest.raises(CourseError, match="There are no images in") as error:
-        load_masked_folder(images, masks)
+    with pytest.raises(UserError, match="There are no images in") as error:
+        load_segmentation_folder(images, masks)
     sentence(error)
-    write(images / "a.png", grey())
-    with pytest.raises(CourseError, match="masks, is not there") as error:
-        load_masked_folder(images, masks)
+    write(images / "a.png", gray())
+    with pytest.raises(UserError, match="masks, is not there") as error:
+        load_segmentation_folder(images, masks)
     sentence(error)
     masks.mkdir()
-    with pytest.raises(CourseError, match="There are no masks in") as error:
-        load_masked_folder(images, masks)
+    with pytest.raises(UserError, match="There are no masks in") as error:
+        load_segmentation_folder(images, masks)
     sentence(error)
 
 
 def test_only_masks_in_the_one_folder(folders):
     write(folders[0] / "a_mask.png", half_mask())
-    with pytest.raises(CourseError, match="There are no images in"):
-        load_masked_folder(folders[0], folders[0])
+    with pytest.raises(UserError, match="There are no images in"):
+        load_segmentation_folder(folders[0], folders[0])
 
 
 def test_a_mask_of_another_size(folders):
-    write(folders[0] / "a.png", grey(20, 30))
+    write(folders[0] / "a.png", gray(20, 30))
     write(folders[1] / "a_mask.png", half_mask(10, 15))
-    with pytest.raises(CourseError, match=r"a.png is 30×20 .* a_mask.png is 15×10") as error:
-        load_masked_folder(*folders)
+    with pytest.raises(UserError, match=r"a.png is 30×20 .* a_mask.png is 15×10") as error:
+        load_segmentation_folder(*folders)
     sentence(error)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "bmp", "webp"])
 def test_a_truncated_picture_is_named_wherever_it_ends(folders, ending):
-    random = np.random.default_rng(0)
-    path = write(folders[0] / f"a.{ending}", random.integers(0, 256, (40, 50, 3), np.uint8))
+    rng = np.random.default_rng(0)
+    path = write(folders[0] / f"a.{ending}", rng.integers(0, 256, (40, 50, 3), np.uint8))
     write(folders[1] / "a.png", half_mask(40, 50))
     whole = path.read_bytes()
     for length in (0, 1, 7, 20, 40, len(whole) // 3, len(whole) // 2):
         path.write_bytes(whole[:length])
-        with pytest.raises(CourseError, match=f"a.{ending} is broken or not an image") as error:
-            load_masked_folder(*folders)
+        with pytest.raises(UserError, match=f"a.{ending} is broken or not an image") as error:
+            load_segmentation_folder(*folders)
         sentence(error)
 
 
@@ -293,8 +293,8 @@ def test_a_png_with_a_flipped_byte(folders):
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 0xFF
     path.write_bytes(damaged)
-    with pytest.raises(CourseError, match="is broken or not an image") as error:
-        load_masked_folder(*folders)
+    with pytest.raises(UserError, match="is broken or not an image") as error:
+        load_segmentation_folder(*folders)
     sentence(error)
 
 
@@ -303,17 +303,20 @@ def test_images_of_16_bits_are_read(folders, values, scale):
     deep = np.where(half_mask() > 0, values[1], values[0]).astype(np.uint16)
     write(folders[0] / "a.tif", deep)
     write(folders[1] / "a.png", half_mask())
-    pictures = load_masked_folder(*folders, size=10).pictures
-    assert (pictures[..., 6:] - (2 * values[1] / scale - 1)).abs().max() < 0.03 and pictures[..., :4].max() < -0.98
+    images = load_segmentation_folder(*folders, size=10).images
+    assert (images[..., 6:] - (2 * values[1] / scale - 1)).abs().max() < 0.03 and images[..., :4].max() < -0.98
 
 
-# --- MaskedPictures ------------------------------------------------------------------------------------------------
+# --- SegmentationDataset
+# ------------------------------------------------------------------------------------------------
 
 
 def some(groups):
     n = len(groups)
-    pictures = torch.arange(n).float().view(n, 1, 1, 1).expand(n, 3, 4, 4)
-    return MaskedPictures(pictures, torch.zeros(n, 1, 4, 4), torch.tensor(groups), [str(i) for i in range(n)], "test")
+    images = torch.arange(n).float().view(n, 1, 1, 1).expand(n, 3, 4, 4)
+    return SegmentationDataset(
+        images, torch.zeros(n, 1, 4, 4), torch.tensor(groups), [str(i) for i in range(n)], "test"
+    )
 
 
 @given(
@@ -329,7 +332,7 @@ def test_a_split_keeps_groups_whole_and_no_side_empty(groups, part, seed):
     assert not set(train.groups.tolist()) & set(held_out.groups.tolist())
     again = data.split(part, seed)
     assert (again[0].names, again[1].names) == (train.names, held_out.names)
-    assert train.pictures[:, 0, 0, 0].tolist() == [float(name) for name in train.names]
+    assert train.images[:, 0, 0, 0].tolist() == [float(name) for name in train.names]
 
 
 def test_a_split_meets_the_fraction_and_depends_on_the_seed():
@@ -339,11 +342,11 @@ def test_a_split_meets_the_fraction_and_depends_on_the_seed():
 
 
 def test_what_cannot_be_split_says_why():
-    with pytest.raises(CourseError, match="cannot be split") as error:
+    with pytest.raises(UserError, match="cannot be split") as error:
         some([3, 3, 3]).split()
     sentence(error)
     for part in (0, 1, -1, 2):
-        with pytest.raises(CourseError, match="fraction") as error:
+        with pytest.raises(UserError, match="fraction") as error:
             some([1, 2]).split(part)
         sentence(error)
 
@@ -353,4 +356,4 @@ def test_take_and_first():
     assert data.take([2, 0]).names == ["2", "0"] and data.take(torch.tensor([3])).groups.tolist() == [3]
     assert len(data.first(2)) == 2 and len(data.first(99)) == 4 and data.first(1).source == "test"
     with pytest.raises(ValueError, match="equally many"):
-        MaskedPictures(data.pictures, data.masks, data.groups, ["one"], "test")
+        SegmentationDataset(data.images, data.masks, data.groups, ["one"], "test")

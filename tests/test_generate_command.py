@@ -11,37 +11,37 @@ from test_stable_diffusion import SMALLER, make
 from vocabulary import write_vocabulary
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.commands import generate
-from stablediff_edu.datasets.captions import VOCABULARY
-from stablediff_edu.datasets.image_files import as_rgb
+from stablediff_edu.cli import generate
+from stablediff_edu.data.image_files import as_rgb
+from stablediff_edu.data.scenes.captions import VOCABULARY
+from stablediff_edu.io import checkpoint
+from stablediff_edu.models.autoencoder_kl import AutoencoderKL
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.models.vae import AutoencoderKL
-from stablediff_edu.stable_diffusion import StableDiffusion
-from stablediff_edu.tokenizers.clip_bpe import BytePairTokenizer
-from stablediff_edu.training import latent_recipes, sample_quality
-from stablediff_edu.training.diffusion_recipes import DiffusionRecipe, load_diffusion
-from stablediff_edu.training.scene_quality import BEST
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
+from stablediff_edu.tasks import ddpm_evaluation, latent_diffusion
+from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, load_diffusion
+from stablediff_edu.tasks.text_to_image_evaluation import DEFAULT_SAMPLING
+from stablediff_edu.tokenizers.clip_bpe import CLIPTokenizer
 
-OWN = dict(guidance=BEST["guidance"])  # what the course's own model is drawn with
+OWN = dict(guidance=DEFAULT_SAMPLING["guidance"])  # what the course's own model is drawn with
 
-CARD = dict.fromkeys(checkpoints.CARD_NEEDS, "a test") | {"words": " ".join(VOCABULARY)}
+CARD = dict.fromkeys(checkpoint.REQUIRED_METADATA, "a test") | {"words": " ".join(VOCABULARY)}
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch) -> Path:
-    """A folder of the test's own, on the CPU, without shipped weights."""
+    """A folder of the test's own, on the CPU, without pretrained weights."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STABLEDIFF_DEVICE", "cpu")
-    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "shipped")
     return tmp_path
 
 
 @pytest.fixture
 def shipped(here) -> StableDiffusion:
-    """A tiny model of random weights among the shipped ones."""
+    """A tiny model of random weights among the pretrained ones."""
     model = make()
-    checkpoints.save("tiny-sd", model, CARD, half=False)
+    checkpoint.save_checkpoint("tiny-sd", model, CARD, half=False)
     return model
 
 
@@ -49,7 +49,7 @@ def shipped(here) -> StableDiffusion:
 def folder(tmp_path_factory) -> Path:
     """A model with CLIP's kind of tokenizer, as diffusers would have it on disk."""
     folder = tmp_path_factory.mktemp("model")
-    tokenizer = BytePairTokenizer(*write_vocabulary(folder / "words"), length=16)
+    tokenizer = CLIPTokenizer(*write_vocabulary(folder / "words"), max_length=16)
     torch.manual_seed(0)
     text = type(SMALLER.text)(len(tokenizer), positions=16, width=16, layers=1, heads=2)
     return StableDiffusion(type(SMALLER)(text, SMALLER.unet, SMALLER.vae, size=32), tokenizer).save_pretrained(
@@ -61,8 +61,8 @@ def pixels(path: Path | str) -> np.ndarray:
     return np.asarray(Image.open(path))
 
 
-def as_bytes(picture: torch.Tensor) -> np.ndarray:
-    return ((picture + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+def as_bytes(image: torch.Tensor) -> np.ndarray:
+    return ((image + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
 
 
 def draw(*words: str) -> int:
@@ -119,7 +119,7 @@ def test_several_pictures_go_on_one_sheet(shipped):
 def test_previews_show_every_step(shipped):
     assert draw("--previews", "steps") == 0
     assert sorted(file.name for file in Path("steps").iterdir()) == ["step_001.png", "step_002.png"]
-    first, last = (step.preview() for step in shipped.draw("a red ship", steps=2, **OWN))
+    first, last = (step.preview() for step in shipped.stream("a red ship", steps=2, **OWN))
     assert np.array_equal(pixels("steps/step_001.png"), as_bytes(first[0]))
     assert np.array_equal(pixels("steps/step_002.png"), as_bytes(last[0]))
 
@@ -131,8 +131,8 @@ def test_other_kinds_of_files_and_new_folders(shipped, name: str):
 
 
 def test_an_image_is_cut_to_the_middle_and_stays_where_the_mask_is_black(shipped, here):
-    random = np.random.default_rng(0)
-    Image.fromarray(random.integers(0, 256, (32, 40, 3), dtype=np.uint8)).save("image.png")
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (32, 40, 3), dtype=np.uint8)).save("image.png")
     mask = np.zeros((32, 40), np.uint8)
     mask[:, 20:] = 255
     Image.fromarray(mask).save("mask.png")
@@ -154,10 +154,10 @@ def test_a_long_prompt_is_read_in_chunks(folder):
 
 @pytest.mark.parametrize("invert", [False, True])
 def test_the_transparent_part_of_an_image_is_drawn_anew(shipped, capsys, invert):
-    random = np.random.default_rng(0)
-    image = random.integers(0, 256, (32, 32, 4), dtype=np.uint8)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (32, 32, 4), dtype=np.uint8)
     image[..., 3] = 255
-    image[:, 8:, 3] = random.integers(0, 100, (32, 24))
+    image[:, 8:, 3] = rng.integers(0, 100, (32, 24))
     Image.fromarray(image).save("image.png")
     assert draw("--image", "image.png", *(["--invert"] if invert else [])) == 0
     stays = np.s_[:, 8:] if invert else np.s_[:, :8]
@@ -173,28 +173,30 @@ def test_the_transparent_part_of_an_image_is_drawn_anew(shipped, capsys, invert)
 
 # --- weights of `train` -----------------------------------------------------------------------------------------------
 
-SMALL = DiffusionRecipe(channels=(8, 16), time=16, patch=1, attention=0, steps=1, batch_size=2)
+SMALL = DiffusionTrainConfig(channels=(8, 16), time=16, patch=1, attention=0, steps=1, batch_size=2)
 
 
 def trained(channels: int, size: int, data: str) -> Path:
     """Write weights as `train` writes them."""
-    card = CARD | dict(size=size, schedule="cosine", prediction="velocity", data=data, command="train x")
-    return checkpoints.save(Path("mine.safetensors").resolve(), SMALL.model(channels, channels), card, half=False)
+    metadata = CARD | dict(size=size, schedule="cosine", prediction="velocity", data=data, command="train x")
+    return checkpoint.save_checkpoint(
+        Path("mine.safetensors").resolve(), SMALL.model(channels, channels), metadata, half=False
+    )
 
 
 @pytest.mark.parametrize("out", ["grid.png", "numbered"])
 @pytest.mark.parametrize("kind", ["pixels", "latents"])
 def test_any_weights_of_train_generate(here, capsys, kind, out):
     if kind == "pixels":
-        mine = trained(3, 16, "own pictures")
-        expected, side = sample_quality.draw(*load_diffusion(mine), 5, seed=3, steps=2), 16
+        mine = trained(3, 16, "own images")
+        expected, side = ddpm_evaluation.sample_images(*load_diffusion(mine), 5, seed=3, steps=2), 16
     else:
         torch.manual_seed(0)
-        vae = AutoencoderKL(latent_recipes.DIGIT_LATENTS)
-        checkpoints.save(here / "vae.safetensors", vae, CARD | dict(command="train digit-vae"), half=False)
+        vae = AutoencoderKL(latent_diffusion.DIGIT_LATENTS)
+        checkpoint.save_checkpoint(here / "vae.safetensors", vae, CARD | dict(command="train digit-vae"), half=False)
         mine = trained(4, 4, "latents of digits, encoded by what was trained with: train digit-vae")
-        z = sample_quality.draw(*load_diffusion(mine, 4), 5, seed=3, steps=2, sampler="ddpm", clip=False)
-        expected, side = latent_recipes.decode_digits(vae.eval(), z).expand(-1, 3, -1, -1), 28
+        z = ddpm_evaluation.sample_images(*load_diffusion(mine, 4), 5, seed=3, steps=2, sampler="ddpm", clip=False)
+        expected, side = latent_diffusion.decode_digits(vae.eval(), z).expand(-1, 3, -1, -1), 28
     words = f"generate --weights {mine} --count 5 --seed 3 --steps 2 --out {out}".split()
     assert main(words + ["--vae", "vae.safetensors"] * (kind == "latents")) == 0
     if out == "numbered":
@@ -202,7 +204,7 @@ def test_any_weights_of_train_generate(here, capsys, kind, out):
     else:
         tiles = pixels(out).reshape(2, side, 3, side, 3).transpose(0, 2, 1, 3, 4).reshape(6, side, side, 3)
         got = tiles[:5]
-    assert np.abs(got.astype(int) - np.stack([as_bytes(picture) for picture in expected])).max() <= 1
+    assert np.abs(got.astype(int) - np.stack([as_bytes(image) for image in expected])).max() <= 1
     capsys.readouterr()
     assert main(["generate", "a ship", *words[1:]]) == 2
     assert (
@@ -213,7 +215,7 @@ def test_any_weights_of_train_generate(here, capsys, kind, out):
 
 def test_weights_of_train_that_generate_nothing_and_a_missing_prompt_get_one_sentence(shipped, here, capsys):
     for model in (UNet(3, 1, (8, 16)), torch.nn.Linear(2, 2)):
-        checkpoints.save(here / "mine.safetensors", model, CARD | dict(command="train fish"))
+        checkpoint.save_checkpoint(here / "mine.safetensors", model, CARD | dict(command="train fish"))
         assert main(["generate", "--weights", "mine.safetensors"]) == 2
         assert "was made by 'train fish'; that network does not generate images" in capsys.readouterr().err
     assert main(["generate", "a red ship", "--steps", "1", "--weights", str(here / "shipped/tiny-sd.safetensors")]) == 0
@@ -226,17 +228,17 @@ def test_weights_of_train_that_generate_nothing_and_a_missing_prompt_get_one_sen
 REFUSED = {
     "an unknown word": (["generate", "a quark"], "'quark' is not among the"),
     "no such sampler": (["--sampler", "fast"], "There is no sampler 'fast'; choose one of"),
-    "a size that does not go": (["--size", "30"], "Pictures of 30×30 pixels cannot be drawn: both sides must be"),
+    "a size that does not go": (["--size", "30"], "Images of 30×30 pixels cannot be generated: both sides must be"),
     "strength too large": (["--image", "image.png", "--strength", "1.5"], "strength must be more than 0 and at most 1"),
     "strength without image": (["--strength", "0.5"], "strength and mask are about an image"),
-    "mask without image": (["--mask", "image.png"], "--mask says what of a picture is drawn anew"),
+    "mask without image": (["--mask", "image.png"], "--mask says what of an image is generated again"),
     "no such image": (["--image", "none.png"], "none.png"),
     "an image that is none": (["--image", "text.png"], "text.png is broken or not an image"),
     "a mask of another size": (
         ["--image", "image.png", "--mask", "small.png"],
         "small.png and image.png differ",
     ),
-    "no name of a picture": (["--out", "ship.txt"], "ship.txt is no name of a picture; let it end in one of .png"),
+    "no name of an image": (["--out", "ship.txt"], "ship.txt is no name of an image; let it end in one of .png"),
     "a place that cannot be": (["--out", "image.png/ship.png"], "Cannot write image.png/ship.png"),
     "previews that cannot be": (["--previews", "image.png"], "Cannot write image.png/step_001.png"),
     "no such weights": (["--weights", "nowhere/at/all"], "There is nothing at nowhere/at/all"),
@@ -248,7 +250,7 @@ REFUSED = {
 def test_bad_input_gets_one_sentence(name: str, shipped, capsys):
     Image.new("RGB", (32, 32)).save("image.png")
     Image.linear_gradient("L").point(lambda value: 255 * (value > 127)).resize((16, 16), 0).save("small.png")
-    Path("text.png").write_text("no picture")
+    Path("text.png").write_text("no image")
     words, sentence = REFUSED[name]
     assert (main(words) if words[0] == "generate" else draw(*words)) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("stablediff_edu: ")]
@@ -294,12 +296,12 @@ def test_no_memory_is_one_sentence(shipped, capsys, monkeypatch):
     def fail(*_):
         raise MemoryError
 
-    monkeypatch.setattr(StableDiffusion, "find_noise", fail)
+    monkeypatch.setattr(StableDiffusion, "predict_noise", fail)
     assert draw() == 2
-    assert "There is not enough memory; draw fewer or smaller pictures" in capsys.readouterr().err
+    assert "There is not enough memory; draw fewer or smaller images" in capsys.readouterr().err
 
 
 def test_shipped_weights_of_something_else_get_one_sentence(here, capsys):
-    checkpoints.save("tiny-sd", torch.nn.Linear(2, 2), CARD)
+    checkpoint.save_checkpoint("tiny-sd", torch.nn.Linear(2, 2), CARD)
     assert draw() == 2
     assert "tiny-sd.safetensors does not hold what its card says" in capsys.readouterr().err

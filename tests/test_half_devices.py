@@ -3,25 +3,27 @@
 import pytest
 import torch
 
-from stablediff_edu.models.conditional_unet import ConditionalUNet, UNetConfig
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.training import precision
-from stablediff_edu.training.loop import Nobody, train
-from stablediff_edu.training.precision import sixteen_bits
+from stablediff_edu.models.unet_2d_condition import ConditionalUNet, UNetConfig
+from stablediff_edu.training import amp
+from stablediff_edu.training.amp import autocast_half
+from stablediff_edu.training.loop import NullCallback, train
 
 
 def train_in(dtype, monkeypatch, checkpoint=None, steps=12):
-    monkeypatch.setattr(precision, "half_dtype", lambda device: dtype)
+    monkeypatch.setattr(amp, "half_dtype", lambda device: dtype)
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.SiLU(), torch.nn.Linear(16, 1))
 
     def loss(model, x):
-        with sixteen_bits(True, x.device):
+        with autocast_half(True, x.device):
             found = model(x)
         return 1e-6 * (found.float() - x.sum(dim=1, keepdim=True)).square().mean()  # float16 knows nothing below 6e-8
 
     batches = iter(lambda: torch.randn(32, 4), None)
-    training = train(model, batches, loss, steps=steps, learning_rate=1e-2, half=True, observer=Nobody(), ema=None)
+    training = train(
+        model, batches, loss, steps=steps, learning_rate=1e-2, half=True, callback=NullCallback(), ema=None
+    )
     return model, training
 
 
@@ -34,19 +36,19 @@ def test_small_gradients_survive_float16():
 
 def test_only_float16_is_scaled(monkeypatch):
     for dtype, scaled in ((None, False), (torch.bfloat16, False), (torch.float16, True)):
-        monkeypatch.setattr(precision, "half_dtype", lambda device, dtype=dtype: dtype)
-        assert precision.make_scaler(True, torch.device("cpu")).is_enabled() == scaled
-        assert not precision.make_scaler(False, torch.device("cpu")).is_enabled()
+        monkeypatch.setattr(amp, "half_dtype", lambda device, dtype=dtype: dtype)
+        assert amp.make_scaler(True, torch.device("cpu")).is_enabled() == scaled
+        assert not amp.make_scaler(False, torch.device("cpu")).is_enabled()
 
 
 @pytest.mark.parametrize(("capability", "dtype"), [((6, 1), None), ((7, 5), torch.float16), ((8, 0), torch.bfloat16)])
 def test_a_gpu_computes_in_what_it_is_fast_with(capability, dtype, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     device = torch.device("cuda", 0)
-    assert precision.half_dtype(device) is dtype
-    assert precision.memory_format(device) is precision.memory_format(device, True) is torch.channels_last
-    assert precision.half_dtype(torch.device("mps")) is None
-    assert precision.memory_format(torch.device("mps")) is torch.contiguous_format
+    assert amp.half_dtype(device) is dtype
+    assert amp.memory_format(device) is amp.memory_format(device, True) is torch.channels_last
+    assert amp.half_dtype(torch.device("mps")) is None
+    assert amp.memory_format(torch.device("mps")) is torch.contiguous_format
 
 
 @pytest.mark.parametrize("compiled", ["conditional", "plain"])

@@ -59,17 +59,17 @@ def test_the_lock_names_no_host_and_no_machine():
 
 def test_conda_asks_for_the_same_packages_with_a_reason_each():
     lines = (ROOT / "environment.yml").read_text().splitlines()
-    wishes = {}
+    settings = {}
     for line in lines:
         found = re.fullmatch(r" +- ([a-z][\w-]*) ?([<>=!~][\d.,<>=]+)? +# (\w.+)", line)
         if found:
-            wishes[found[1]] = found[2] or ""
+            settings[found[1]] = found[2] or ""
     assert (
-        Requirement(f"python{wishes.pop('python')}").specifier
+        Requirement(f"python{settings.pop('python')}").specifier
         == Requirement(f"x{PROJECT['requires-python']}").specifier
     )
-    assert wishes.pop("pip") == ""
-    assert {canonicalize_name(name): Requirement(name + wish).specifier for name, wish in wishes.items()} == {
+    assert settings.pop("pip") == ""
+    assert {canonicalize_name(name): Requirement(name + prompt).specifier for name, prompt in settings.items()} == {
         name: requirement.specifier for name, requirement in DECLARED.items()
     }
     listed = [line.strip() for line in lines if line.startswith("  ") and not line.strip().startswith("#")]
@@ -118,7 +118,7 @@ def test_a_module_is_short(path: Path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
 
 
-# room -> the rooms of the package it must not import: arrows run downwards only (drawn fish, say, know no U-Net)
+# room -> the rooms of the package it must not import: arrows run downwards only (synthetic fish, say, know no U-Net)
 UPWARDS = {
     "layers": "models datasets training weights display widgets commands",
     "models": "datasets training weights display widgets commands",

@@ -14,11 +14,11 @@ from local_server import Answer, LocalServer, closed_port
 from safetensors.torch import load_file, save_file
 from zero_weights import SIZES, single_file, write_folder
 
-from stablediff_edu.errors import CourseError
-from stablediff_edu.weights import hub, pretrained
-from stablediff_edu.weights.layouts import MODELS
-from stablediff_edu.weights.part_configs import V1_NAME
-from stablediff_edu.weights.pretrained import read_parts
+from stablediff_edu.errors import UserError
+from stablediff_edu.io import from_pretrained, hub
+from stablediff_edu.io.diffusers_config import V1_NAME
+from stablediff_edu.io.from_pretrained import read_parts
+from stablediff_edu.io.key_mapping import MODELS
 
 NAME, COMMIT = "somebody/small-diffusion", "c0ffee" * 6 + "beef"
 INFO = f"/api/models/{NAME}?blobs=true"
@@ -108,7 +108,7 @@ def test_what_is_needed_is_fetched_once_the_settings_first(server, capfd):
 def test_files_of_another_revision_than_the_listed_one_are_refused(server, folder):
     for answer in server.routes.values():
         answer.headers = {name: value.replace(COMMIT, "0" * 40) for name, value in answer.headers.items()}
-    with pytest.raises(CourseError, match="was changed on the Hub during the download; try again"):
+    with pytest.raises(UserError, match="was changed on the Hub during the download; try again"):
         read_parts(NAME)
 
 
@@ -131,7 +131,7 @@ def test_where_there_is_no_safetensors_file_the_pickle_is_fetched(server, folder
 
 
 def test_the_tokenizer_comes_along(server, folder, monkeypatch):
-    monkeypatch.setattr(pretrained, "BytePairTokenizer", lambda *files: files[:2] + (0,) * 7)  # of 9 tokens
+    monkeypatch.setattr(from_pretrained, "CLIPTokenizer", lambda *files: files[:2] + (0,) * 7)  # of 9 tokens
     files = read_parts(NAME).tokenizer()[:2]
     assert [file.read_bytes() for file in files] == [b"{}", b"#version: 0.2\n"] and "kept" in str(files[0])
 
@@ -140,7 +140,7 @@ def test_without_a_network_what_was_fetched_before_is_used(server, monkeypatch):
     assert_whole()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
     assert_whole()
-    with pytest.raises(CourseError, match=r"nor does the Hub answer to send it .*; check the network and try again\.$"):
+    with pytest.raises(UserError, match=r"nor does the Hub answer to send it .*; check the network and try again\.$"):
         read_parts("somebody/else")
 
 
@@ -149,7 +149,7 @@ def test_what_was_fetched_in_part_only_is_not_taken_for_the_whole(server, monkey
     kept = Path(constants.HF_HUB_CACHE)
     next(kept.rglob("vae/*.safetensors")).unlink()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
-    with pytest.raises(CourseError, match=r"lacks the weights of vae"):
+    with pytest.raises(UserError, match=r"lacks the weights of vae"):
         read_parts(NAME)
 
 
@@ -158,7 +158,7 @@ def test_offline_mode_is_honoured(server, monkeypatch):
     server.requests.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert_whole()
-    with pytest.raises(CourseError, match=r"is not on this computer, and HF_HUB_OFFLINE forbids the network; unset it"):
+    with pytest.raises(UserError, match=r"is not on this computer, and HF_HUB_OFFLINE forbids the network; unset it"):
         read_parts("somebody/else")
     assert server.requests == []
 
@@ -189,14 +189,14 @@ REFUSALS = {
 @pytest.mark.parametrize(("code", "headers", "said"), REFUSALS.values(), ids=REFUSALS)
 def test_a_refusal_is_one_sentence(server, code, headers, said, where):
     server.routes[where] = Answer(b"{}", code, headers)
-    with pytest.raises(CourseError, match=said) as caught:
+    with pytest.raises(UserError, match=said) as caught:
         read_parts(NAME)
     assert str(caught.value).endswith(".") and "\n" not in str(caught.value) and len(str(caught.value)) < 260
 
 
 def test_a_server_that_is_no_hub_is_one_sentence(server):
     server.routes[INFO] = Answer(b"<html>Welcome to the hotel's network</html>", headers={"Content-Type": "text/html"})
-    with pytest.raises(CourseError, match=r"nor does the Hub answer"):
+    with pytest.raises(UserError, match=r"nor does the Hub answer"):
         read_parts(NAME)
 
 
@@ -208,7 +208,7 @@ def test_a_connection_that_is_cut_is_taken_up_again(server):
 
 def test_a_file_that_comes_too_short_is_thrown_away(server):
     server.routes[address(WEIGHTS[1])].headers["X-Linked-Size"] = "123456789"
-    with pytest.raises(CourseError, match=rf"^The download of {NAME} was cut off.* thrown away; try again\.$"):
+    with pytest.raises(UserError, match=rf"^The download of {NAME} was cut off.* thrown away; try again\.$"):
         read_parts(NAME)
     kept = Path(constants.HF_HUB_CACHE)
     assert not list(kept.rglob("*.incomplete")) and not list(kept.rglob("unet/*.safetensors"))
@@ -218,14 +218,14 @@ def test_a_file_that_comes_too_short_is_thrown_away(server):
 
 def test_a_page_in_place_of_weights_is_told(server):
     server.routes[address(WEIGHTS[2])].body = b"<!DOCTYPE html><html>Please log in</html>"
-    with pytest.raises(CourseError, match=r"diffusion_pytorch_model.safetensors is a web page, not weights"):
+    with pytest.raises(UserError, match=r"diffusion_pytorch_model.safetensors is a web page, not weights"):
         read_parts(NAME)
 
 
 def test_a_disk_that_will_be_too_full_is_known_before(server, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 10**5))
     with pytest.raises(
-        CourseError, match=r"too full: .* needs \d.* GB more in .*, and only .* free; free some space, or"
+        UserError, match=r"too full: .* needs \d.* GB more in .*, and only .* free; free some space, or"
     ):
         read_parts(NAME)
     assert WEIGHTS[0] not in fetched(server)
@@ -244,7 +244,7 @@ def test_a_disk_that_refuses_is_one_sentence(server, monkeypatch, number, said):
         raise OSError(number, "refused", "/kept")
 
     monkeypatch.setattr("huggingface_hub.file_download.http_get", refuse)
-    with pytest.raises(CourseError, match=rf"{said}.*set HF_HOME"):
+    with pytest.raises(UserError, match=rf"{said}.*set HF_HOME"):
         read_parts(NAME)
     assert not list(Path(constants.HF_HUB_CACHE).rglob("*.incomplete"))
 
@@ -253,7 +253,7 @@ def test_stable_diffusion_2_is_refused_before_its_gigabytes_are_fetched(server):
     answer = server.routes[address("unet/config.json")]
     changed = {"attention_head_dim": [5, 10, 20, 20], "cross_attention_dim": 1024, "use_linear_projection": True}
     answer.body = json.dumps(json.loads(answer.body) | changed).encode()
-    with pytest.raises(CourseError, match=r"^These are Stable Diffusion 2 weights"):
+    with pytest.raises(UserError, match=r"^These are Stable Diffusion 2 weights"):
         read_parts(NAME)
     assert not set(WEIGHTS) & set(fetched(server))
 
@@ -282,7 +282,7 @@ def test_a_path_is_no_name(name):
 
 
 def test_another_web_address_is_told_what_to_do():
-    with pytest.raises(CourseError, match=r"models/1 is not an address on the Hub .*; download the file in a browser"):
+    with pytest.raises(UserError, match=r"models/1 is not an address on the Hub .*; download the file in a browser"):
         read_parts("https://example.org/models/1")
 
 
@@ -294,7 +294,7 @@ def test_a_revision_is_fetched_and_a_missing_one_is_named(server, source):
     parts = read_parts(source.replace("URL", server.url))
     assert len(parts.weights("unet")) and all("main" not in path for _, path, _ in server.requests)
     server.routes[INFO.replace("?", "/revision/v3?")] = Answer(b"{}", 404, {"X-Error-Code": "RevisionNotFound"})
-    with pytest.raises(CourseError, match=rf"^{NAME} has no revision v3 on the Hub"):
+    with pytest.raises(UserError, match=rf"^{NAME} has no revision v3 on the Hub"):
         read_parts(f"{NAME}@v3")
 
 
@@ -304,7 +304,7 @@ def test_a_single_file_on_the_hub_is_fetched(server, tmp_path):
     for file in ("a.safetensors", "b.safetensors"):
         save_file(single_file(), tmp_path / "hub" / file)
     serve(server, tmp_path / "hub")
-    with pytest.raises(CourseError, match=rf"holds several single files .*; name one: {NAME}/a.safetensors"):
+    with pytest.raises(UserError, match=rf"holds several single files .*; name one: {NAME}/a.safetensors"):
         read_parts(NAME)
     assert read_parts(f"{NAME}/b.safetensors").config["unet"] == SIZES["unet"]
     (tmp_path / "hub" / "b.safetensors").unlink()
@@ -313,18 +313,16 @@ def test_a_single_file_on_the_hub_is_fetched(server, tmp_path):
 
 
 def test_clips_vocabulary_is_fetched_for_a_single_file_without_one(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "CLIP_NAME", NAME)
-    monkeypatch.setattr(pretrained, "CLIP_TOKENS", 9)
-    monkeypatch.setattr(pretrained, "BytePairTokenizer", lambda *files: files[:2] + (0,) * 7)
+    monkeypatch.setattr(from_pretrained, "CLIP_NAME", NAME)
+    monkeypatch.setattr(from_pretrained, "CLIP_TOKENS", 9)
+    monkeypatch.setattr(from_pretrained, "CLIPTokenizer", lambda *files: files[:2] + (0,) * 7)
     monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path))
     save_file(single_file(), tmp_path / "a.safetensors")
-    for name in pretrained.WORDS:
+    for name in from_pretrained.WORDS:
         server.routes[f"/{NAME}/resolve/main/{name}"] = server.routes[address(f"tokenizer/{name}")]
     assert read_parts(tmp_path / "a.safetensors").tokenizer()[0].read_bytes() == b"{}"
-    assert fetched(server) == pretrained.WORDS
+    assert fetched(server) == from_pretrained.WORDS
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
-    with pytest.raises(
-        CourseError, match=r"^There is no tokenizer \(.*nor does the Hub answer.*\): put vocab.json and"
-    ):
+    with pytest.raises(UserError, match=r"^There is no tokenizer \(.*nor does the Hub answer.*\): put vocab.json and"):
         read_parts(tmp_path / "a.safetensors").tokenizer()

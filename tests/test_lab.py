@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stablediff_edu.commands import lab
+from stablediff_edu.cli import lab
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = "01_convolution_kernels.ipynb"  # JupyterLab lists the notebooks' own folder

@@ -8,18 +8,18 @@ import pytest
 import torch
 from parity import randomised
 
-from stablediff_edu.layers import larger
-from stablediff_edu.layers.larger import Larger, enlarged
+from stablediff_edu.layers import upsample
+from stablediff_edu.layers.upsample import Upsample, upsample2x_conv3x3
 
 TOLERANCE = 1e-13  # measured: 4e-15
 
 
-def picture(height: int = 5, width: int = 7, channels: int = 6) -> torch.Tensor:
-    random = torch.Generator().manual_seed(1)
-    return torch.randn(2, channels, height, width, generator=random, dtype=torch.float64)
+def image(height: int = 5, width: int = 7, channels: int = 6) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(1)
+    return torch.randn(2, channels, height, width, generator=rng, dtype=torch.float64)
 
 
-def plainly(model: Larger, x: torch.Tensor) -> torch.Tensor:
+def plainly(model: Upsample, x: torch.Tensor) -> torch.Tensor:
     """What the two layers find, one after the other."""
     enlarge, convolve = model
     return convolve(enlarge(x))
@@ -29,14 +29,16 @@ def plainly(model: Larger, x: torch.Tensor) -> torch.Tensor:
 def fast_calls(monkeypatch: pytest.MonkeyPatch) -> list:
     """One entry for each time that the fast way is taken."""
     calls = []
-    monkeypatch.setattr(larger, "enlarged", lambda *given: calls.append(given) or enlarged(*given))
+    monkeypatch.setattr(
+        upsample, "upsample2x_conv3x3", lambda *given: calls.append(given) or upsample2x_conv3x3(*given)
+    )
     return calls
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
 @pytest.mark.parametrize("size", [(5, 7), (6, 1), (8, 8)], ids=str)
 def test_both_ways_find_the_same(size: tuple[int, int], layout: torch.memory_format, fast_calls: list):
-    model, x = randomised(Larger(6)), picture(*size).to(memory_format=layout)
+    model, x = randomised(Upsample(6)), image(*size).to(memory_format=layout)
     plain = plainly(model, x)
     assert plain.shape == (2, 6, 2 * size[0], 2 * size[1])
     with torch.no_grad():
@@ -46,7 +48,7 @@ def test_both_ways_find_the_same(size: tuple[int, int], layout: torch.memory_for
 
 
 def test_both_ways_learn_the_same(fast_calls: list):
-    model, x = randomised(Larger(6)).requires_grad_(), picture().requires_grad_()
+    model, x = randomised(Upsample(6)).requires_grad_(), image().requires_grad_()
     gradients = [
         torch.autograd.grad(way(x).square().sum(), [x, *model.parameters()]) for way in (model, partial(plainly, model))
     ]
@@ -56,7 +58,7 @@ def test_both_ways_learn_the_same(fast_calls: list):
 
 @pytest.mark.parametrize("size", [(9, 13), (9, 14), (10, 13)], ids=str)
 def test_an_odd_size_is_what_the_enlarged_picture_is_cut_to_before_the_convolution(size: tuple, fast_calls: list):
-    model, x = randomised(Larger(6)), picture()
+    model, x = randomised(Upsample(6)), image()
     with torch.no_grad():
         found = model(x, size)
         want = model[1](torch.nn.functional.interpolate(x, size))
@@ -66,16 +68,16 @@ def test_an_odd_size_is_what_the_enlarged_picture_is_cut_to_before_the_convoluti
 
 def test_few_places_of_many_channels_go_the_plain_way(fast_calls: list):
     with torch.no_grad():
-        randomised(Larger(40))(picture(channels=40))
+        randomised(Upsample(40))(image(channels=40))
     assert not fast_calls  # 35 places
     with torch.no_grad():
-        randomised(Larger(30))(picture(channels=30))
+        randomised(Upsample(30))(image(channels=30))
     assert fast_calls
 
 
 def test_it_can_learn():
-    model = Larger(6).double()
-    model(picture()).square().mean().backward()
+    model = Upsample(6).double()
+    model(image()).square().mean().backward()
     assert all(parameter.grad.any() for parameter in model.parameters())
 
 
@@ -83,8 +85,8 @@ def test_importing_it_where_tensors_are_imaginary_does_no_harm():
     program = (
         "import torch\n"
         "with torch.device('meta'):\n"
-        "    from stablediff_edu.layers.larger import Larger\n"
+        "    from stablediff_edu.layers.upsample import Upsample\n"
         "with torch.no_grad():\n"
-        "    assert Larger(2)(torch.ones(1, 2, 3, 3)).isfinite().all()"
+        "    assert Upsample(2)(torch.ones(1, 2, 3, 3)).isfinite().all()"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

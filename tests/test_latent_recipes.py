@@ -5,57 +5,57 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stablediff_edu.datasets.digits import Digits, draw_digits
-from stablediff_edu.errors import CourseError
-from stablediff_edu.models.vae import AutoencoderKL, VAEConfig, kl_divergence
-from stablediff_edu.training import latent_recipes
-from stablediff_edu.training.autoencoding import squared_error
-from stablediff_edu.training.diffusion_recipes import DiffusionRecipe, load_diffusion
-from stablediff_edu.training.keeping import keep
-from stablediff_edu.training.latent_recipes import (
+from stablediff_edu.data.digits.dataset import DigitDataset, render_digits
+from stablediff_edu.errors import UserError
+from stablediff_edu.io import checkpoint
+from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig, kl_divergence
+from stablediff_edu.tasks import latent_diffusion
+from stablediff_edu.tasks.autoencoder import squared_error
+from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, load_diffusion
+from stablediff_edu.tasks.latent_diffusion import (
     DIGIT_LATENTS,
     LATENT_DIGITS,
     LATENT_DIGITS_QUICK,
     PIXEL_DIGITS,
-    add_frame,
+    crop_digits,
     decode_digits,
     encode_digits,
     make_latent_digits,
     make_vae,
-    remove_frame,
+    pad_digits,
     score_vae,
 )
-from stablediff_edu.training.loop import Training
-from stablediff_edu.training.vae_training import VAERecipe, load_vae, train_vae, vae_loss
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.tasks.vae import VAETrainConfig, load_vae, train_vae, vae_loss
+from stablediff_edu.training.loop import TrainResult
+from stablediff_edu.training.trained_models import save_trained
 
 CONFIG = VAEConfig(in_channels=1, widths=(4, 8), blocks=1, latent=4, groups=4, scaling=1.0)
-TINY = VAERecipe(CONFIG, steps=4, batch_size=4)
-TINY_LATENTS = DiffusionRecipe(channels=(8, 8), time=8, patch=1, attention=1, steps=3, batch_size=4, flip=False)
+TINY = VAETrainConfig(CONFIG, steps=4, batch_size=4)
+TINY_LATENTS = DiffusionTrainConfig(channels=(8, 8), time=8, patch=1, attention=1, steps=3, batch_size=4, flip=False)
 
 
 @pytest.fixture(scope="module")
-def digits() -> Digits:
-    return draw_digits(60)
+def digits() -> DigitDataset:
+    return render_digits(60)
 
 
 @pytest.fixture(scope="module")
-def trained(digits: Digits) -> AutoencoderKL:
+def trained(digits: DigitDataset) -> AutoencoderKL:
     """A small autoencoder that has learned enough to tell digits apart."""
     torch.manual_seed(0)
-    recipe = VAERecipe(CONFIG, steps=60, batch_size=8, learning_rate=1e-2)
-    return train_vae(recipe, add_frame(digits.pictures))[0]
+    config = VAETrainConfig(CONFIG, steps=60, batch_size=8, learning_rate=1e-2)
+    return train_vae(config, pad_digits(digits.images))[0]
 
 
-# --- pictures and latents ---------------------------------------------------------------------------------------------
+# --- images and latents ---------------------------------------------------------------------------------------------
 
 
-def test_the_frame_is_black_two_pixels_wide_and_comes_off_again(digits: Digits):
-    framed = add_frame(digits.pictures)
-    assert framed.shape == (60, 1, 32, 32) and torch.equal(remove_frame(framed), digits.pictures)
+def test_the_frame_is_black_two_pixels_wide_and_comes_off_again(digits: DigitDataset):
+    framed = pad_digits(digits.images)
+    assert framed.shape == (60, 1, 32, 32) and torch.equal(crop_digits(framed), digits.images)
     inner = torch.zeros(32, 32, dtype=torch.bool)
     inner[2:30, 2:30] = True
-    assert (framed[..., ~inner] == -1).all() and torch.equal(framed[..., inner].unflatten(2, (28, 28)), digits.pictures)
+    assert (framed[..., ~inner] == -1).all() and torch.equal(framed[..., inner].unflatten(2, (28, 28)), digits.images)
 
 
 def test_working_in_parts_changes_nothing_and_keeps_the_order():
@@ -66,39 +66,39 @@ def test_working_in_parts_changes_nothing_and_keeps_the_order():
         seen.append(len(part))
         return 2 * part
 
-    assert torch.equal(latent_recipes.in_parts(None, double, rows, batch_size=3), 2 * rows) and seen == [3, 3, 1]
+    assert torch.equal(latent_diffusion.map_batches(None, double, rows, batch_size=3), 2 * rows) and seen == [3, 3, 1]
 
 
-def test_the_shipped_sizes_fit_one_another(digits: Digits):
+def test_the_shipped_sizes_fit_one_another(digits: DigitDataset):
     vae = AutoencoderKL(DIGIT_LATENTS).eval()
-    z = encode_digits(vae, digits.pictures[:2])
+    z = encode_digits(vae, digits.images[:2])
     assert z.shape == (2, 4, 4, 4) and decode_digits(vae, z).shape == (2, 1, 28, 28)
-    for recipe in (LATENT_DIGITS, LATENT_DIGITS_QUICK):
-        assert recipe.model(4, 4)(z, torch.zeros(2)).shape == z.shape
-    x = digits.pictures[:1]
+    for config in (LATENT_DIGITS, LATENT_DIGITS_QUICK):
+        assert config.model(4, 4)(z, torch.zeros(2)).shape == z.shape
+    x = digits.images[:1]
     assert PIXEL_DIGITS.model(1, 1)(x, torch.zeros(1)).shape == x.shape
     assert not LATENT_DIGITS.flip and not PIXEL_DIGITS.flip  # a mirrored digit is none
 
 
-def test_a_learned_autoencoder_gives_digits_back(trained: AutoencoderKL, digits: Digits):
-    again = decode_digits(trained, encode_digits(trained, digits.pictures))
-    assert again.shape == digits.pictures.shape and again.abs().max() <= 1
-    mean_picture = digits.pictures.mean(0, keepdim=True).expand_as(digits.pictures)
-    assert squared_error(again, digits.pictures) < 0.5 * squared_error(mean_picture, digits.pictures)
+def test_a_learned_autoencoder_gives_digits_back(trained: AutoencoderKL, digits: DigitDataset):
+    again = decode_digits(trained, encode_digits(trained, digits.images))
+    assert again.shape == digits.images.shape and again.abs().max() <= 1
+    mean_picture = digits.images.mean(0, keepdim=True).expand_as(digits.images)
+    assert squared_error(again, digits.images) < 0.5 * squared_error(mean_picture, digits.images)
 
 
-def test_encoding_repeats_itself_and_learns_nothing(trained: AutoencoderKL, digits: Digits):
-    z = encode_digits(trained, digits.pictures)
-    assert torch.equal(encode_digits(trained, digits.pictures), z) and not z.requires_grad
+def test_encoding_repeats_itself_and_learns_nothing(trained: AutoencoderKL, digits: DigitDataset):
+    z = encode_digits(trained, digits.images)
+    assert torch.equal(encode_digits(trained, digits.images), z) and not z.requires_grad
     assert torch.equal(decode_digits(trained, z), decode_digits(trained, z))
 
 
 # --- the autoencoder's training ---------------------------------------------------------------------------------------
 
 
-def test_the_loss_is_the_error_through_a_sample_and_the_divergence(digits: Digits):
+def test_the_loss_is_the_error_through_a_sample_and_the_divergence(digits: DigitDataset):
     torch.manual_seed(0)
-    model, x = AutoencoderKL(CONFIG), add_frame(digits.pictures[:3])
+    model, x = AutoencoderKL(CONFIG), pad_digits(digits.images[:3])
     torch.manual_seed(4)
     found, mean, logvar = model(x)
     want = (found - x).square().mean() / 4 + 0.3 * kl_divergence(mean, logvar)
@@ -106,13 +106,13 @@ def test_the_loss_is_the_error_through_a_sample_and_the_divergence(digits: Digit
     assert vae_loss(model, x, 0.3).item() == pytest.approx(want.item(), rel=1e-5)
 
 
-def test_scaled_latents_have_the_size_of_the_noise(trained: AutoencoderKL, digits: Digits):
-    assert encode_digits(trained, digits.pictures).std().item() == pytest.approx(1, abs=0.01)
+def test_scaled_latents_have_the_size_of_the_noise(trained: AutoencoderKL, digits: DigitDataset):
+    assert encode_digits(trained, digits.images).std().item() == pytest.approx(1, abs=0.01)
     assert abs(trained.config.scaling - 1) > 0.02  # or nothing was measured
 
 
-def test_the_scaling_does_not_change_what_comes_back(trained: AutoencoderKL, digits: Digits):
-    before, x = trained.config, digits.pictures[:4]
+def test_the_scaling_does_not_change_what_comes_back(trained: AutoencoderKL, digits: DigitDataset):
+    before, x = trained.config, digits.images[:4]
     again = decode_digits(trained, encode_digits(trained, x))
     try:
         trained.config = replace(before, scaling=5 * before.scaling)
@@ -121,10 +121,10 @@ def test_the_scaling_does_not_change_what_comes_back(trained: AutoencoderKL, dig
         trained.config = before
 
 
-def test_one_seed_is_one_training(digits: Digits):
+def test_one_seed_is_one_training(digits: DigitDataset):
     def weights(seed: int) -> torch.Tensor:
         torch.manual_seed(1)
-        model, training = train_vae(replace(TINY, seed=seed), add_frame(digits.pictures))
+        model, training = train_vae(replace(TINY, seed=seed), pad_digits(digits.images))
         assert not model.training and training.steps == 4
         return torch.cat([parameter.flatten() for parameter in model.parameters()])
 
@@ -134,48 +134,59 @@ def test_one_seed_is_one_training(digits: Digits):
 # --- on disk ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_autoencoder_comes_back_with_its_measured_scaling(tmp_path, digits: Digits):
+def test_the_autoencoder_comes_back_with_its_measured_scaling(tmp_path, digits: DigitDataset):
     out = tmp_path / "mine.safetensors"
-    unseen = draw_digits(20, train=False)
+    unseen = render_digits(20, train=False)
     model, _, score, file = make_vae(TINY, out, "train digit-vae --steps 4", digits, unseen)
-    again, card = load_vae(file)
+    again, metadata = load_vae(file)
     assert again.config == model.config and again.config.scaling != CONFIG.scaling and not again.training
-    close = encode_digits(model, unseen.pictures)
-    assert torch.allclose(encode_digits(again, unseen.pictures), close, atol=0.02)  # stored in half precision
-    assert card["result"] == score == score_vae(model, unseen)
-    assert score.startswith("squared error per pixel 0.") and score.endswith("on 20 unseen drawn digits")
-    assert (card["data"], card["steps"], card["seed"]) == ("60 drawn digits", "4", "0") and "MIT" in card["licence"]
+    close = encode_digits(model, unseen.images)
+    assert torch.allclose(encode_digits(again, unseen.images), close, atol=0.02)  # stored in half precision
+    assert metadata["result"] == score == score_vae(model, unseen)
+    assert score.startswith("squared error per pixel 0.") and score.endswith("on 20 unseen synthetic digits")
+    assert (metadata["data"], metadata["steps"], metadata["seed"]) == (
+        "60 synthetic digits",
+        "4",
+        "0",
+    ) and "MIT" in metadata["licence"]
 
 
-def test_the_noise_predictor_comes_back_and_finds_noise_in_latents_only(tmp_path, digits: Digits, trained):
+def test_the_noise_predictor_comes_back_and_finds_noise_in_latents_only(tmp_path, digits: DigitDataset, trained):
     out = tmp_path / "latents.safetensors"
-    vae_card = dict(command="train digit-vae --steps 60")
-    model, training, file = make_latent_digits(TINY_LATENTS, out, "train latent-digits", digits, (trained, vae_card))
-    again, card = load_diffusion(file, channels=4)
+    vae_metadata = dict(command="train digit-vae --steps 60")
+    model, training, file = make_latent_digits(
+        TINY_LATENTS, out, "train latent-digits", digits, (trained, vae_metadata)
+    )
+    again, metadata = load_diffusion(file, channels=4)
     assert training.steps == 3 and again.config == model.config and again.config["in_channels"] == 4
-    assert (card["size"], card["schedule"], card["prediction"]) == ("16", "cosine", "velocity")
-    assert card["data"] == "latents of 60 drawn digits, encoded by what was trained with: train digit-vae --steps 60"
-    with pytest.raises(CourseError, match=r"latents\.safetensors is a U-Net, but none that finds noise in 3 channels"):
+    assert (metadata["size"], metadata["schedule"], metadata["prediction"]) == ("16", "cosine", "velocity")
+    assert (
+        metadata["data"]
+        == "latents of 60 synthetic digits, encoded by what was trained with: train digit-vae --steps 60"
+    )
+    with pytest.raises(UserError, match=r"latents\.safetensors is a U-Net, but none that finds noise in 3 channels"):
         load_diffusion(file)
 
 
-def test_the_card_of_what_learned_from_mnist_names_its_licence(tmp_path, digits: Digits):
+def test_the_card_of_what_learned_from_mnist_names_its_licence(tmp_path, digits: DigitDataset):
     real = replace(digits, source="MNIST")
     _, _, _, file = make_vae(TINY, tmp_path / "real.safetensors", "a test", real, real)
-    card = checkpoints.read_card(file)
-    assert card["data"] == "60 MNIST" and "CC BY-SA" in card["licence"]
+    metadata = checkpoint.read_metadata(file)
+    assert metadata["data"] == "60 MNIST" and "CC BY-SA" in metadata["licence"]
 
 
 def save(path, model):
-    return keep(path, model, Training(), command="a test", seed=0, data="none", licence="none", result="none")
+    return save_trained(
+        path, model, TrainResult(), command="a test", seed=0, data="none", licence="none", result="none"
+    )
 
 
 def test_weights_of_something_else_are_refused_in_one_sentence(tmp_path):
     file = save(tmp_path / "unet.safetensors", TINY_LATENTS.model(4, 4))
-    with pytest.raises(CourseError, match=r"unet\.safetensors holds no weights of an autoencoder with latents; name"):
+    with pytest.raises(UserError, match=r"unet\.safetensors holds no weights of an autoencoder with latents; name"):
         load_vae(file)
     file = save(tmp_path / "vae.safetensors", AutoencoderKL(CONFIG))
-    with pytest.raises(CourseError, match=r"vae\.safetensors holds no weights of a network that finds noise"):
+    with pytest.raises(UserError, match=r"vae\.safetensors holds no weights of a network that finds noise"):
         load_diffusion(file, channels=4)
 
 
@@ -210,6 +221,6 @@ def test_damaged_weights_are_refused_in_one_sentence(tmp_path, spoil, match):
     file = save(tmp_path / "mine.safetensors", AutoencoderKL(CONFIG))
     load_vae(file)
     spoil(file)
-    with pytest.raises(CourseError, match=match) as error:
+    with pytest.raises(UserError, match=match) as error:
         load_vae(file)
     assert "\n" not in str(error.value) and "mine.safetensors" in str(error.value)

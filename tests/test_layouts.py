@@ -7,14 +7,14 @@ import torch
 from parity import their_unet
 from torch import nn
 
-from stablediff_edu.models import vae as vae_model
+from stablediff_edu.io import key_mapping
+from stablediff_edu.io.diffusers_config import text_json, unet_json, vae_json
+from stablediff_edu.io.key_mapping import MODELS, PREFIXES, key_map, state_dict_shapes
+from stablediff_edu.models import autoencoder_kl as vae_model
+from stablediff_edu.models.autoencoder_kl import VAEConfig
 from stablediff_edu.models.clip import TextConfig
-from stablediff_edu.models.conditional_unet import V1 as UNET_V1
-from stablediff_edu.models.conditional_unet import UNetConfig
-from stablediff_edu.models.vae import VAEConfig
-from stablediff_edu.weights import layouts
-from stablediff_edu.weights.layouts import MODELS, PREFIXES, names, shapes
-from stablediff_edu.weights.part_configs import text_json, unet_json, vae_json
+from stablediff_edu.models.unet_2d_condition import V1 as UNET_V1
+from stablediff_edu.models.unet_2d_condition import UNetConfig
 
 import diffusers  # isort: skip
 import transformers  # isort: skip
@@ -63,31 +63,31 @@ def published(part: str, config) -> dict[str, torch.Size]:
 
 @pytest.mark.parametrize(("part", "config"), ALL.values(), ids=ALL)
 def test_in_a_folder_every_name_and_shape_is_that_of_diffusers(part, config):
-    own = shapes(part, config)
-    assert {theirs: own[ours] for ours, theirs in names("diffusers", part, config).items()} == published(part, config)
+    own = state_dict_shapes(part, config)
+    assert {theirs: own[ours] for ours, theirs in key_map("diffusers", part, config).items()} == published(part, config)
 
 
 @pytest.mark.parametrize("layout", ["diffusers", "compvis"])
 @pytest.mark.parametrize(("part", "config"), ALL.values(), ids=ALL)
 def test_no_two_tensors_get_one_name(part, config, layout):
-    table = names(layout, part, config)
-    assert list(table) == list(shapes(part, config)) and len(set(table.values())) == len(table)
+    table = key_map(layout, part, config)
+    assert list(table) == list(state_dict_shapes(part, config)) and len(set(table.values())) == len(table)
 
 
 @pytest.mark.parametrize("layout", ["diffusers", "compvis"])
 def test_v1_has_as_many_tensors_as_are_published(layout):
-    assert tuple(len(names(layout, part, V1[part])) for part in ("unet", "vae", "text_encoder")) == MANY
+    assert tuple(len(key_map(layout, part, V1[part])) for part in ("unet", "vae", "text_encoder")) == MANY
 
 
 def compvis_tensors(part: str, config, seed: int = 0) -> tuple[dict, dict]:
     """Our random tensors, and the same under the names and with the shapes of CompVis."""
-    random = torch.Generator().manual_seed(seed)
-    own = {name: torch.randn(shape, generator=random) for name, shape in shapes(part, config).items()}
+    rng = torch.Generator().manual_seed(seed)
+    own = {name: torch.randn(shape, generator=rng) for name, shape in state_dict_shapes(part, config).items()}
     convolved = {
         name: tensor[..., None, None] if part == "vae" and ".attention." in name and tensor.ndim == 2 else tensor
         for name, tensor in own.items()
     }
-    return own, {theirs: convolved[ours] for ours, theirs in names("compvis", part, config).items()}
+    return own, {theirs: convolved[ours] for ours, theirs in key_map("compvis", part, config).items()}
 
 
 def converted(part: str, tensors: dict, config) -> dict[str, torch.Tensor]:
@@ -103,7 +103,7 @@ def converted(part: str, tensors: dict, config) -> dict[str, torch.Tensor]:
 def test_diffusers_converter_makes_the_same_tensors_of_our_single_file(part, config):
     own, tensors = compvis_tensors(part, config)
     found = converted(part, tensors, config)
-    wanted = names("diffusers", part, config)
+    wanted = key_map("diffusers", part, config)
     assert found.keys() == set(wanted.values())
     for ours, theirs in wanted.items():
         assert torch.equal(found[theirs], own[ours]), theirs
@@ -117,10 +117,10 @@ def test_diffusers_converter_reads_every_name_of_v1(part):
         def __init__(self, name: str, shape: torch.Size) -> None:
             self.name, self.shape, self.ndim = name, shape, len(shape)
 
-    own = shapes(part, V1[part])
-    tensors = {theirs: Named(ours, own[ours]) for ours, theirs in names("compvis", part, V1[part]).items()}
+    own = state_dict_shapes(part, V1[part])
+    tensors = {theirs: Named(ours, own[ours]) for ours, theirs in key_map("compvis", part, V1[part]).items()}
     found = converted(part, tensors, V1[part])
-    assert {tensor.name: theirs for theirs, tensor in found.items()} == names("diffusers", part, V1[part])
+    assert {tensor.name: theirs for theirs, tensor in found.items()} == key_map("diffusers", part, V1[part])
 
 
 # one of each kind, and the places that are easily got wrong, as public lists of the tensors of v1 have them
@@ -151,21 +151,21 @@ KNOWN = {
 
 
 def test_v1s_names_in_the_single_file_are_those_known():
-    table = {ours: theirs for part in MODELS for ours, theirs in names("compvis", part, V1[part]).items()}
+    table = {ours: theirs for part in MODELS for ours, theirs in key_map("compvis", part, V1[part]).items()}
     for part in ("vae", "unet"):  # first, last and norm are in more than one part
-        table |= names("compvis", part, V1[part])
+        table |= key_map("compvis", part, V1[part])
     assert {ours: table[ours] for ours in KNOWN} == KNOWN
     assert all(any(name.startswith(prefix) for prefix in PREFIXES.values()) for name in table.values())
 
 
 def test_what_no_rule_fits_is_an_error():
     with pytest.raises(KeyError):
-        layouts.renamed("down.0.blocks.0.third.weight", "unet", UNET_V1, 0)
+        key_mapping.map_key("down.0.blocks.0.third.weight", "unet", UNET_V1, 0)
 
 
 def test_capitals_in_a_table_stand_for_the_lines_behind_them():
-    table = layouts.rules("a.BLOCK x.BLOCK y.BLOCK\nb z\nBLOCK=first one two\nBLOCK=last end")
+    table = key_mapping.rules("a.BLOCK x.BLOCK y.BLOCK\nb z\nBLOCK=first one two\nBLOCK=last end")
     assert table == [("a.first", "x.one", "y.two"), ("a.last", "x.end", "y.end"), ("b", "z", "z")]
     assert not [
-        name for rules in layouts.RULES.values() for rule in rules for name in rule if re.search(r"[A-Z=]", name)
+        name for rules in key_mapping.RULES.values() for rule in rules for name in rule if re.search(r"[A-Z=]", name)
     ]

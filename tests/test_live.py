@@ -1,10 +1,10 @@
-"""The live picture of a training: what it displays, step by step."""
+"""The live image of a training: what it displays, step by step."""
 
 import pytest
 import torch
 
-from stablediff_edu.display import live
-from stablediff_edu.training.loop import Training
+from stablediff_edu.notebook import progress
+from stablediff_edu.training.loop import TrainResult
 
 
 class FakeHandle:
@@ -24,14 +24,14 @@ def log(monkeypatch):
 
 
 def test_bar_picture_and_caption(log):
-    pictures = torch.zeros(2, 3, 8, 8)
-    watcher = live.LiveTraining(live.live_masks(pictures), "what is to be seen")
+    images = torch.zeros(2, 3, 8, 8)
+    watcher = progress.TrainingDisplay(progress.live_masks(images), "what is to be seen")
     watcher.begin(10, 0)
     watcher.snapshot(0, torch.zeros(2, 1, 8, 8))
     watcher.shown = 0.0
     watcher.step(1, 0.5)
     watcher.snapshot(1, torch.ones(2, 1, 8, 8))
-    watcher.end(Training(losses=[0.5], steps=10, seconds=3.0))
+    watcher.end(TrainResult(losses=[0.5], steps=10, seconds=3.0))
     new = [data for kind, data in log if kind == "new"]
     assert "image/png" in new[1] and "what is to be seen" in new[2]["text/html"]
     updates = [data for kind, data in log if kind == "update"]
@@ -41,24 +41,24 @@ def test_bar_picture_and_caption(log):
 
 
 def test_an_interrupted_training_says_so(log):
-    watcher = live.LiveTraining()
+    watcher = progress.TrainingDisplay()
     watcher.begin(10, 0)
     watcher.snapshot(0, torch.zeros(1))
-    watcher.end(Training(losses=[0.5], steps=4, seconds=3.0, interrupted=True))
+    watcher.end(TrainResult(losses=[0.5], steps=4, seconds=3.0, interrupted=True))
     assert "what was learned is kept" in log[-1][1]["text/html"] and "step 4 of 10" in log[-1][1]["text/html"]
 
 
 def test_a_live_picture_needs_a_caption():
     with pytest.raises(ValueError, match="caption"):
-        live.LiveTraining(lambda step, picture: None)
+        progress.TrainingDisplay(lambda step, image: None)
 
 
 def test_raw_outputs_outside_zero_and_one_can_be_told_apart():
-    colours = live.raw_colours(torch.tensor([[[-0.4, 0.0, 1.0, 1.4]]]))[0]
-    assert len({tuple(colour) for colour in colours.tolist()}) == 4
+    colors = progress.colorize_logits(torch.tensor([[[-0.4, 0.0, 1.0, 1.4]]]))[0]
+    assert len({tuple(color) for color in colors.tolist()}) == 4
 
 
 def test_strip_lays_pictures_out_in_rows():
-    tile = live.to_bytes(torch.zeros(3, 4, 4))
-    assert live.strip([[tile] * 3, [tile]], side=10, gap=2).size == (34, 22)
-    assert live.png(live.strip([[tile]])).startswith(b"\x89PNG")
+    tile = progress.to_uint8(torch.zeros(3, 4, 4))
+    assert progress.tile_images([[tile] * 3, [tile]], side=10, gap=2).size == (34, 22)
+    assert progress.encode_png(progress.tile_images([[tile]])).startswith(b"\x89PNG")

@@ -18,7 +18,7 @@ def test_output_never_fails_on_a_character(monkeypatch, encoding):
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True))
     command = SimpleNamespace(add_arguments=lambda parser: None, run=lambda arguments: print(said) or 0)
-    monkeypatch.setitem(sys.modules, "stablediff_edu.commands.doctor", command)
+    monkeypatch.setitem(sys.modules, "stablediff_edu.cli.doctor", command)
     assert program.main(["doctor"]) == 0 and program.main(["run", said]) == 2
     printed, sentence = (stream.buffer.getvalue().decode(encoding) for stream in (sys.stdout, sys.stderr))
     assert len(printed.strip()) == len(said) and sentence.startswith("stablediff_edu: There is no notebook")
@@ -28,13 +28,13 @@ WRITES_AND_IS_STOPPED = """
 import os, runpy, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
-from stablediff_edu.weights.checkpoints import replacing
+from stablediff_edu.io.checkpoint import atomic_write
 
 def run(arguments):
-    with replacing(Path(sys.argv[0])):
+    with atomic_write(Path(sys.argv[0])):
         os.kill(os.getpid(), signal.SIGTERM)
 
-sys.modules["stablediff_edu.commands.doctor"] = SimpleNamespace(add_arguments=lambda parser: None, run=run)
+sys.modules["stablediff_edu.cli.doctor"] = SimpleNamespace(add_arguments=lambda parser: None, run=run)
 sys.argv = [sys.argv[1], "doctor"]
 import stablediff_edu
 runpy._run_module_as_main("stablediff_edu", alter_argv=False)

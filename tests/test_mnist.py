@@ -10,10 +10,10 @@ import torch
 from local_server import Answer, LocalServer, closed_port
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.datasets import download as download_module
-from stablediff_edu.datasets import mnist
-from stablediff_edu.datasets.digits import count_mnist, digits_source, load_digits
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data import download as download_module
+from stablediff_edu.data.digits import mnist
+from stablediff_edu.data.digits.dataset import describe_digits, load_digits, num_mnist_images
+from stablediff_edu.errors import UserError
 from stablediff_edu.vision import import_torchvision
 
 
@@ -64,7 +64,7 @@ def server(running_server: LocalServer, raw: Path, monkeypatch: pytest.MonkeyPat
         running_server.routes |= {mirror + name: Answer(contents) for name, contents in PACKED.items()}
     mirrors = [f"{running_server.url}/first/", f"{running_server.url}/second/"]
     monkeypatch.setattr(import_torchvision().datasets.MNIST, "mirrors", mirrors)
-    monkeypatch.setattr(download_module, "PAUSE", 0.0)
+    monkeypatch.setattr(download_module, "RETRY_DELAY", 0.0)
     return running_server
 
 
@@ -89,12 +89,12 @@ def contents(raw: Path) -> dict[str, bytes]:
 
 def test_digits_are_those_of_the_files_in_their_order(fetched: Path):
     digits = load_digits()
-    assert digits.pictures.shape == (30, 1, 28, 28) and digits.source == "MNIST"
-    bytes_again = ((digits.pictures[:, 0] + 1) * 127.5).round()
+    assert digits.images.shape == (30, 1, 28, 28) and digits.source == "MNIST"
+    bytes_again = ((digits.images[:, 0] + 1) * 127.5).round()
     assert torch.equal(bytes_again, torch.from_numpy(ARRAYS["train-images-idx3-ubyte"]).float())
     assert digits.labels.tolist() == [number % 10 for number in range(30)] and digits.labels.dtype == torch.int64
     assert len(load_digits(7)) == 7 and len(load_digits(train=False)) == 10
-    assert count_mnist() == 30 and digits_source().startswith("MNIST, 30 scanned digits in ")
+    assert num_mnist_images() == 30 and describe_digits().startswith("MNIST, 30 scanned digits in ")
 
 
 def test_torchvision_itself_reads_what_was_fetched(fetched: Path):
@@ -120,7 +120,7 @@ def test_a_bad_file_is_named_and_never_read_and_it_alone_is_fetched_again(
     others = {other: file for other, file in contents(fetched).items() if other != name}
     ages = {other: (fetched / other).stat().st_mtime_ns for other in others}
     HARMS[harm](fetched / name)
-    with pytest.raises(CourseError, match=rf"{name} is .*get it again with: python -m stablediff_edu fetch mnist\.$"):
+    with pytest.raises(UserError, match=rf"{name} is .*get it again with: python -m stablediff_edu fetch mnist\.$"):
         load_digits(train=train)
     assert len(load_digits(train=not train)) > 0  # the other part is whole
     if harm == "a folder":  # nothing that this command made: the learner is told
@@ -132,18 +132,18 @@ def test_a_bad_file_is_named_and_never_read_and_it_alone_is_fetched_again(
 
 
 def test_what_is_not_there_is_said_in_one_sentence(raw: Path):
-    with pytest.raises(CourseError, match=r"MNIST is not in .*; get it with: python -m stablediff_edu fetch mnist\.$"):
+    with pytest.raises(UserError, match=r"MNIST is not in .*; get it with: python -m stablediff_edu fetch mnist\.$"):
         load_digits(source="mnist")
-    assert load_digits(10).source == "drawn digits"
-    assert digits_source() == "drawn digits (built in) · real ones: python -m stablediff_edu fetch mnist"
+    assert load_digits(10).source == "synthetic digits"
+    assert describe_digits() == "synthetic digits (built in) · real ones: python -m stablediff_edu fetch mnist"
 
 
 def test_real_digits(real_data: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("STABLEDIFF_DATA", str(real_data))
     digits = load_digits(100_000, train=False)
-    assert digits.pictures.shape == (10_000, 1, 28, 28) and digits.labels[:5].tolist() == [7, 2, 1, 0, 4]
-    assert count_mnist() == 60_000
-    assert all(mnist.is_intact(mnist.raw_folder() / name) for name in mnist.FILES)
+    assert digits.images.shape == (10_000, 1, 28, 28) and digits.labels[:5].tolist() == [7, 2, 1, 0, 4]
+    assert num_mnist_images() == 60_000
+    assert all(mnist.is_intact(mnist.raw_dir() / name) for name in mnist.FILES)
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -154,10 +154,10 @@ def test_files_placed_by_hand_are_found(raw: Path, tmp_path: Path, packed: bool,
         path = tmp_path / "data/mnist" / (spelled + ".gz" * packed)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(gzip.compress(file) if packed else file)
-    assert load_digits().source == "MNIST" and count_mnist() == 30
+    assert load_digits().source == "MNIST" and num_mnist_images() == 30
     assert mnist.fetch() == 0  # there is no server in this test
     (tmp_path / "data/mnist").rename(tmp_path / "Downloads")
-    assert load_digits(10).source == "drawn digits"
+    assert load_digits(10).source == "synthetic digits"
     assert main(["download", "mnist", "--from", str(tmp_path / "Downloads")]) == 0
     assert len(load_digits(train=False)) == 10
 
@@ -244,7 +244,7 @@ def test_leftovers_of_a_run_that_was_killed_do_no_harm(server: LocalServer, raw:
     raw.mkdir(parents=True)
     for ending in (".unpacking", ".gz", ".gz.part"):
         (raw / (NAMES[0] + ending)).write_bytes(b"half")
-    assert load_digits(10).source == "drawn digits"  # nothing is there yet
+    assert load_digits(10).source == "synthetic digits"  # nothing is there yet
     assert main(["fetch", "mnist"]) == 0 and contents(raw) == UNPACKED
 
 

@@ -12,7 +12,7 @@ from test_pretrained import CONFIG, LENGTH
 from vocabulary import write_vocabulary
 
 import stablediff_edu as sd
-from stablediff_edu.tokenizers.clip_bpe import BytePairTokenizer
+from stablediff_edu.tokenizers.clip_bpe import CLIPTokenizer
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "08_stable_diffusion.ipynb"
 
@@ -28,7 +28,7 @@ def last_cells() -> list[str]:
 
 @pytest.fixture(params=["folder", "single.safetensors"])
 def weights(request, tmp_path, monkeypatch) -> Path:
-    tokenizer = BytePairTokenizer(*write_vocabulary(tmp_path / "tokenizer"), LENGTH)
+    tokenizer = CLIPTokenizer(*write_vocabulary(tmp_path / "tokenizer"), LENGTH)
     config = replace(CONFIG, text=replace(CONFIG.text, vocabulary=len(tokenizer)))
     place = randomised(sd.StableDiffusion(config, tokenizer)).float().save_pretrained(tmp_path / request.param)
     monkeypatch.setenv("STABLEDIFF_WEIGHTS", str(place))
@@ -40,7 +40,7 @@ def test_the_same_cells_draw_with_them(weights: Path, capsys):
     for source in last_cells():
         exec(source, names)
     assert names["who"] == "Stable Diffusion v1" and names["how"] == dict(steps=20, guidance=7.5)
-    assert names["way"][-1].picture().isfinite().all()
+    assert names["way"][-1].image().isfinite().all()
     panel = eval(last_cells()[-1], names)
     assert panel.generation.settings["guidance"] == 7.5 and panel.note.state != "error"
     assert "are not on this computer" not in capsys.readouterr().out

@@ -76,19 +76,17 @@ def test_code_cells_are_short(notebook: Stored):
 
 
 def test_every_picture_has_alternative_text(notebook: Stored):
-    pictures = [
-        output for output in notebook.outputs("display_data", "execute_result") if "image/png" in output["data"]
-    ]
-    assert pictures
-    for picture in pictures:
-        metadata = picture["metadata"]
+    images = [output for output in notebook.outputs("display_data", "execute_result") if "image/png" in output["data"]]
+    assert images
+    for image in images:
+        metadata = image["metadata"]
         assert (metadata.get("image/png", {}).get("alt") or metadata.get("alt") or "").strip()
 
 
 def test_the_first_code_cell_opens_the_course(notebook: Stored):
     source = "".join(notebook.code[0]["source"])
     assert re.search(r"^import stablediff_edu as sd$", source, re.M)
-    assert "sd.begin(" in source
+    assert "sd.setup_notebook(" in source
 
 
 def test_begins_with_a_title(notebook: Stored):

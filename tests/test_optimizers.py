@@ -10,10 +10,10 @@ from torch import nn
 from stablediff_edu.training import optimizers
 from stablediff_edu.training.loop import train
 from stablediff_edu.training.optimizers import (
-    FEW,
-    MUON_RATE,
+    MIN_MATRIX_DIM,
+    MUON_LR,
     MuonWithAdamW,
-    is_inner,
+    is_hidden_matrix,
     make_optimizer,
     orthogonalize,
 )
@@ -40,8 +40,8 @@ def test_another_name_is_refused():
 
 
 def test_only_matrices_between_many_channels_are_muons():
-    names = [name for name, parameter in network().named_parameters() if is_inner(parameter)]
-    assert names == ["2.weight", "4.weight"] and FEW == 16
+    names = [name for name, parameter in network().named_parameters() if is_hidden_matrix(parameter)]
+    assert names == ["2.weight", "4.weight"] and MIN_MATRIX_DIM == 16
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
@@ -51,7 +51,7 @@ def test_each_weight_moves_as_torchs_own_optimizers_move_it(memory_format, monke
     optimizer = MuonWithAdamW(ours, 1e-3, beta2=0.95)
     matrices = [nn.Parameter(theirs[place].weight.detach().flatten(1).clone()) for place in (2, 4)]
     rest = [theirs[0].weight, theirs[0].bias, theirs[2].bias, theirs[4].bias]
-    muon = torch.optim.Muon(matrices, lr=MUON_RATE, weight_decay=0.0)
+    muon = torch.optim.Muon(matrices, lr=MUON_LR, weight_decay=0.0)
     adamw = torch.optim.AdamW(rest, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.0)
     torch.manual_seed(1)
     for _ in range(3):
@@ -100,10 +100,10 @@ def test_its_step_turns_the_matrix_by_the_same_amount_in_every_direction():
     model = network()
     optimizer, before = MuonWithAdamW(model, 1e-3), model[4].weight.detach().clone()
     torch.manual_seed(1)
-    loss(model, torch.randn(64, 3, 8, 8)).backward()  # more pictures than the matrix has directions
+    loss(model, torch.randn(64, 3, 8, 8)).backward()  # more images than the matrix has directions
     stretches = torch.linalg.svdvals(model[4].weight.grad)
     optimizer.step()
-    turned = torch.linalg.svdvals((model[4].weight.detach() - before) / MUON_RATE)
+    turned = torch.linalg.svdvals((model[4].weight.detach() - before) / MUON_LR)
     assert stretches.max() / stretches.min() > 4 and turned.max() / turned.min() < 2 and 0.5 < turned.min() < 1.5
 
 

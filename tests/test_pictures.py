@@ -1,4 +1,4 @@
-"""Plain pictures from a folder: whatever their size and mode, and what is said when they cannot be used."""
+"""Plain images from a folder: whatever their size and mode, and what is said when they cannot be used."""
 
 import re
 import sys
@@ -10,15 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from stablediff_edu.datasets.image_files import image_endings, open_image, read_rgb
-from stablediff_edu.datasets.pictures import Pictures, load_pictures, to_tensor
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.image_files import image_endings, open_image, read_rgb
+from stablediff_edu.data.image_folder import ImageDataset, load_image_folder, normalize_images
+from stablediff_edu.errors import UserError
 
 
 def write(path: Path, array: np.ndarray, mode: str | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(array)
-    (picture.convert(mode) if mode else picture).save(path)
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(path)
     return path
 
 
@@ -28,15 +28,15 @@ def plain(height: int = 20, width: int = 30, value: int = 200) -> np.ndarray:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two good pictures."""
+    """Two good images."""
     for name in ("a.png", "b.png"):
         write(tmp_path / name, plain())
     return tmp_path
 
 
 def refused(folder: Path, match: str, **options: object) -> None:
-    with pytest.raises(CourseError, match=match) as error:
-        load_pictures(folder, **options)
+    with pytest.raises(UserError, match=match) as error:
+        load_image_folder(folder, **options)
     text = str(error.value)
     assert "\n" not in text and text.endswith((".", ".png.")) and len(text) < 400
 
@@ -45,11 +45,11 @@ def test_mixed_sizes_become_squares_of_one_size(folder: Path):
     write(folder / "tall.png", plain(90, 11))
     write(folder / "tiny.png", plain(1, 1))
     write(folder / "more/wide.jpg", plain(40, 200))
-    pictures = load_pictures(folder, 24)
-    assert pictures.pictures.shape == (5, 3, 24, 24) and pictures.pictures.dtype == torch.float32
-    assert re.fullmatch(r"own pictures \(5, of \d sizes or modes, each cut to its middle square\)", pictures.source)
-    assert pictures.size == 24 and len(pictures) == 5
-    assert (pictures.pictures - (200 / 127.5 - 1)).abs().max() < 0.03
+    images = load_image_folder(folder, 24)
+    assert images.images.shape == (5, 3, 24, 24) and images.images.dtype == torch.float32
+    assert re.fullmatch(r"own images \(5, of \d sizes or modes, each cut to its middle square\)", images.source)
+    assert images.size == 24 and len(images) == 5
+    assert (images.images - (200 / 127.5 - 1)).abs().max() < 0.03
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_mixed_sizes_become_squares_of_one_size(folder: Path):
 )
 def test_pictures_of_other_modes_become_coloured_ones(folder: Path, mode: str, ending: str):
     write(folder / f"c.{ending}", plain(value=255), mode)
-    last = load_pictures(folder, 16).pictures[2]
+    last = load_image_folder(folder, 16).images[2]
     assert last.shape == (3, 16, 16) and last.min() > 0.95
 
 
@@ -65,18 +65,18 @@ def test_the_middle_square_is_taken(folder: Path):
     stripes = plain(20, 60, 0)
     stripes[:, 20:40] = 255
     write(folder / "0.png", stripes)
-    assert load_pictures(folder, 20).pictures[0].mean() > 0.9
+    assert load_image_folder(folder, 20).images[0].mean() > 0.9
 
 
 def test_the_first_ones_by_name_are_taken(folder: Path):
     write(folder / "0.png", plain(value=0))
-    assert load_pictures(folder, 8, most=1).pictures.max() == -1
-    assert load_pictures(folder, 8, most=9).pictures.shape[0] == 3
+    assert load_image_folder(folder, 8, limit=1).images.max() == -1
+    assert load_image_folder(folder, 8, limit=9).images.shape[0] == 3
 
 
 def test_no_pictures_are_refused(tmp_path: Path):
     refused(tmp_path, "There are no images in")
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     refused(tmp_path, "There are no images in")
     refused(tmp_path / "missing", "is not there; check its name")
     refused(tmp_path / "notes.txt", "is not there; check its name")
@@ -92,15 +92,15 @@ def test_a_broken_picture_is_named(folder: Path, contents: bytes | str):
     whole = write(folder / "broken.png", np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).read_bytes()
     (folder / "broken.png").write_bytes(whole[: len(whole) // 2] if contents == "half" else contents)
     (folder / "notes.txt").write_text("no image")
-    pictures = load_pictures(folder, 8)
-    assert len(pictures) == 2 and pictures.left_out[0] == "notes.txt: not an image"
-    assert "broken.png is broken or not an image" in pictures.left_out[1]
+    images = load_image_folder(folder, 8)
+    assert len(images) == 2 and images.left_out[0] == "notes.txt: not an image"
+    assert "broken.png is broken or not an image" in images.left_out[1]
 
 
 def test_pages_are_images(tmp_path: Path):
     pages = [Image.fromarray(plain(value=value)) for value in (0, 100, 200)]
     pages[0].save(tmp_path / "stack.tif", save_all=True, append_images=pages[1:])
-    found = load_pictures(tmp_path, 8).pictures
+    found = load_image_folder(tmp_path, 8).images
     assert found[:, 0, 0, 0].tolist() == pytest.approx([-1, 100 / 127.5 - 1, 200 / 127.5 - 1])
 
 
@@ -129,11 +129,13 @@ def test_every_format_and_mode_that_pillow_stores_is_read(tmp_path: Path):
 def test_images_that_need_another_package_are_named_until_it_is_there(folder: Path, monkeypatch: pytest.MonkeyPatch):
     write(folder / "photo.png", plain()).rename(folder / "photo.heic")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    assert load_pictures(folder, 8).left_out == ["photo.heic: needs another package: python -m pip install pillow-heif"]
+    assert load_image_folder(folder, 8).left_out == [
+        "photo.heic: needs another package: python -m pip install pillow-heif"
+    ]
     plugin = SimpleNamespace(register_heif_opener=lambda: Image.register_extension("PNG", ".heic"))
     monkeypatch.setitem(sys.modules, "pillow_heif", plugin)
     try:
-        assert load_pictures(folder, 8).left_out == []
+        assert load_image_folder(folder, 8).left_out == []
     finally:
         del Image.EXTENSION[".heic"]
 
@@ -142,15 +144,15 @@ def test_transparent_images_get_a_background(folder: Path):
     logo = np.zeros((20, 20, 4), np.uint8)  # a black logo on nothing
     logo[5:15, 5:15, 3] = 255
     Image.fromarray(logo).save(folder / "0.png")
-    white, red = (load_pictures(folder, 20, background=color) for color in ("white", "#ff0000"))
-    assert white.pictures[0, :, 0, 0].tolist() == [1, 1, 1] and white.pictures[0, :, 10, 10].tolist() == [-1, -1, -1]
-    assert red.pictures[0, :, 0, 0].tolist() == [1, -1, -1] and "1 transparent ones on white" in white.source
+    white, red = (load_image_folder(folder, 20, background=color) for color in ("white", "#ff0000"))
+    assert white.images[0, :, 0, 0].tolist() == [1, 1, 1] and white.images[0, :, 10, 10].tolist() == [-1, -1, -1]
+    assert red.images[0, :, 0, 0].tolist() == [1, -1, -1] and "1 transparent ones on white" in white.source
     refused(folder, "'nocolor' is not a color", background="nocolor")
 
 
 def test_images_of_16_bits_are_read(folder: Path):
     write(folder / "deep.png", np.full((20, 20), 40_000, np.uint16))
-    assert load_pictures(folder, 8).pictures[2].mean().item() == pytest.approx(2 * 40_000 / 65_535 - 1, abs=0.01)
+    assert load_image_folder(folder, 8).images[2].mean().item() == pytest.approx(2 * 40_000 / 65_535 - 1, abs=0.01)
 
 
 def test_a_size_of_nothing_is_refused(folder: Path):
@@ -158,12 +160,12 @@ def test_a_size_of_nothing_is_refused(folder: Path):
 
 
 def test_bytes_become_numbers_between_minus_one_and_one():
-    values = to_tensor(np.array([[[[0, 51, 255]]]], np.uint8))  # (1, 1, 1, 3)
+    values = normalize_images(np.array([[[[0, 51, 255]]]], np.uint8))  # (1, 1, 1, 3)
     assert values.shape == (1, 3, 1, 1)
     assert values.flatten().tolist() == pytest.approx([-1, -0.6, 1])
 
 
 def test_some_can_be_taken_in_any_order():
-    pictures = Pictures(torch.arange(4.0).reshape(4, 1, 1, 1).expand(4, 3, 2, 2), "four")
-    assert pictures.take([3, 0]).pictures[:, 0, 0, 0].tolist() == [3, 0]
-    assert len(pictures.first(3)) == 3 and len(pictures.first(9)) == 4 and pictures.first(1).source == "four"
+    images = ImageDataset(torch.arange(4.0).reshape(4, 1, 1, 1).expand(4, 3, 2, 2), "four")
+    assert images.take([3, 0]).images[:, 0, 0, 0].tolist() == [3, 0]
+    assert len(images.first(3)) == 3 and len(images.first(9)) == 4 and images.first(1).source == "four"

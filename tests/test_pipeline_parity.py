@@ -13,8 +13,8 @@ from test_samplers_parity import THEIRS, double_precision  # noqa: F401 (all tes
 from vocabulary import write_vocabulary
 
 from stablediff_edu.diffusion.samplers import SAMPLERS
-from stablediff_edu.models.conditional_unet import UNetConfig
-from stablediff_edu.stable_diffusion import StableDiffusion
+from stablediff_edu.models.unet_2d_condition import UNetConfig
+from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
 
 import diffusers  # isort: skip
 import transformers  # isort: skip
@@ -59,7 +59,7 @@ def folder(tmp_path_factory) -> Path:
         block_out_channels=[4, 4, 8, 8], layers_per_block=1, latent_channels=4,
     )  # fmt: skip
     parts = dict(text_encoder=transformers.CLIPTextModel(text), unet=their_unet(UNET), vae=vae)
-    parts["unet"].register_to_config(sample_size=8)  # latents of 8×8: pictures of 64×64
+    parts["unet"].register_to_config(sample_size=8)  # latents of 8×8: images of 64×64
     parts = {name: randomised(part, seed).float() for seed, (name, part) in enumerate(parts.items())}
     pipe = diffusers.StableDiffusionPipeline(
         **parts, tokenizer=tokenizer, scheduler=scheduler("pndm"), feature_extractor=None, safety_checker=None,
@@ -81,8 +81,8 @@ def theirs(folder) -> diffusers.StableDiffusionPipeline:
     return pipe
 
 
-def their_way(pipe, sampler: str, seed: int = 3, **wishes) -> list[torch.Tensor]:
-    """The latents after every step, scaled as ours are, and last the pictures."""
+def their_way(pipe, sampler: str, seed: int = 3, **settings) -> list[torch.Tensor]:
+    """The latents after every step, scaled as ours are, and last the images."""
     pipe.scheduler = scheduler(sampler)
     way = []
 
@@ -92,24 +92,24 @@ def their_way(pipe, sampler: str, seed: int = 3, **wishes) -> list[torch.Tensor]
         way.append(tensors["latents"] / scale)
         return {}
 
-    pictures = pipe(
+    images = pipe(
         PROMPTS, negative_prompt=NEGATIVE, num_inference_steps=STEPS, generator=torch.Generator().manual_seed(seed),
-        callback_on_step_end=write_down, output_type="pt", **wishes,
+        callback_on_step_end=write_down, output_type="pt", **settings,
     ).images  # fmt: skip
     if sampler == "heun":  # all steps but the last ask twice
         way = way[1::2] + way[-1:]
-    elif sampler == "pndm" and "image" not in wishes:  # so does the first of these
+    elif sampler == "pndm" and "image" not in settings:  # so does the first of these
         way = way[1:]
-    return [*way, 2 * pictures - 1]
+    return [*way, 2 * images - 1]
 
 
-def our_way(pipe: StableDiffusion, seed: int = 3, **wishes) -> list[torch.Tensor]:
-    steps = list(pipe.draw(PROMPTS, NEGATIVE, steps=STEPS, seed=torch.Generator().manual_seed(seed), **wishes))
-    return [*(step.latent for step in steps), steps[-1].picture()]
+def our_way(pipe: StableDiffusion, seed: int = 3, **settings) -> list[torch.Tensor]:
+    steps = list(pipe.stream(PROMPTS, NEGATIVE, steps=STEPS, seed=torch.Generator().manual_seed(seed), **settings))
+    return [*(step.latent for step in steps), steps[-1].image()]
 
 
 def difference(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
-    """The largest difference at any step or in the pictures; there are as many of both."""
+    """The largest difference at any step or in the images; there are as many of both."""
     return max((a - b).abs().max().item() for a, b in zip(one, other, strict=True))
 
 
@@ -161,30 +161,30 @@ def test_long_prompts_are_those_of_chunks_of_75_in_transformers(ours, theirs, wo
     with torch.no_grad():
         prompt = torch.cat([embedded(text, needed) for text in prompts])
         without = embedded(negative, needed)
-    got = ours._contexts(prompts, negative, 1)
+    got = ours._encode_prompts(prompts, negative, 1)
     assert torch.allclose(got[0], prompt, atol=TOLERANCE) and torch.allclose(got[1][:1], without, atol=TOLERANCE)
     theirs.scheduler = scheduler("ddim")
-    pictures = theirs(
+    images = theirs(
         prompt_embeds=prompt, negative_prompt_embeds=without.expand_as(prompt), num_inference_steps=2, output_type="pt",
         height=64, width=64, generator=torch.Generator().manual_seed(1),
     ).images  # fmt: skip
     drawn = ours(prompts, negative, steps=2, sampler="ddim", seed=torch.Generator().manual_seed(1))
-    assert (drawn - (2 * pictures - 1)).abs().max() <= TOLERANCE
+    assert (drawn - (2 * images - 1)).abs().max() <= TOLERANCE
 
 
-# --- beginning with a picture -----------------------------------------------------------------------------------------
+# --- beginning with an image -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def image(monkeypatch) -> torch.Tensor:
-    """A picture; and diffusers encodes it as its mean, as ours does, not as a sample."""
+    """An image; and diffusers encodes it as its mean, as ours does, not as a sample."""
     monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
-    random = torch.Generator().manual_seed(0)
-    return torch.randint(-64, 65, (1, 3, 64, 48), generator=random) / 64  # on the way diffusers makes them float32
+    rng = torch.Generator().manual_seed(0)
+    return torch.randint(-64, 65, (1, 3, 64, 48), generator=rng) / 64  # on the way diffusers makes them float32
 
 
 def from_zero(image: torch.Tensor) -> torch.Tensor:
-    """The same picture for each prompt, from 0 to 1, as diffusers wants it."""
+    """The same image for each prompt, from 0 to 1, as diffusers wants it."""
     return (image.expand(len(PROMPTS), -1, -1, -1) + 1) / 2
 
 
@@ -227,5 +227,5 @@ def test_a_guidance_wrong_by_a_millionth_is_seen(ours, theirs):
 @pytest.mark.parametrize("sampler", ["ddim", "pndm", "euler"])
 def test_other_stops_than_stable_diffusions_are_seen(ours, theirs, sampler: str, monkeypatch):
     expected = their_way(theirs, sampler, guidance_scale=7.5, height=64, width=48)
-    monkeypatch.setattr(ours, "stops", lambda sampler: {"spacing": "trailing"})
+    monkeypatch.setattr(ours, "sampler_spacing", lambda sampler: {"spacing": "trailing"})
     assert difference(our_way(ours, sampler=sampler, size=(64, 48)), expected) > 1e-3

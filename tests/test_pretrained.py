@@ -18,16 +18,16 @@ from parity import randomised
 from safetensors.torch import load_file, save_file
 from vocabulary import write_vocabulary
 
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
+from stablediff_edu.io import save_pretrained
+from stablediff_edu.io.from_pretrained import PretrainedParts, read_parts
+from stablediff_edu.io.key_mapping import MODELS
+from stablediff_edu.io.save_pretrained import save_diffusers, save_single_file
+from stablediff_edu.models.autoencoder_kl import VAEConfig
 from stablediff_edu.models.clip import TextConfig
-from stablediff_edu.models.conditional_unet import UNetConfig
-from stablediff_edu.models.vae import VAEConfig
-from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConfig
-from stablediff_edu.tokenizers.clip_bpe import BytePairTokenizer
-from stablediff_edu.weights import saving
-from stablediff_edu.weights.layouts import MODELS
-from stablediff_edu.weights.pretrained import Parts, read_parts
-from stablediff_edu.weights.saving import write_file, write_folder
+from stablediff_edu.models.unet_2d_condition import UNetConfig
+from stablediff_edu.pipelines.stable_diffusion import StableDiffusion, StableDiffusionConfig
+from stablediff_edu.tokenizers.clip_bpe import CLIPTokenizer
 
 import diffusers  # isort: skip
 
@@ -49,19 +49,19 @@ TEXT, UNET, VAE = (
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> StableDiffusion:
     """A tiny model of random weights, single precision."""
-    tokenizer = BytePairTokenizer(*write_vocabulary(tmp_path_factory.mktemp("words")), LENGTH)
+    tokenizer = CLIPTokenizer(*write_vocabulary(tmp_path_factory.mktemp("words")), LENGTH)
     config = replace(CONFIG, text=replace(CONFIG.text, vocabulary=len(tokenizer)))
     return randomised(StableDiffusion(config, tokenizer)).float()
 
 
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory) -> Path:
-    return write_folder(tmp_path_factory.mktemp("ours") / "folder", model)
+    return save_diffusers(tmp_path_factory.mktemp("ours") / "folder", model)
 
 
 @pytest.fixture(scope="module")
 def single(model, tmp_path_factory) -> Path:
-    return write_file(tmp_path_factory.mktemp("ours") / "single.safetensors", model)
+    return save_single_file(tmp_path_factory.mktemp("ours") / "single.safetensors", model)
 
 
 @pytest.fixture
@@ -94,12 +94,11 @@ def assert_same(model: StableDiffusion, source: Path, half: bool = False, stored
 
 def test_diffusers_computes_with_our_folder_what_we_compute(model, pipe):
     ours, theirs = deepcopy(model).double(), {part: deepcopy(getattr(pipe, part)).double() for part in MODELS}
-    random = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     x, z, words = (
-        torch.randn(2, *shape, generator=random, dtype=torch.float64)
-        for shape in [(3, 16, 24), (4, 8, 4), (LENGTH, 64)]
+        torch.randn(2, *shape, generator=rng, dtype=torch.float64) for shape in [(3, 16, 24), (4, 8, 4), (LENGTH, 64)]
     )
-    tokens, t = torch.randint(model.config.text.vocabulary, (2, LENGTH), generator=random), torch.tensor([3, 940])
+    tokens, t = torch.randint(model.config.text.vocabulary, (2, LENGTH), generator=rng), torch.tensor([3, 940])
     with torch.no_grad():
         cloud = theirs["vae"].encode(x).latent_dist
         pairs = [
@@ -132,16 +131,14 @@ def test_what_diffusers_writes_we_read(model, pipe, tmp_path):
     pipe.save_pretrained(tmp_path)
     assert_same(model, tmp_path)
     sentence = "the ships, isn't it? 東京"
-    tokenizer = BytePairTokenizer(
-        *read_parts(tmp_path).tokenizer().files, LENGTH
-    )  # which transformers 5 writes otherwise
+    tokenizer = CLIPTokenizer(*read_parts(tmp_path).tokenizer().files, LENGTH)  # which transformers 5 writes otherwise
     assert torch.equal(tokenizer(sentence), model.tokenizer(sentence))
 
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("layout", ["folder", "single.safetensors"])
 def test_what_we_write_we_read(model, tmp_path, layout, half):
-    write = write_file if layout.endswith("s") else write_folder
+    write = save_single_file if layout.endswith("s") else save_diffusers
     path = write(tmp_path / layout, model, half)
     stored = torch.float16 if half else torch.float32
     assert_same(model, path, stored=stored)
@@ -153,7 +150,7 @@ def test_what_we_write_we_read(model, tmp_path, layout, half):
 
 @pytest.mark.parametrize("half", [False, True])
 def test_diffusers_computes_in_single_precision_however_we_stored_it(model, tmp_path, half):
-    pipe = diffusers.StableDiffusionPipeline.from_pretrained(write_folder(tmp_path / "folder", model, half))
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(save_diffusers(tmp_path / "folder", model, half))
     assert {getattr(pipe, part).dtype for part in MODELS} == {torch.float32}
 
 
@@ -162,16 +159,16 @@ def test_diffusers_computes_in_single_precision_however_we_stored_it(model, tmp_
 )
 def test_the_schedule_and_what_is_predicted_survive_both_layouts(model, tmp_path, schedule, prediction):
     other = StableDiffusion(replace(model.config, schedule=schedule, prediction=prediction), model.tokenizer)
-    assert_same(other, write_folder(tmp_path / "folder", other))
-    assert_same(other, write_file(tmp_path / "single.safetensors", other))
+    assert_same(other, save_diffusers(tmp_path / "folder", other))
+    assert_same(other, save_single_file(tmp_path / "single.safetensors", other))
     loaded = diffusers.PNDMScheduler.from_pretrained(tmp_path / "folder/scheduler")
     assert torch.allclose(loaded.alphas_cumprod.double(), other.schedule.alpha_bar, atol=1e-6)
 
 
 def test_a_model_without_clips_tokenizer_is_a_folder_without_one(model, tmp_path):
-    path = write_folder(tmp_path / "folder", StableDiffusion(model.config, tokenizer=len))
+    path = save_diffusers(tmp_path / "folder", StableDiffusion(model.config, tokenizer=len))
     assert not (path / "tokenizer").exists()
-    with pytest.raises(CourseError, match=r"^There is no tokenizer: put vocab.json .*folder.tokenizer\.$"):
+    with pytest.raises(UserError, match=r"^There is no tokenizer: put vocab.json .*folder.tokenizer\.$"):
         read_parts(path).tokenizer()
     assert StableDiffusion.from_pretrained(path, tokenizer=len).tokenizer is len
     assert diffusers.StableDiffusionPipeline.from_pretrained(path, tokenizer=None).tokenizer is None
@@ -202,7 +199,7 @@ def test_our_note_tells_what_shapes_do_not(tmp_path):
         schedule="cosine",
     )
     model = randomised(StableDiffusion(config)).float()
-    assert_same(model, write_file(tmp_path / "a.safetensors", model))
+    assert_same(model, save_single_file(tmp_path / "a.safetensors", model))
 
 
 class ModelCheckpoint:
@@ -250,8 +247,8 @@ def test_the_tokenizer_beside_a_single_file_is_found_and_missed_before_the_weigh
     model, single, folder, tmp_path, monkeypatch
 ):
     path = Path(shutil.copy(single, tmp_path))
-    monkeypatch.setattr(Parts, "weights", lambda *_: pytest.fail("it reads gigabytes first"))
-    with pytest.raises(CourseError, match=r"^There is no tokenizer"):
+    monkeypatch.setattr(PretrainedParts, "weights", lambda *_: pytest.fail("it reads gigabytes first"))
+    with pytest.raises(UserError, match=r"^There is no tokenizer"):
         StableDiffusion.from_pretrained(path)
     shutil.copytree(folder / "tokenizer", tmp_path / "tokenizer")
     assert read_parts(path).tokenizer().files == (tmp_path / "tokenizer/vocab.json", tmp_path / "tokenizer/merges.txt")
@@ -261,7 +258,7 @@ def test_the_tokenizer_beside_a_single_file_is_found_and_missed_before_the_weigh
 
 
 def respelt(file: Path, *pairs: tuple[str, str]) -> None:
-    """Write a file of tensors anew with other names."""
+    """Write a file of tensors again with other names."""
     tensors = load_file(file)
     for old, new in pairs:
         assert any(old in name for name in tensors)
@@ -327,7 +324,7 @@ def test_a_folder_that_holds_a_model_somewhere_is_understood(model, folder, sing
         shutil.copytree(folder, tmp_path / "unpacked" / "sd")
         if place == "several":
             shutil.copy(single, tmp_path / "v1-5.safetensors")
-            with pytest.raises(CourseError, match=r"holds 2 models; name one of them, such as .*sd\.$"):
+            with pytest.raises(UserError, match=r"holds 2 models; name one of them, such as .*sd\.$"):
                 read_parts(tmp_path)
             return
     assert_same(model, tmp_path)
@@ -345,7 +342,7 @@ def test_a_single_file_tells_what_its_network_predicts(model, single, folder, tm
     assert other.config.prediction == "velocity"
     assert found("the red sea", steps=2, size=16).isfinite().all()
     if "ztsnr" in keys:
-        theirs = diffusers.DDIMScheduler.from_pretrained(write_folder(tmp_path / "b", found) / "scheduler")
+        theirs = diffusers.DDIMScheduler.from_pretrained(save_diffusers(tmp_path / "b", found) / "scheduler")
         assert torch.allclose(theirs.alphas_cumprod.double(), found.schedule.alpha_bar, atol=1e-6)
         assert read_parts(tmp_path / "b").config["schedule"] == found.config.schedule
     save_file(load_file(single), tmp_path / "a.safetensors", {"modelspec.prediction_type": "v"})
@@ -389,7 +386,7 @@ def test_every_variant_and_weights_in_several_files_are_found(model, copy, varia
     (copy / f"unet/diffusion_pytorch_model.{ending}.index.json").write_text("{}")
     assert_same(model, copy, stored=torch.bfloat16) if "bf16" in variant else assert_same(model, copy)
     path.unlink()
-    with pytest.raises(CourseError, match=r"lacks the weights of unet"):
+    with pytest.raises(UserError, match=r"lacks the weights of unet"):
         read_parts(copy)
 
 
@@ -428,7 +425,7 @@ def test_a_missing_a_strange_and_a_misshapen_tensor_are_named(copy, part):
     del tensors[gone]
     tensors[changed] = torch.zeros(*tensors[changed].shape, 2)
     save_file(tensors | {"stranger.weight": torch.zeros(1)}, copy / part)
-    with pytest.raises(CourseError) as caught:
+    with pytest.raises(UserError) as caught:
         read_parts(copy).weights(part.partition("/")[0])
     for said in (f"it lacks: {gone}", "it has besides: stranger.weight", f"of another shape: {changed}"):
         assert said in str(caught.value)
@@ -436,7 +433,7 @@ def test_a_missing_a_strange_and_a_misshapen_tensor_are_named(copy, part):
 
 def test_of_many_tensors_two_are_named(copy):
     save_file({"a": torch.zeros(1)}, copy / VAE)
-    with pytest.raises(CourseError, match=r"it lacks: decoder.\S+, decoder.\S+ and \d+ more; it has besides: a\)"):
+    with pytest.raises(UserError, match=r"it lacks: decoder.\S+, decoder.\S+ and \d+ more; it has besides: a\)"):
         read_parts(copy).weights("vae")
 
 
@@ -446,9 +443,7 @@ def test_in_a_single_file_too(single, tmp_path):
     save_file(tensors, tmp_path / "a.safetensors")
     parts = read_parts(tmp_path / "a.safetensors")
     parts.weights("unet")
-    with pytest.raises(
-        CourseError, match=r"it lacks: first_stage_model.encoder.norm_out.bias; it has besides: first_s"
-    ):
+    with pytest.raises(UserError, match=r"it lacks: first_stage_model.encoder.norm_out.bias; it has besides: first_s"):
         parts.weights("vae")
 
 
@@ -456,7 +451,7 @@ def test_in_a_single_file_too(single, tmp_path):
 
 MEASURE = """
 import sys, torch
-from stablediff_edu.weights.tensor_files import TensorFile
+from stablediff_edu.io.tensor_files import TensorFile
 
 def own():  # MiB that belong to this process alone, and to no file
     return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1]) / 1024
@@ -498,12 +493,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_second_save_replaces_the_first_even_where_the_model_still_reads_from_it(model, tmp_path):
-    path = write_folder(tmp_path / "folder", model)
+    path = save_diffusers(tmp_path / "folder", model)
     loaded = StableDiffusion.from_pretrained(path)
-    write_folder(path, loaded)
+    save_diffusers(path, loaded)
     assert_same(model, path)
     assert_same(loaded, path)
-    write_folder(path, model, half=True)
+    save_diffusers(path, model, half=True)
     assert_same(model, path, stored=torch.float16)
     assert [file.name for file in tmp_path.iterdir()] == ["folder"]
 
@@ -513,24 +508,24 @@ def test_a_folder_with_other_things_is_left_alone(model, copy, name):
     (copy / name).parent.mkdir(parents=True, exist_ok=True)
     (copy / name).write_text("mine")
     before = contents(copy)
-    with pytest.raises(CourseError, match=rf"holds other things, such as {name}; choose another"):
-        write_folder(copy, model)
+    with pytest.raises(UserError, match=rf"holds other things, such as {name}; choose another"):
+        save_diffusers(copy, model)
     assert contents(copy) == before
 
 
 def test_a_file_in_the_place_of_the_folder_is_left_alone(model, tmp_path):
     (tmp_path / "a").write_text("mine")
-    with pytest.raises(CourseError, match="holds other things"):
-        write_folder(tmp_path / "a", model)
+    with pytest.raises(UserError, match="holds other things"):
+        save_diffusers(tmp_path / "a", model)
     assert (tmp_path / "a").read_text() == "mine"
 
 
 def test_a_single_file_has_its_ending(model, tmp_path):
-    with pytest.raises(CourseError, match=r"^a\.ckpt must end in \.safetensors"):
-        write_file(tmp_path / "a.ckpt", model)
+    with pytest.raises(UserError, match=r"^a\.ckpt must end in \.safetensors"):
+        save_single_file(tmp_path / "a.ckpt", model)
 
 
-@pytest.mark.parametrize("write", [write_folder, write_file])
+@pytest.mark.parametrize("write", [save_diffusers, save_single_file])
 @pytest.mark.parametrize("problem", ["full", "forbidden", "known beforehand", "interrupted"])
 def test_a_save_that_fails_leaves_what_was_there(model, tmp_path, monkeypatch, write, problem):
     path = write(tmp_path / "a.safetensors", model)
@@ -542,7 +537,7 @@ def test_a_save_that_fails_leaves_what_was_there(model, tmp_path, monkeypatch, w
     }
 
     def fail(tensors, file, *_):
-        if "unet" in str(file) or write is write_file:
+        if "unet" in str(file) or write is save_single_file:
             raise found[problem]
         Path(file).write_bytes(b"some")
 
@@ -550,7 +545,7 @@ def test_a_save_that_fails_leaves_what_was_there(model, tmp_path, monkeypatch, w
         monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
     else:
         monkeypatch.setattr("safetensors.torch.save_file", fail)
-    with pytest.raises(KeyboardInterrupt if problem == "interrupted" else CourseError) as caught:
+    with pytest.raises(KeyboardInterrupt if problem == "interrupted" else UserError) as caught:
         write(path, model, half=True)
     assert {"full": "No space left", "forbidden": "Permission denied", "known beforehand": "too full"}.get(
         problem, ""
@@ -559,7 +554,7 @@ def test_a_save_that_fails_leaves_what_was_there(model, tmp_path, monkeypatch, w
 
 
 def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(model, tmp_path, monkeypatch):
-    path = write_folder(tmp_path / "folder", model)
+    path = save_diffusers(tmp_path / "folder", model)
     before, rename = contents(path), Path.rename
 
     def refuse(self, target):
@@ -568,8 +563,8 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(model, tmp_path
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(CourseError, match="resource busy"):
-        write_folder(path, model, half=True)
+    with pytest.raises(UserError, match="resource busy"):
+        save_diffusers(path, model, half=True)
     assert contents(path) == before and [file.name for file in tmp_path.iterdir()] == ["folder"]
 
 
@@ -580,12 +575,14 @@ def test_what_safetensors_says_of_a_full_disk_is_one_sentence(model, tmp_path, m
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr("safetensors.torch.save_file", full)
-    for write in (write_folder, write_file):
-        with pytest.raises(CourseError, match=r"Cannot write .* \(I/O error: No space left .*\); free some space"):
+    for write in (save_diffusers, save_single_file):
+        with pytest.raises(UserError, match=r"Cannot write .* \(I/O error: No space left .*\); free some space"):
             write(tmp_path / "a.safetensors", model)
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_written_everybody_may_read(folder, single):
     assert {file.stat().st_mode & 0o777 for file in [single, *folder.rglob("*.safetensors")]} == {0o644}
-    assert saving.WRITTEN and not [n for n in saving.found_in(folder) if not saving.re.fullmatch(saving.WRITTEN, n)]
+    assert save_pretrained.WRITTEN and not [
+        n for n in save_pretrained.list_files(folder) if not save_pretrained.re.fullmatch(save_pretrained.WRITTEN, n)
+    ]

@@ -4,7 +4,7 @@ import golden
 import pytest
 import torch
 
-from stablediff_edu.weights.checkpoints import SHIPPED
+from stablediff_edu.io.checkpoint import PRETRAINED
 
 # 8 values evenly spread over the output on fixed inputs, see golden.MODELS
 VALUES = {
@@ -26,7 +26,7 @@ VALUES = {
 
 
 def test_every_pretrained_file_is_listed():
-    assert sorted(golden.MODELS) == sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+    assert sorted(golden.MODELS) == sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
 
 
 @pytest.mark.parametrize("name", golden.MODELS)

@@ -10,21 +10,21 @@ import pytest
 import torch
 from tiny_tasks import STEPS, TASKS, fish
 
-from stablediff_edu.commands.train import NAMES
-from stablediff_edu.datasets.corpus import load_corpus
-from stablediff_edu.datasets.drawn_corpus import draw_corpus
-from stablediff_edu.errors import CourseError
+from stablediff_edu.cli.train import NAMES
+from stablediff_edu.data.words.corpus import load_corpus
+from stablediff_edu.data.words.synthetic import generate_corpus
+from stablediff_edu.errors import UserError
+from stablediff_edu.tasks.fish import SegmentationTrainConfig, train_fish
+from stablediff_edu.tasks.word2vec import Word2VecTrainConfig, train_word2vec
 from stablediff_edu.training import progress
-from stablediff_edu.training.loop import Nobody, train
+from stablediff_edu.training.loop import NullCallback, train
 from stablediff_edu.training.progress import fingerprint
-from stablediff_edu.training.recipes import FishRecipe, train_fish
-from stablediff_edu.training.word_training import WordRecipe, train_words
 
 resource = pytest.importorskip("resource")  # not on Windows
-FISH = FishRecipe((4, 8), size=16, steps=STEPS, batch_size=4, half_size=3)
+FISH = SegmentationTrainConfig((4, 8), size=16, steps=STEPS, batch_size=4, low_res_steps=3)
 
 
-class StopAt(Nobody):
+class StopAt(NullCallback):
     """Sends a signal to the process at a step, as Ctrl-C does."""
 
     def __init__(self, at: int, number: int = signal.SIGINT, times: int = 1) -> None:
@@ -49,20 +49,20 @@ def equal(first: torch.nn.Module, second: torch.nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-def fish_net(observer=None, checkpoint=None, recipe=FISH, data=None):
-    return train_fish(recipe, data or fish(), observer or Nobody(), None, checkpoint)
+def fish_net(callback=None, checkpoint=None, config=FISH, data=None):
+    return train_fish(config, data or fish(), callback or NullCallback(), None, checkpoint)
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_goes_on_where_it_stopped(name: str, tmp_path):
     at = random.randint(1, STEPS - 1)
     torch.manual_seed(0)
-    whole, record = TASKS[name](Nobody(), None)
+    whole, record = TASKS[name](NullCallback(), None)
     torch.manual_seed(0)
     _, first = TASKS[name](StopAt(at), tmp_path / "progress")
     assert first.interrupted and first.steps == at
     torch.manual_seed(99)  # a new process knows nothing of the old one's generator
-    resumed, second = TASKS[name](Nobody(), tmp_path / "progress")
+    resumed, second = TASKS[name](NullCallback(), tmp_path / "progress")
     assert not second.interrupted and second.losses == record.losses, f"stopped at {at}"
     assert equal(whole, resumed), f"stopped at {at}"
 
@@ -94,7 +94,7 @@ def test_sigterm_saves_and_ends_the_process_as_it_should(tmp_path):
     assert equal(fish_net(checkpoint=tmp_path / "progress")[0], fish_net()[0])
 
 
-class FullDisk(Nobody):
+class FullDisk(NullCallback):
     """Lets no file grow beyond 1000 bytes from step 3 on."""
 
     def step(self, step: int, loss: float) -> None:
@@ -138,7 +138,7 @@ def line(checkpoint=None):
     torch.manual_seed(0)
     model = torch.nn.Linear(2, 1)
     batches = iter(lambda: torch.randn(4, 2), None)
-    train(model, batches, lambda model, x: (model(x) - x.sum()).square().mean(), steps=9, observer=Nobody(),
+    train(model, batches, lambda model, x: (model(x) - x.sum()).square().mean(), steps=9, callback=NullCallback(),
           checkpoint=checkpoint, checkpoint_seconds=0.0)  # fmt: skip
     return model
 
@@ -153,16 +153,16 @@ def test_a_process_killed_while_it_saves_leaves_the_checkpoint_before(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, None], ids=["SIGINT", "SIGTERM", "crash"])
 def test_word_vectors_go_on_where_they_stopped(number: int | None, tmp_path):
     text = tmp_path / "text.txt"
-    text.write_text(draw_corpus(25_000))
-    corpus, recipe = load_corpus(text), WordRecipe(dimension=8, epochs=2)
-    whole, record = train_words(corpus, recipe, observer=Nobody())
+    text.write_text(generate_corpus(25_000))
+    corpus, config = load_corpus(text), Word2VecTrainConfig(dimension=8, epochs=2)
+    whole, record = train_word2vec(corpus, config, callback=NullCallback())
     stop = StopAt(random.randint(2, 5), number) if number else CrashAt(random.randint(2, 5))
     try:
-        train_words(corpus, recipe, observer=stop, checkpoint=tmp_path / "progress", checkpoint_seconds=0)
+        train_word2vec(corpus, config, callback=stop, checkpoint=tmp_path / "progress", checkpoint_seconds=0)
     except (SystemExit, ZeroDivisionError) as ended:
         assert number != signal.SIGINT and getattr(ended, "code", 143) == 143
     assert torch.load(tmp_path / "progress")["steps"] == (stop.at if number else stop.at - 1)
-    resumed, second = train_words(corpus, recipe, observer=Nobody(), checkpoint=tmp_path / "progress")
+    resumed, second = train_word2vec(corpus, config, callback=NullCallback(), checkpoint=tmp_path / "progress")
     assert equal(whole, resumed) and second.losses == record.losses and not second.interrupted
 
 
@@ -186,10 +186,10 @@ def test_the_fingerprint_names_numbers_content_and_version():
 def test_another_seed_and_another_picture_are_refused_and_named(tmp_path):
     path = tmp_path / "progress"
     fish_net(StopAt(2), path)
-    changed = replace(fish(), pictures=fish().pictures.clone())
-    changed.pictures[0, 0, 0, 0] += 0.1
-    with pytest.raises(CourseError, match="another training, with other data; go on with that one, or delete it"):
+    changed = replace(fish(), images=fish().images.clone())
+    changed.images[0, 0, 0, 0] += 0.1
+    with pytest.raises(UserError, match="another training, with other data; go on with that one, or delete it"):
         fish_net(checkpoint=path, data=changed)
-    with pytest.raises(CourseError, match="with other seed 0 instead of 1"):
+    with pytest.raises(UserError, match="with other seed 0 instead of 1"):
         fish_net(checkpoint=path, recipe=replace(FISH, seed=1))
     assert progress.load(path, progress.torch.load(path)["plan"])["steps"] == 2

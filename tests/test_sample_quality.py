@@ -1,16 +1,22 @@
-"""The measures of `ships`: nearest neighbours, variety, the share called ships; and the judge that calls them so."""
+"""The measures of `ships`: nearest neighbors, variety, the share called ships; and the classifier that calls them
+so."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from stablediff_edu.datasets.cifar10 import CLASSES
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.ships.cifar10 import CLASSES
+from stablediff_edu.errors import UserError
+from stablediff_edu.io import checkpoint
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.training import ship_classifier
-from stablediff_edu.training.sample_quality import draw, evaluate_ships, nearest, spread
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.tasks import ship_classifier
+from stablediff_edu.tasks.ddpm_evaluation import (
+    evaluate_ships,
+    mean_pairwise_distance,
+    nearest_neighbors,
+    sample_images,
+)
 
 CARD = dict(schedule="cosine", prediction="velocity", size="32")
 
@@ -24,14 +30,14 @@ def small():
 
 @pytest.fixture
 def little_cifar(tmp_path, monkeypatch):
-    """A folder like the JPEG copies of CIFAR-10, with six pictures a class: ships are blue, all else is not."""
-    random = np.random.default_rng(0)
+    """A folder like the JPEG copies of CIFAR-10, with six images a class: ships are blue, all else is not."""
+    rng = np.random.default_rng(0)
     for part in ("train", "test"):
         for name in CLASSES:
             folder = tmp_path / "cifar10" / part / name
             folder.mkdir(parents=True)
             for number in range(6):
-                noise = random.integers(0, 120, (32, 32, 3))
+                noise = rng.integers(0, 120, (32, 32, 3))
                 noise[..., 2 if name == "ship" else 0] += 120
                 Image.fromarray(noise.astype(np.uint8)).save(folder / f"{number}.png")
     monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path))
@@ -39,7 +45,7 @@ def little_cifar(tmp_path, monkeypatch):
 
 
 class Blue(torch.nn.Module):
-    """A judge to whom blue pictures are ships."""
+    """A classifier to whom blue images are ships."""
 
     def __init__(self):
         super().__init__()
@@ -55,80 +61,83 @@ def noise_pictures(count, seed=0):
 
 def test_nearest_finds_copies_at_distance_zero_mirrored_ones_too():
     among = noise_pictures(30)
-    copy, mirrored, upside_down, changed = among[7], among[12].flip(2), among[12].flip(1), among[3] + 0.01
-    distances, numbers = nearest(torch.stack([copy, mirrored, upside_down, changed]), among)
+    copy, flipped, upside_down, changed = among[7], among[12].flip(2), among[12].flip(1), among[3] + 0.01
+    distances, numbers = nearest_neighbors(torch.stack([copy, flipped, upside_down, changed]), among)
     assert numbers[[0, 1, 3]].tolist() == [7, 12, 3]
     assert distances[0] == 0 and distances[1] == 0 and distances[2] > 1
     assert distances[3].item() == pytest.approx(0.01 * (3 * 64) ** 0.5, rel=1e-3)
-    assert nearest(mirrored[None], among, mirror=False)[0].item() > 1
+    assert nearest_neighbors(flipped[None], among, mirror=False)[0].item() > 1
 
 
 def test_nearest_agrees_with_the_definition():
-    pictures, among = noise_pictures(5, 1), noise_pictures(40, 2)
+    images, among = noise_pictures(5, 1), noise_pictures(40, 2)
     both = torch.stack([among, among.flip(3)])  # (2, M, 3, S, S)
-    table = (pictures[:, None, None] - both).square().sum(dim=(3, 4, 5)).sqrt()  # (N, 2, M)
-    distances, numbers = nearest(pictures, among)
+    table = (images[:, None, None] - both).square().sum(dim=(3, 4, 5)).sqrt()  # (N, 2, M)
+    distances, numbers = nearest_neighbors(images, among)
     assert torch.allclose(distances, table.flatten(1).min(1).values, atol=1e-5)
     assert torch.equal(numbers, table.min(1).values.argmin(1))
 
 
 def test_spread_is_the_mean_distance_of_all_pairs():
-    pictures = torch.zeros(3, 3, 2, 2)
-    pictures[1, 0, 0, 0], pictures[2, 0, 0, 0] = 3, 6
-    assert spread(pictures) == pytest.approx((3 + 6 + 3) / 3)
+    images = torch.zeros(3, 3, 2, 2)
+    images[1, 0, 0, 0], images[2, 0, 0, 0] = 3, 6
+    assert mean_pairwise_distance(images) == pytest.approx((3 + 6 + 3) / 3)
 
 
 def test_a_picture_is_the_same_however_many_are_drawn_with_it(small):
-    many = draw(small, CARD, 7, seed=4, batch_size=3, steps=2)
+    many = sample_images(small, CARD, 7, seed=4, batch_size=3, steps=2)
     assert many.shape == (7, 3, 32, 32) and many.abs().max() <= 1
-    assert torch.allclose(draw(small, CARD, 2, seed=4, steps=2), many[:2], atol=1e-5)
-    assert not torch.allclose(draw(small, CARD, 2, seed=5, steps=2), many[:2], atol=0.1)
+    assert torch.allclose(sample_images(small, CARD, 2, seed=4, steps=2), many[:2], atol=1e-5)
+    assert not torch.allclose(sample_images(small, CARD, 2, seed=5, steps=2), many[:2], atol=0.1)
 
 
 def test_quality_compares_samples_with_real_ships(small, little_cifar):
     quality = evaluate_ships(small, CARD, count=6, classifier=Blue(), steps=2)
-    assert (quality.count, quality.real_ships, quality.other_things) == (6, 1.0, 0.0)
+    assert (quality.count, quality.real_ships, quality.other_classes) == (6, 1.0, 0.0)
     assert 0 <= quality.ships <= 1 and quality.seconds > 0
-    assert quality.newness == quality.nearest / quality.real_nearest
+    assert quality.novelty == quality.nearest / quality.real_nearest
     text = str(quality)
     assert "called ship" in text and "new, not copies" in text and "variety" in text and "wanted: at least 85%" in text
 
 
 def test_copies_of_training_ships_are_found_out(small, little_cifar, monkeypatch):
-    from stablediff_edu.datasets.cifar10 import load_cifar10
+    from stablediff_edu.data.ships.cifar10 import load_cifar10
 
-    ships = load_cifar10(["ship"])[0].pictures
-    monkeypatch.setattr("stablediff_edu.training.sample_quality.draw", lambda *_, **__: ships[[0, 1, 2, 0]].flip(3))
+    ships = load_cifar10(["ship"])[0].images
+    monkeypatch.setattr(
+        "stablediff_edu.tasks.ddpm_evaluation.sample_images", lambda *_, **__: ships[[0, 1, 2, 0]].flip(3)
+    )
     quality = evaluate_ships(small, CARD, count=4, classifier=Blue())
-    assert quality.newness == 0 and quality.ships == 1 and 0.5 < quality.relative_variety < 1
+    assert quality.novelty == 0 and quality.ships == 1 and 0.5 < quality.relative_diversity < 1
 
 
 def test_pictures_of_another_size_are_scaled_for_the_judge(small, little_cifar):
-    assert evaluate_ships(small, CARD | dict(size="64"), count=2, classifier=Blue(), steps=1).variety > 0
+    assert evaluate_ships(small, CARD | dict(size="64"), count=2, classifier=Blue(), steps=1).diversity > 0
 
 
 def test_without_photographs_and_with_too_few_samples_it_says_one_sentence(small, tmp_path, monkeypatch):
     monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path / "nothing"))
-    with pytest.raises(CourseError, match=r"CIFAR-10 is not in .* fetch cifar10"):
+    with pytest.raises(UserError, match=r"CIFAR-10 is not in .* fetch cifar10"):
         evaluate_ships(small, CARD, count=4, classifier=Blue())
-    with pytest.raises(CourseError, match="at least 2"):
+    with pytest.raises(UserError, match="at least 2"):
         evaluate_ships(small, CARD, count=1, classifier=Blue())
 
 
-# --- the judge --------------------------------------------------------------------------------------------------------
+# --- the classifier
+# --------------------------------------------------------------------------------------------------------
 
 
 def test_the_judge_learns_and_resumes_with_equal_weights(tmp_path, monkeypatch):
-    recipe = ship_classifier.ClassifierRecipe((4, 8), steps=40, batch_size=16, learning_rate=0.03)
+    config = ship_classifier.ShipClassifierTrainConfig((4, 8), steps=40, batch_size=16, learning_rate=0.03)
     stripes = noise_pictures(12)[:, :, :, :1].repeat_interleave(4, dim=2).expand(-1, -1, -1, 32)
     ships, others = stripes, stripes.mT  # lying and standing stripes
 
     def run(checkpoint=None):
         torch.manual_seed(0)
-        return ship_classifier.train_classifier(recipe, ships, others, checkpoint=checkpoint)
+        return ship_classifier.train_classifier(config, ships, others, checkpoint=checkpoint)
 
     model, whole = run()
-    assert ship_classifier.share_of_ships(model, ships) == 1 and ship_classifier.share_of_ships(model, others) == 0
+    assert ship_classifier.positive_rate(model, ships) == 1 and ship_classifier.positive_rate(model, others) == 0
     right, calls = ship_classifier.loss, []
 
     def stop(*arguments):
@@ -147,33 +156,33 @@ def test_the_judge_learns_and_resumes_with_equal_weights(tmp_path, monkeypatch):
 def test_batches_of_the_judge_are_half_ships():
     ships, others = torch.full((3, 3, 32, 32), 0.5), torch.full((5, 3, 32, 32), -0.5)
     torch.manual_seed(0)
-    pictures, labels = next(ship_classifier.batches(ships, others, 10))
-    assert pictures.shape == (10, 3, 32, 32) and labels.sum() == 5
-    assert torch.equal(pictures.mean(dim=(1, 2, 3)) > 0, labels == 1)
+    images, labels = next(ship_classifier.batches(ships, others, 10))
+    assert images.shape == (10, 3, 32, 32) and labels.sum() == 5
+    assert torch.equal(images.mean(dim=(1, 2, 3)) > 0, labels == 1)
 
 
 class TestShippedJudge:
-    """data/checkpoints/ship_classifier.safetensors: small, with its card, and right about real test pictures."""
+    """data/checkpoints/ship_classifier.safetensors: small, with its card, and right about real test images."""
 
     def test_card_and_size(self):
-        model, card = ship_classifier.load_classifier()
-        assert card["command"] == "python -m stablediff_edu train ship-classifier"
-        assert "JPEG" in card["data"] and "test ships" in card["result"] and int(card["seconds"]) > 0
+        model, metadata = ship_classifier.load_classifier()
+        assert metadata["command"] == "python -m stablediff_edu train ship-classifier"
+        assert "JPEG" in metadata["data"] and "test ships" in metadata["result"] and int(metadata["seconds"]) > 0
         assert sum(parameter.numel() for parameter in model.parameters()) <= 400_000
-        assert checkpoints.path_of("ship_classifier").stat().st_size < 1e6
+        assert checkpoint.checkpoint_path("ship_classifier").stat().st_size < 1e6
 
     def test_it_calls_real_test_ships_ships_and_other_things_not(self, real_data, monkeypatch):
         monkeypatch.setenv("STABLEDIFF_DATA", str(real_data))
         model, _ = ship_classifier.load_classifier()
-        ships, others = ship_classifier.pictures_to_test_on()
+        ships, others = ship_classifier.test_images()
         assert len(ships) == 1000 and len(others) == 900
-        assert ship_classifier.share_of_ships(model, ships.pictures) >= 0.9
-        assert ship_classifier.share_of_ships(model, others.pictures) <= 0.1
+        assert ship_classifier.positive_rate(model, ships.images) >= 0.9
+        assert ship_classifier.positive_rate(model, others.images) <= 0.1
 
     def test_neither_noise_nor_clouds_of_colour_are_ships_to_it(self):
         model, _ = ship_classifier.load_classifier()
         noise = torch.randn(200, 3, 32, 32, generator=torch.Generator().manual_seed(0))
         clouds = torch.nn.functional.interpolate(noise[:, :, :4, :4], size=32, mode="bicubic")
         one_colour = noise[:, :, :1, :1].expand(-1, -1, 32, 32)
-        for pictures in (noise, clouds, one_colour):
-            assert ship_classifier.share_of_ships(model, pictures.clamp(-1, 1)) < 0.4
+        for images in (noise, clouds, one_colour):
+            assert ship_classifier.positive_rate(model, images.clamp(-1, 1)) < 0.4

@@ -1,7 +1,7 @@
 """Samplers against an exact solution, against each other, and against bad input. Against diffusers: the file beside.
 
 If every number of the data is drawn from a normal distribution (mean μ, spread s), the best denoiser is known, and so
-is the way that a picture takes when noise is taken away in infinitely many steps:
+is the way that an image takes when noise is taken away in infinitely many steps:
 
     (xt - √ᾱ·μ) / √(ᾱ·s² + 1 - ᾱ)  stays what it is.
 """
@@ -11,34 +11,34 @@ from itertools import pairwise
 import pytest
 import torch
 
-from stablediff_edu.diffusion.samplers import SAMPLERS, SPACINGS, Level, generate, levels, sample
-from stablediff_edu.diffusion.schedule import PREDICTIONS, Schedule
-from stablediff_edu.errors import CourseError
+from stablediff_edu.diffusion.samplers import SAMPLERS, SPACINGS, NoiseLevel, noise_levels, sample, sample_final
+from stablediff_edu.diffusion.schedule import PREDICTIONS, NoiseSchedule
+from stablediff_edu.errors import UserError
 
-SCHEDULE = Schedule.linear(1024)  # a power of two: all step counts that are one have the same stop half-way
+SCHEDULE = NoiseSchedule.linear(1024)  # a power of two: all step counts that are one have the same stop half-way
 MEAN, SPREAD = 0.3, 0.5
 START = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def ideal(prediction: str = "noise", schedule: Schedule = SCHEDULE):
+def ideal(prediction: str = "noise", schedule: NoiseSchedule = SCHEDULE):
     """The best denoiser of these data, (xt, t) -> prediction."""
 
     def model(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        signal, noise = schedule.signal_and_noise(t, xt)
+        signal, noise = schedule.coefficients(t, xt)
         x0 = MEAN + signal * SPREAD**2 / (signal**2 * SPREAD**2 + noise**2) * (xt - signal * MEAN)
         return schedule.target(x0, (xt - signal * x0) / noise, t, prediction)
 
     return model
 
 
-def exact(xt: torch.Tensor, here: Level, there: Level) -> torch.Tensor:
+def exact(xt: torch.Tensor, here: NoiseLevel, there: NoiseLevel) -> torch.Tensor:
     """Where xt comes to on the way from here to there."""
     spread_here, spread_there = ((at.signal**2 * SPREAD**2 + at.noise**2) ** 0.5 for at in (here, there))
     return there.signal * MEAN + spread_there / spread_here * (xt - here.signal * MEAN)
 
 
 def error_half_way(sampler: str, steps: int) -> float:
-    stops = levels(SCHEDULE, steps, sampler)
+    stops = noise_levels(SCHEDULE, steps, sampler)
     way = list(sample(ideal(), SCHEDULE, steps=steps, sampler=sampler, start=START))
     return (way[steps // 2 - 1].next - exact(START, stops[0], stops[steps // 2])).abs().max().item()
 
@@ -57,15 +57,15 @@ def test_twice_the_steps_bring_half_or_a_quarter_of_the_error(sampler: str, leas
 @pytest.mark.parametrize("sampler", ["ddim", "euler", "heun", "dpm++", "dpm++ karras", "pndm"])
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_many_steps_arrive_at_the_exact_picture(sampler: str, prediction: str):
-    stops = levels(SCHEDULE, 256, sampler)
-    result = generate(ideal(prediction), SCHEDULE, steps=256, sampler=sampler, prediction=prediction, start=START)
+    stops = noise_levels(SCHEDULE, 256, sampler)
+    result = sample_final(ideal(prediction), SCHEDULE, steps=256, sampler=sampler, prediction=prediction, start=START)
     assert (result - exact(START, stops[0], stops[-1])).abs().max() < 0.03
 
 
 def test_the_best_samplers_need_the_fewest_steps():
     def error(sampler: str) -> float:
-        stops = levels(SCHEDULE, 20, sampler)
-        result = generate(ideal(), SCHEDULE, steps=20, sampler=sampler, start=START)
+        stops = noise_levels(SCHEDULE, 20, sampler)
+        result = sample_final(ideal(), SCHEDULE, steps=20, sampler=sampler, start=START)
         return (result - exact(START, stops[0], stops[-1])).abs().max().item()
 
     assert error("dpm++") < 0.5 * error("ddim") and error("heun") < 0.5 * error("euler")
@@ -77,7 +77,7 @@ def test_samplers_with_fresh_noise_draw_data_of_the_right_mean_and_spread(sample
     numbers are certain to about 0.005."""
     spreads = []
     for steps in (50, 100, 300):
-        drawn = generate(ideal(), SCHEDULE, (4, 3, 32, 32), steps, sampler, eta=eta)
+        drawn = sample_final(ideal(), SCHEDULE, (4, 3, 32, 32), steps, sampler, eta=eta)
         assert drawn.mean() == pytest.approx(MEAN, abs=0.015)
         spreads.append(drawn.std().item())
     assert spreads[0] < spreads[1] < spreads[2] == pytest.approx(SPREAD, abs=0.03)
@@ -94,7 +94,7 @@ def same(a: torch.Tensor, b: torch.Tensor) -> bool:
 @pytest.mark.parametrize("steps", [1, 2, 10])
 def test_ddpm_is_ddim_with_eta_1_is_euler_ancestral_and_ddim_is_euler(steps: int):
     def end(sampler: str, eta: float = 0.0) -> torch.Tensor:
-        return generate(ideal(), SCHEDULE, steps=steps, sampler=sampler, eta=eta, start=START, seed=3)
+        return sample_final(ideal(), SCHEDULE, steps=steps, sampler=sampler, eta=eta, start=START, seed=3)
 
     assert same(end("ddpm"), end("ddim", 1.0)) and same(end("ddpm"), end("euler-ancestral"))
     assert same(end("ddim"), end("euler"))
@@ -103,7 +103,8 @@ def test_ddpm_is_ddim_with_eta_1_is_euler_ancestral_and_ddim_is_euler(steps: int
 @pytest.mark.parametrize("sampler", set(SAMPLERS) - {"dpm++ karras"})  # which rounds the t of its own σ
 def test_the_three_predictions_are_one_model(sampler: str):
     ends = [
-        generate(ideal(kind), SCHEDULE, steps=8, sampler=sampler, prediction=kind, start=START) for kind in PREDICTIONS
+        sample_final(ideal(kind), SCHEDULE, steps=8, sampler=sampler, prediction=kind, start=START)
+        for kind in PREDICTIONS
     ]
     assert same(ends[0], ends[1]) and same(ends[0], ends[2])
 
@@ -114,20 +115,20 @@ def test_every_sampler_starts_from_noise_alone(sampler: str, prediction: str):
     """Nothing is divided by √ᾱ = 0, and the result is as good as that of the schedule that is not stretched."""
     schedule = SCHEDULE.zero_terminal_snr()
     model = ideal(prediction, schedule)
-    drawn = generate(model, schedule, (8, 3, 16, 16), 60, sampler, prediction)
+    drawn = sample_final(model, schedule, (8, 3, 16, 16), 60, sampler, prediction)
     assert drawn.mean() == pytest.approx(MEAN, abs=0.05) and drawn.std() == pytest.approx(SPREAD, abs=0.08)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_small_fault_of_the_network_stays_small_on_the_cosine_schedule(sampler: str):
-    """Its last step holds next to no picture (σ = 20,000): what is divided by √ᾱ there would be blown up."""
-    schedule = Schedule.cosine()
+    """Its last step holds next to no image (σ = 20,000): what is divided by √ᾱ there would be blown up."""
+    schedule = NoiseSchedule.cosine()
     right = ideal("velocity", schedule)
 
     def wrong(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return right(xt, t) + 0.01 * torch.sin(t.double() / 7).reshape(-1, 1, 1, 1)
 
-    ends = [generate(model, schedule, (4, 3, 8, 8), 25, sampler, "velocity") for model in (right, wrong)]
+    ends = [sample_final(model, schedule, (4, 3, 8, 8), 25, sampler, "velocity") for model in (right, wrong)]
     assert (ends[0] - ends[1]).abs().max() < 0.1
 
 
@@ -150,7 +151,7 @@ def test_every_step_is_given_and_leads_to_the_next(sampler: str):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_same_seed_gives_the_same_picture_whatever_stands_beside_it(sampler: str):
     def draw(number: int, seed: int) -> torch.Tensor:
-        return generate(ideal(), SCHEDULE, (number, 3, 4, 4), 5, sampler, seed=seed, eta=0.5)
+        return sample_final(ideal(), SCHEDULE, (number, 3, 4, 4), 5, sampler, seed=seed, eta=0.5)
 
     assert torch.equal(draw(3, 1), draw(3, 1))
     assert torch.equal(draw(3, 1)[:2], draw(2, 1))
@@ -162,7 +163,9 @@ def test_the_same_seed_gives_the_same_picture_whatever_stands_beside_it(sampler:
 
 def test_a_generator_serves_as_a_seed_and_a_global_seed_is_left_alone():
     state = torch.get_rng_state()
-    a, b = (generate(ideal(), SCHEDULE, (2, 3, 4, 4), 4, "ddpm", seed=torch.Generator().manual_seed(7)) for _ in "ab")
+    a, b = (
+        sample_final(ideal(), SCHEDULE, (2, 3, 4, 4), 4, "ddpm", seed=torch.Generator().manual_seed(7)) for _ in "ab"
+    )
     assert torch.equal(a, b) and torch.equal(state, torch.get_rng_state())
 
 
@@ -179,9 +182,9 @@ def test_the_network_is_told_whole_steps_or_fractions_and_no_gradient_is_kept():
         told.append(t)
         return xt * torch.ones(1, requires_grad=True)
 
-    generate(model, SCHEDULE, (2, 3, 4, 4), 4, "ddim", spacing="linspace")
+    sample_final(model, SCHEDULE, (2, 3, 4, 4), 4, "ddim", spacing="linspace")
     assert all(t.dtype == torch.int64 and t.shape == (2,) for t in told)
-    last = generate(model, SCHEDULE, (2, 3, 4, 4), 4, "euler", spacing="linspace")
+    last = sample_final(model, SCHEDULE, (2, 3, 4, 4), 4, "euler", spacing="linspace")
     assert told[-3].dtype == torch.float32 and told[-3][0] % 1 == 0 and told[-2][0].item() == 341
     assert last.dtype == torch.float32 and not last.requires_grad
 
@@ -200,8 +203,8 @@ def test_clipping_keeps_x0_between_minus_one_and_one():
 
 @pytest.mark.parametrize("steps", [0, -5, 1001, 3.5, "ten", None, True])
 def test_an_impossible_number_of_steps_gets_one_sentence(steps):
-    with pytest.raises(CourseError, match=r"is no number of steps; give a whole number from 1 to 1000\.$"):
-        generate(ideal(), Schedule.linear(), steps=steps)
+    with pytest.raises(UserError, match=r"is no number of steps; give a whole number from 1 to 1000\.$"):
+        sample_final(ideal(), NoiseSchedule.linear(), steps=steps)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -209,8 +212,8 @@ def test_an_impossible_number_of_steps_gets_one_sentence(steps):
 def test_every_number_of_steps_has_falling_levels_or_gets_one_sentence(sampler: str, spacing: str):
     for steps in (1, 2, 3, 7, 50, 333, 501, 1000):
         try:
-            stops = levels(Schedule.linear(), steps, sampler, spacing)
-        except CourseError as error:
+            stops = noise_levels(NoiseSchedule.linear(), steps, sampler, spacing)
+        except UserError as error:
             assert steps == 1000 and sampler == "dpm++" and "take fewer, or 'trailing'" in str(error)
             continue
         assert len(stops) == steps + 1 and stops[-1].alpha_bar == 1
@@ -229,11 +232,11 @@ def test_every_number_of_steps_has_falling_levels_or_gets_one_sentence(sampler: 
     ],
 )
 def test_a_wrong_argument_gets_one_sentence(wrong: dict, message: str):
-    with pytest.raises(CourseError, match=message):
-        generate(ideal(), Schedule.linear(), **wrong)
+    with pytest.raises(UserError, match=message):
+        sample_final(ideal(), NoiseSchedule.linear(), **wrong)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_noise_prediction_cannot_start_from_noise_alone(sampler: str):
-    with pytest.raises(CourseError, match="use 'velocity'"):
-        generate(ideal(), SCHEDULE.zero_terminal_snr(), sampler=sampler)
+    with pytest.raises(UserError, match="use 'velocity'"):
+        sample_final(ideal(), SCHEDULE.zero_terminal_snr(), sampler=sampler)

@@ -13,12 +13,12 @@ import torch
 from diffusers import schedulers
 
 from stablediff_edu.diffusion import samplers
-from stablediff_edu.diffusion.samplers import SAMPLERS, SPACINGS, levels, sample
-from stablediff_edu.diffusion.schedule import Schedule
+from stablediff_edu.diffusion.samplers import SAMPLERS, SPACINGS, noise_levels, sample
+from stablediff_edu.diffusion.schedule import NoiseSchedule
 
 TOLERANCE = 1e-9
 STEPS = (1, 2, 5, 10, 20, 50)
-BETAS = {"linear": Schedule.linear, "scaled_linear": Schedule.scaled_linear}
+BETAS = {"linear": NoiseSchedule.linear, "scaled_linear": NoiseSchedule.scaled_linear}
 RANGES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012)}
 PREDICTIONS = {"noise": "epsilon", "clean": "sample", "velocity": "v_prediction"}
 THEIRS = {
@@ -73,7 +73,7 @@ def their_scheduler(sampler: str, betas: str, prediction: str, spacing: str, ste
 
 
 def start_at_the_noise(scheduler) -> None:
-    """One step of diffusers' linspace is t = 0, which makes no picture of noise; ours is t = 999: make it do that."""
+    """One step of diffusers' linspace is t = 0, which makes no image of noise; ours is t = 999: make it do that."""
     scheduler.timesteps = torch.full_like(scheduler.timesteps, 999)
     if hasattr(scheduler, "sigmas"):
         last = scheduler.alphas_cumprod[-1]
@@ -86,7 +86,7 @@ def mend_gap(scheduler, t: int, then: int) -> None:
 
 
 def their_way(scheduler, sampler: str, model, mended: bool = True, **options) -> list[torch.Tensor]:
-    """What diffusers has after every step, scaled so that picture and noise have variance 1 together."""
+    """What diffusers has after every step, scaled so that image and noise have variance 1 together."""
     in_sigma = sampler in ("euler", "euler-ancestral", "heun")
     sigmas = scheduler.sigmas if in_sigma else torch.zeros(2 * len(scheduler.timesteps))
     scales = (sigmas**2 + 1) ** 0.5
@@ -179,7 +179,7 @@ def test_clipping_x0(sampler: str, options: dict):
 def test_a_schedule_that_ends_in_noise_alone(sampler: str, monkeypatch: pytest.MonkeyPatch):
     """σ would be infinite there: diffusers' Euler and DPM-Solver++ take ᾱ = 2⁻²⁴ for 0. Ours take 0 as it is."""
     schedule = BETAS["scaled_linear"]().zero_terminal_snr()
-    near = Schedule(schedule.alpha_bar.clamp(min=2**-24))
+    near = NoiseSchedule(schedule.alpha_bar.clamp(min=2**-24))
     monkeypatch.setitem(BETAS, "scaled_linear", lambda: schedule if sampler in ("ddpm", "ddim") else near)
     for steps in STEPS:
         settings = {"rescale_betas_zero_snr": True}
@@ -193,7 +193,7 @@ def test_the_steps_are_those_of_diffusers_for_any_number_of_them(sampler: str):
             expected = list(
                 dict.fromkeys(their_scheduler(sampler, "linear", "noise", spacing, steps).timesteps.tolist())
             )
-            ours = [level.t for level in levels(Schedule.linear(), steps, sampler, spacing)[:-1]]
+            ours = [level.t for level in noise_levels(NoiseSchedule.linear(), steps, sampler, spacing)[:-1]]
             if sampler == "dpm++ karras":  # several σ may share a t
                 ours = list(dict.fromkeys(ours))
             assert ours == pytest.approx(expected, abs=1e-9)
@@ -201,14 +201,14 @@ def test_the_steps_are_those_of_diffusers_for_any_number_of_them(sampler: str):
 
 def test_stable_diffusions_own_steps_at_20():
     def ts(sampler: str, spacing: str) -> list[float]:
-        return [level.t for level in levels(Schedule.scaled_linear(), 20, sampler, spacing, offset=1)[:-1]]
+        return [level.t for level in noise_levels(NoiseSchedule.scaled_linear(), 20, sampler, spacing, offset=1)[:-1]]
 
     assert ts("ddim", "leading")[:2] == [951, 901] and ts("ddim", "leading")[-2:] == [51, 1]
     assert ts("euler", "linspace")[:2] == [999, pytest.approx(946.42, abs=0.005)] and ts("euler", "linspace")[-1] == 0
     assert ts("dpm++", "linspace")[:2] == [999, 949] and ts("dpm++", "linspace")[-1] == 50
     assert ts("ddpm", "trailing")[:2] == [999, 949] and ts("ddpm", "trailing")[-1] == 49
     calls = []
-    list(sample(lambda xt, t: calls.append(t[0].item()) or xt, Schedule.scaled_linear(), (1, 3, 2, 2), 20, "pndm",
+    list(sample(lambda xt, t: calls.append(t[0].item()) or xt, NoiseSchedule.scaled_linear(), (1, 3, 2, 2), 20, "pndm",
                 spacing="leading", offset=1, to_clean=False))  # fmt: skip
     assert calls[:4] == [951, 901, 901, 851] and calls[-2:] == [51, 1] and len(calls) == 21
 
@@ -220,22 +220,22 @@ def test_one_step_of_linspace_starts_at_the_noise_here_and_at_the_picture_in_dif
     scheduler = schedulers.EulerDiscreteScheduler(timestep_spacing="linspace")
     scheduler.set_timesteps(1)
     assert scheduler.timesteps.tolist() == [0]
-    assert levels(Schedule.linear(), 1, "euler", "linspace")[0].t == 999
+    assert noise_levels(NoiseSchedule.linear(), 1, "euler", "linspace")[0].t == 999
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "pndm"])
 def test_linspace_of_ddim_and_pndm_lands_where_it_goes_on_here_and_not_in_diffusers(sampler: str):
     """diffusers goes from t to t - 1000 // steps and goes on as if it were at the next t of linspace."""
-    schedule = Schedule.linear()
+    schedule = NoiseSchedule.linear()
 
     def to_the_middle(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:  # the ideal answer if all data are 0.5
-        signal, noise = schedule.signal_and_noise(torch.as_tensor(t).reshape(-1), xt)
+        signal, noise = schedule.coefficients(torch.as_tensor(t).reshape(-1), xt)
         return (xt - signal * 0.5) / noise
 
     scheduler = their_scheduler(sampler, "linear", "noise", "linspace", 5)
     theirs = their_way(scheduler, sampler, to_the_middle, mended=False)
     ours = list(sample(to_the_middle, schedule, steps=5, sampler=sampler, spacing="linspace", start=START))
-    stops = levels(schedule, 5, sampler, "linspace")
+    stops = noise_levels(schedule, 5, sampler, "linspace")
     for step, there, other in zip(ours, stops[1:-1], theirs, strict=False):
         exact = there.signal * 0.5 + there.noise * ours[0].eps  # eps stays what it was at the start
         assert (step.next - exact).abs().max() < 1e-9
@@ -244,7 +244,7 @@ def test_linspace_of_ddim_and_pndm_lands_where_it_goes_on_here_and_not_in_diffus
 
 def test_pndm_averages_the_noise_of_velocities_not_the_velocities():
     """Handed the noise that the velocities mean, diffusers agrees; handed velocities, it does not."""
-    schedule = Schedule.linear()
+    schedule = NoiseSchedule.linear()
 
     def as_noise(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return schedule.to_noise(network(xt, t), xt, torch.as_tensor(t).reshape(-1), "velocity")

@@ -7,27 +7,27 @@ import pytest
 import torch
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.datasets.scene_set import load_scenes
-from stablediff_edu.models.vae import VAEConfig
-from stablediff_edu.training import scene_vae, sharpening
-from stablediff_edu.training.autoencoding import squared_error
-from stablediff_edu.training.scene_vae import SCENE_VAE, score_scene_vae, through
-from stablediff_edu.training.vae_training import as_pictures, batches, edge_error, load_vae, train_vae
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.data.scenes.dataset import make_scenes
+from stablediff_edu.io import checkpoint
+from stablediff_edu.models.autoencoder_kl import VAEConfig
+from stablediff_edu.tasks import scene_vae, vae_gan
+from stablediff_edu.tasks.autoencoder import squared_error
+from stablediff_edu.tasks.scene_vae import SCENE_VAE, reconstruct, score_scene_vae
+from stablediff_edu.tasks.vae import as_float_images, batches, l1_gradient_loss, load_vae, train_vae
 
 SMALL = replace(
     SCENE_VAE, config=VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4, scaling=1.0), steps=3, batch_size=2,
-    sharpening=2, error="edges",
+    gan_steps=2, error="edges",
 )  # fmt: skip
 
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """A tiny recipe, few scenes, and shipped weights in the test's own folder."""
+    """A tiny config, few scenes, and pretrained weights in the test's own folder."""
     monkeypatch.setattr(scene_vae, "SCENE_VAE", SMALL)
     monkeypatch.setattr(scene_vae, "SCENES", 12)
     monkeypatch.setattr(scene_vae, "UNSEEN", 4)
-    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "shipped")
     monkeypatch.chdir(tmp_path)
 
 
@@ -43,22 +43,23 @@ def test_the_edge_error_minds_a_blurred_edge_more_than_the_squared_error_does():
     misplaced, blurred = true.clone(), true.clone()
     misplaced[..., 8] = 1
     blurred[..., 6:10] = torch.tensor([0.6, 0.2, -0.2, -0.6])
-    assert edge_error(true, true) == 0
-    by_edges = edge_error(blurred, true) / edge_error(misplaced, true)
+    assert l1_gradient_loss(true, true) == 0
+    by_edges = l1_gradient_loss(blurred, true) / l1_gradient_loss(misplaced, true)
     assert by_edges > squared_error(blurred, true) / squared_error(misplaced, true)
-    assert edge_error(blurred, true) == pytest.approx(edge_error(blurred.mT, true.mT))  # both directions count
+    # both directions count
+    assert l1_gradient_loss(blurred, true) == pytest.approx(l1_gradient_loss(blurred.mT, true.mT))
 
 
 def test_bytes_and_pictures_give_the_same_batches_half_of_them_mirrored():
-    scenes = load_scenes(6, 16)
+    scenes = make_scenes(6, 16)
     torch.manual_seed(3)
     of_bytes = next(batches(scenes.pixels, 40, flip=True))
     torch.manual_seed(3)
-    of_pictures = next(batches(scenes.pictures, 40, flip=True))
+    of_pictures = next(batches(scenes.images, 40, flip=True))
     assert torch.equal(of_bytes, of_pictures)
-    straight = sum(any(torch.equal(picture, known) for known in scenes.pictures) for picture in of_bytes)
-    mirrored = sum(any(torch.equal(picture, known.flip(2)) for known in scenes.pictures) for picture in of_bytes)
-    assert straight + mirrored == 40 and 8 < straight < 32
+    straight = sum(any(torch.equal(image, known) for known in scenes.images) for image in of_bytes)
+    flipped = sum(any(torch.equal(image, known.flip(2)) for known in scenes.images) for image in of_bytes)
+    assert straight + flipped == 40 and 8 < straight < 32
 
 
 def test_crops_are_squares_of_the_images_at_random_places():
@@ -78,34 +79,34 @@ def test_the_command_begins_from_given_weights(small, tmp_path):
     assert (
         main(["train", "scene-vae", "--init", "first.safetensors", "--steps", "1", "--out", "second.safetensors"]) == 0
     )
-    second, card = load_vae("second.safetensors")
+    second, metadata = load_vae("second.safetensors")
     near, far = (
         sum((a - b).square().sum() for a, b in zip(second.parameters(), other.parameters(), strict=True))
         for other in (first, replace(SMALL, seed=1).model())
     )
-    assert near < far / 4 and "train scene-vae" in card["init"]
-    assert "--init first.safetensors" in card["command"]
+    assert near < far / 4 and "train scene-vae" in metadata["init"]
+    assert "--init first.safetensors" in metadata["command"]
 
 
 def test_the_scaling_makes_latents_of_bytes_the_size_of_the_noise():
-    scenes = load_scenes(20, 64)
+    scenes = make_scenes(20, 64)
     model, _ = train_vae(SMALL, scenes.pixels)
     with torch.no_grad():
-        assert model.encode(as_pictures(scenes.pixels)).std().item() == pytest.approx(1, abs=1e-3)
+        assert model.encode(as_float_images(scenes.pixels)).std().item() == pytest.approx(1, abs=1e-3)
 
 
 def test_the_command_trains_and_says_how_well_unseen_scenes_come_back(small, capsys):
     assert main(["train", "scene-vae", "--seed", "1"]) == 0
-    assert Path("scene-vae_own.safetensors").exists(), "another seed is not the shipped recipe"
-    assert not checkpoints.path_of("scene-vae").exists()
+    assert Path("scene-vae_own.safetensors").exists(), "another seed is not the pretrained config"
+    assert not checkpoint.checkpoint_path("scene-vae").exists()
     assert main(["train", "scene-vae"]) == 0
     out = capsys.readouterr().out
     assert "drawing scenes" in out and " dB on 1,000 scenes of combinations never seen" not in out
-    model, card = load_vae("scene-vae")
-    assert card["command"] == "python -m stablediff_edu train scene-vae" and " dB on " in card["result"]
-    assert card["steps"] == "5" and "; before sharpening " in card["result"]
-    assert not list(checkpoints.SHIPPED.glob("*.sharpening")) and not list(checkpoints.SHIPPED.glob("*.progress"))
-    assert through(model, load_scenes(3, 64).pictures).shape == (3, 3, 64, 64)
+    model, metadata = load_vae("scene-vae")
+    assert metadata["command"] == "python -m stablediff_edu train scene-vae" and " dB on " in metadata["result"]
+    assert metadata["steps"] == "5" and "; before sharpening " in metadata["result"]
+    assert not list(checkpoint.PRETRAINED.glob("*.sharpening")) and not list(checkpoint.PRETRAINED.glob("*.progress"))
+    assert reconstruct(model, make_scenes(3, 64).images).shape == (3, 3, 64, 64)
     assert main(["train", "scene-vae", "--evaluate"]) == 0
     assert " dB on 4 scenes" in capsys.readouterr().out
 
@@ -125,7 +126,7 @@ def test_stopped_while_it_sharpens_it_goes_on_there(small, tmp_path, monkeypatch
         return scene_vae.make_scene_vae(SMALL, tmp_path / f"{name}.safetensors", "x", tmp_path / f"{name}.progress")
 
     whole = make("whole")[0]
-    real, calls = sharpening.contest_loss, []
+    real, calls = vae_gan.gan_loss, []
 
     def stopping(*arguments):
         calls.append(1)
@@ -133,7 +134,7 @@ def test_stopped_while_it_sharpens_it_goes_on_there(small, tmp_path, monkeypatch
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(sharpening, "contest_loss", stopping)
+    monkeypatch.setattr(vae_gan, "gan_loss", stopping)
     _, training, _, _ = make("stopped")
     assert training.interrupted and training.steps == 4 and (tmp_path / "stopped.sharpening").exists()
     model, training, _, _ = make("stopped")

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from stablediff_edu.datasets.folder import MaskedPictures
-from stablediff_edu.models.inspection import channel_correlations, fish_regions
+from stablediff_edu.data.segmentation_folder import SegmentationDataset
+from stablediff_edu.models.probing import channel_correlations, foreground_background_masks
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.training import segmentation
+from stablediff_edu.tasks import segmentation
 
 
 def some_data(count=10, size=16):
-    random = torch.Generator().manual_seed(1)
-    masks = (torch.rand(count, 1, size, size, generator=random) > 0.7).float()
-    pictures = (masks * 1.6 - 0.8).repeat(1, 3, 1, 1)
-    return MaskedPictures(pictures, masks, torch.arange(count), [str(n) for n in range(count)], "noise")
+    rng = torch.Generator().manual_seed(1)
+    masks = (torch.rand(count, 1, size, size, generator=rng) > 0.7).float()
+    images = (masks * 1.6 - 0.8).repeat(1, 3, 1, 1)
+    return SegmentationDataset(images, masks, torch.arange(count), [str(n) for n in range(count)], "noise")
 
 
 def test_scores_by_hand():
@@ -24,35 +24,35 @@ def test_scores_by_hand():
     predicted[0, 0, :2], truth[0, 0, 1:3] = 0.9, 1  # 8 found, 8 true, 4 shared
     predicted[1, 0, 0, 0] = 0.4  # below one half: nothing found, nothing there
     truth[2, 0] = 1  # everything missed
-    scores = segmentation.score(predicted, truth)
+    scores = segmentation.iou_dice(predicted, truth)
     assert scores.iou.tolist() == pytest.approx([4 / 12, torch.nan, 0], nan_ok=True)
     assert scores.dice.tolist() == pytest.approx([0.5, torch.nan, 0], nan_ok=True)
-    assert str(scores) == "IoU 0.167 · Dice 0.250 on 2 pictures, 1 with nothing to find not counted"
+    assert str(scores) == "IoU 0.167 · Dice 0.250 on 2 images, 1 with nothing to find not counted"
 
 
 def test_iou_and_dice_agree():
-    random = torch.rand(20, 1, 8, 8)
-    scores = segmentation.score(random, (torch.rand(20, 1, 8, 8) > 0.5).float())
+    rng = torch.rand(20, 1, 8, 8)
+    scores = segmentation.iou_dice(rng, (torch.rand(20, 1, 8, 8) > 0.5).float())
     assert torch.allclose(scores.dice, 2 * scores.iou / (1 + scores.iou), atol=1e-6)
 
 
 def test_batches_turn_picture_and_mask_together():
     data = some_data()
-    for pictures, masks in itertools.islice(segmentation.Batches(data, 4, seed=3, colour=0.0), 20):
-        assert pictures.shape == (4, 3, 16, 16) and masks.shape == (4, 1, 16, 16)
-        assert torch.allclose(pictures[:, :1], masks * 1.6 - 0.8)
+    for images, masks in itertools.islice(segmentation.Batches(data, 4, seed=3, color=0.0), 20):
+        assert images.shape == (4, 3, 16, 16) and masks.shape == (4, 1, 16, 16)
+        assert torch.allclose(images[:, :1], masks * 1.6 - 0.8)
 
 
 def test_batches_shift_colours_but_stay_in_range():
-    pictures, masks = next(segmentation.Batches(some_data(), 8, colour=0.4))
-    assert not torch.allclose(pictures[:, :1], masks * 1.6 - 0.8)
-    assert pictures.abs().max() <= 1 and set(masks.unique().tolist()) == {0.0, 1.0}
+    images, masks = next(segmentation.Batches(some_data(), 8, color=0.4))
+    assert not torch.allclose(images[:, :1], masks * 1.6 - 0.8)
+    assert images.abs().max() <= 1 and set(masks.unique().tolist()) == {0.0, 1.0}
 
 
 def test_every_picture_comes_once_before_any_comes_again():
     data = some_data(count=12)
     data.masks = torch.arange(12.0).view(12, 1, 1, 1).expand(12, 1, 16, 16).clone()
-    seen = [next(batches)[1][:, 0, 0, 0] for batches in [segmentation.Batches(data, 4, colour=0.0)] for _ in range(6)]
+    seen = [next(batches)[1][:, 0, 0, 0] for batches in [segmentation.Batches(data, 4, color=0.0)] for _ in range(6)]
     order = torch.cat(seen).int().tolist()
     assert sorted(order[:12]) == sorted(order[12:]) == list(range(12)) and order[:12] != order[12:]
 
@@ -65,14 +65,14 @@ def test_batches_are_the_same_for_the_same_seed():
 def test_loss_is_the_mean_squared_difference():
     model = UNet(channels=(4, 8))
     data = some_data(2)
-    expected = ((model(data.pictures) - data.masks).detach().numpy() ** 2).mean()
-    assert segmentation.loss(model, (data.pictures, data.masks)).item() == pytest.approx(float(expected), rel=1e-5)
+    expected = ((model(data.images) - data.masks).detach().numpy() ** 2).mean()
+    assert segmentation.loss(model, (data.images, data.masks)).item() == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_overlap_adds_one_minus_dice():
     model, data = UNet(channels=(4, 8)), some_data(3)
-    batch = (data.pictures, data.masks)
-    found = model(data.pictures).detach().clamp(0, 1)
+    batch = (data.images, data.masks)
+    found = model(data.images).detach().clamp(0, 1)
     dice = 2 * (found * data.masks).sum((1, 2, 3)) / ((found + data.masks).sum((1, 2, 3)) + 1)
     plain, more = (segmentation.loss(model, batch, overlap).item() for overlap in (0.0, 0.5))
     assert more - plain == pytest.approx(0.5 * (1 - dice.mean().item()), rel=1e-4)
@@ -81,7 +81,7 @@ def test_overlap_adds_one_minus_dice():
 def test_the_first_batches_may_be_of_half_size_and_then_colours_stay():
     data = some_data()
     seen = [next(batches) for batches in [segmentation.Batches(data, 4, half_size=2)] for _ in range(4)]
-    assert [pictures.shape[-1] for pictures, _ in seen] == [8, 8, 16, 16]
+    assert [images.shape[-1] for images, _ in seen] == [8, 8, 16, 16]
     assert set(seen[0][1].unique().tolist()) <= {0.0, 1.0}
     assert torch.allclose(seen[2][0][:, :1], seen[2][1] * 1.6 - 0.8)
 
@@ -89,8 +89,8 @@ def test_the_first_batches_may_be_of_half_size_and_then_colours_stay():
 def test_predict_is_the_network_in_batches():
     model, data = UNet(channels=(4, 8)).eval(), some_data(7)
     with torch.no_grad():
-        whole = model(data.pictures)
-    assert torch.allclose(segmentation.predict(model, data.pictures, batch_size=3), whole, atol=1e-6)
+        whole = model(data.images)
+    assert torch.allclose(segmentation.predict(model, data.images, batch_size=3), whole, atol=1e-6)
 
 
 def test_correlations_agree_with_numpy():
@@ -110,7 +110,7 @@ def test_correlations_find_the_channel_that_shows_the_mask():
 
 def test_regions_cover_the_picture():
     data = some_data(3)
-    regions = fish_regions(torch.rand(3, 3, 16, 16) * 2 - 1, data.masks)
+    regions = foreground_background_masks(torch.rand(3, 3, 16, 16) * 2 - 1, data.masks)
     assert torch.equal(regions["the body"] + regions["the background"], torch.ones(3, 1, 16, 16))
     assert torch.equal(regions["bright ground"] + regions["dark ground"], regions["the background"])
     assert regions["bright ground"].mean() == pytest.approx(regions["dark ground"].mean().item(), abs=0.02)
@@ -127,7 +127,7 @@ def test_asking_from_all_sides_undoes_every_turn():
         def forward(self, x):
             return x[:, :1].roll(self.shift, dims=3)
 
-    pictures = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(segmentation.predict_from_all_sides(Copies(0), pictures), pictures[:, :1], atol=1e-6)
-    around = sum(pictures[:, :1].roll(step, dims=d) for step in (1, -1) for d in (2, 3)) / 4  # all four neighbours
-    assert torch.allclose(segmentation.predict_from_all_sides(Copies(1), pictures), around, atol=1e-6)
+    images = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(segmentation.predict_tta(Copies(0), images), images[:, :1], atol=1e-6)
+    around = sum(images[:, :1].roll(step, dims=d) for step in (1, -1) for d in (2, 3)) / 4  # all four neighbors
+    assert torch.allclose(segmentation.predict_tta(Copies(1), images), around, atol=1e-6)

@@ -5,25 +5,25 @@ from collections import Counter
 import pytest
 import torch
 
-from stablediff_edu.datasets.sentences import (
+from stablediff_edu.data.sentences.negation import (
     ADJECTIVES,
     CLASSES,
-    FRAMES,
-    LONGEST,
+    MAX_LENGTH,
     MODIFIERS,
-    ORDER_DECIDES,
+    ORDER_SENSITIVE_PAIRS,
     PLAIN,
+    TEMPLATES,
     WORDS,
-    Sentences,
-    draw_sentences,
+    SentenceDataset,
+    compose_sentiment,
     encode,
-    held_out,
-    value,
+    generate_sentences,
+    is_held_out,
 )
-from stablediff_edu.errors import CourseError
-from stablediff_edu.layers.attention import causal_mask, watch_attention
-from stablediff_edu.models.sentence_reader import SentenceReader
-from stablediff_edu.training.sentence_task import SentenceRecipe, accuracy, batches, train_sentences
+from stablediff_edu.errors import UserError
+from stablediff_edu.layers.attention import causal_mask, record_attention
+from stablediff_edu.models.sentence_classifier import SentenceClassifier
+from stablediff_edu.tasks.sentiment import SentimentTrainConfig, accuracy, batches, train_sentiment
 
 
 class Silent:
@@ -51,8 +51,8 @@ def test_a_modifier_means_what_the_table_says_for_good_and_bad_alike():
     assert set(MEANINGS) == set(MODIFIERS)
     for said, meanings in MEANINGS.items():
         for (good, bad), meaning in zip([("nice", "sad"), ("superb", "awful")], meanings, strict=True):
-            assert CLASSES[value(good, said) + 2] == meaning
-            assert value(bad, said) == -value(good, said)
+            assert CLASSES[compose_sentiment(good, said) + 2] == meaning
+            assert compose_sentiment(bad, said) == -compose_sentiment(good, said)
 
 
 def meaning(text: str) -> str:
@@ -84,7 +84,7 @@ def meaning(text: str) -> str:
 
 @pytest.mark.parametrize("unseen", [False, True])
 def test_every_label_is_what_another_reader_finds(unseen: bool):
-    drawn = draw_sentences(2000, seed=3, unseen=unseen)
+    drawn = generate_sentences(2000, seed=3, unseen=unseen)
     for text, label in zip(drawn.texts, drawn.labels.tolist(), strict=True):
         assert meaning(text) == CLASSES[label], text
     assert len(set(drawn.texts)) > 1500
@@ -98,18 +98,18 @@ def combinations(text: str) -> set[tuple[str, str]]:
     return {(said, adjectives[0])} if len(adjectives) == 1 else {tuple(adjectives), tuple(adjectives[::-1])}
 
 
-def only_one_is_said_of(drawn: Sentences) -> list[str]:
+def only_one_is_said_of(drawn: SentenceDataset) -> list[str]:
     """Sentences in which "not" and "very" can be about nothing but the adjective that counts."""
     return [text for text in drawn.texts if not set(PLAIN) & set(text.split())]
 
 
 def test_what_is_held_out_is_never_seen_and_what_is_unseen_is_held_out():
-    seen, unseen = draw_sentences(3000), draw_sentences(1000, unseen=True)
+    seen, unseen = generate_sentences(3000), generate_sentences(1000, unseen=True)
     known = set().union(*map(combinations, only_one_is_said_of(seen)))
     tested = [combinations(text) for text in only_one_is_said_of(unseen)]
     assert len(tested) > 300 and len(known) > 200
     for pairs in tested:
-        assert any(held_out(adjective, other) for other, adjective in pairs)
+        assert any(is_held_out(adjective, other) for other, adjective in pairs)
         if len(pairs) == 1:  # modifier and adjective; of opposites the other order may have been seen
             assert not pairs & known
     assert not set(unseen.texts) & set(seen.texts)
@@ -117,35 +117,35 @@ def test_what_is_held_out_is_never_seen_and_what_is_unseen_is_held_out():
 
 def test_a_fifth_is_held_out_and_every_word_and_modifier_is_seen():
     pairs = [(word, modifier) for word in ADJECTIVES for modifier in MODIFIERS if modifier]
-    assert 0.15 < sum(held_out(*pair) for pair in pairs) / len(pairs) < 0.25
-    assert not any(held_out(word, "") for word in ADJECTIVES)
-    shares = Counter(modifier for word, modifier in pairs if held_out(word, modifier))
+    assert 0.15 < sum(is_held_out(*pair) for pair in pairs) / len(pairs) < 0.25
+    assert not any(is_held_out(word, "") for word in ADJECTIVES)
+    shares = Counter(modifier for word, modifier in pairs if is_held_out(word, modifier))
     assert set(shares) == set(MODIFIERS) - {""} and max(shares.values()) < len(ADJECTIVES) / 3
 
 
 def test_all_frames_and_classes_are_drawn():
-    drawn = draw_sentences(2000)
+    drawn = generate_sentences(2000)
     assert drawn.labels.bincount(minlength=5).min() > 60
-    beginnings = {frame.text.split("M")[0].split("T")[0] for frame in FRAMES}
+    beginnings = {frame.text.split("M")[0].split("T")[0] for frame in TEMPLATES}
     for beginning in beginnings:
         assert any(text.startswith(beginning) for text in drawn.texts), beginning
 
 
 def test_the_seed_decides():
-    assert draw_sentences(50, 1).texts == draw_sentences(50, 1).texts != draw_sentences(50, 2).texts
-    assert draw_sentences(80, 1).texts[:50] == draw_sentences(50, 1).texts
+    assert generate_sentences(50, 1).texts == generate_sentences(50, 1).texts != generate_sentences(50, 2).texts
+    assert generate_sentences(80, 1).texts[:50] == generate_sentences(50, 1).texts
 
 
 def test_numbers_are_the_words_and_nothing_more():
-    drawn = draw_sentences(300)
-    assert drawn.numbers.shape == (300, LONGEST) and drawn.numbers.dtype == torch.int64
+    drawn = generate_sentences(300)
+    assert drawn.numbers.shape == (300, MAX_LENGTH) and drawn.numbers.dtype == torch.int64
     for text, numbers in zip(drawn.texts, drawn.numbers.tolist(), strict=True):
         assert " ".join(WORDS[number] for number in numbers if number) == text
     assert WORDS[0] == "·" and len(set(WORDS)) == len(WORDS)
 
 
 def test_where_order_decides_the_words_are_the_same():
-    for first, second in ORDER_DECIDES:
+    for first, second in ORDER_SENSITIVE_PAIRS:
         assert sorted(encode(first)) == sorted(encode(second)) and first != second
         if "bites" not in first:
             assert meaning(first) != meaning(second)
@@ -163,7 +163,7 @@ def test_where_order_decides_the_words_are_the_same():
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_told_in_a_sentence(text: str, sentence: str):
-    with pytest.raises(CourseError) as error:
+    with pytest.raises(UserError) as error:
         encode(text)
     assert str(error.value) == sentence
 
@@ -175,15 +175,15 @@ def test_capitals_and_stops_do_not_matter():
 # --- the network ------------------------------------------------------------------------------------------------------
 
 
-def random_reader(**sizes) -> SentenceReader:
+def random_reader(**sizes) -> SentenceClassifier:
     torch.manual_seed(0)
-    model = SentenceReader(len(WORDS), **sizes).eval()
+    model = SentenceClassifier(len(WORDS), **sizes).eval()
     torch.nn.init.normal_(model.words.weight)
     return model
 
 
 def test_without_positions_order_is_lost_and_with_them_it_is_not():
-    for pair in ORDER_DECIDES:
+    for pair in ORDER_SENSITIVE_PAIRS:
         first, second = (torch.tensor([encode(text)]) for text in pair)
         blind, reader = random_reader(positions=False), random_reader()
         torch.testing.assert_close(blind(first), blind(second))
@@ -198,29 +198,29 @@ def test_what_fills_up_a_sentence_changes_nothing():
 
 def test_the_weights_can_be_read_and_the_mask_holds():
     model, numbers = random_reader(heads=2), torch.tensor([encode("the film was not good")])
-    with watch_attention(model) as seen:
+    with record_attention(model) as seen:
         model(numbers, mask=causal_mask(5))
     assert seen["attention"].shape == (1, 2, 5, 5)
     assert not seen["attention"].triu(1).any()
 
 
 def test_the_same_seed_gives_the_same_network():
-    recipe = SentenceRecipe(steps=3, sentences=100)
-    first, second = (train_sentences(recipe, Silent())[0].state_dict() for _ in range(2))
+    config = SentimentTrainConfig(steps=3, sentences=100)
+    first, second = (train_sentiment(config, Silent())[0].state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_batch_holds_sentences_with_their_labels():
-    drawn = draw_sentences(40)
+    drawn = generate_sentences(40)
     numbers, labels = next(batches(drawn, 16))
     known = {tuple(row): label for row, label in zip(drawn.numbers.tolist(), drawn.labels.tolist(), strict=True)}
     assert [known[tuple(row)] for row in numbers.tolist()] == labels.tolist()
 
 
 def test_the_recipe_reads_combinations_that_it_has_never_seen_and_minds_their_order():
-    """The whole recipe, 8 to 15 s of one core; without positions it reaches 51 to 53 %."""
-    model, _ = train_sentences(observer=Silent())
-    assert accuracy(model, draw_sentences(2000, seed=1, unseen=True)) >= 0.98  # measured: 1.000 with seeds 0, 1, 2
-    for text in sum(ORDER_DECIDES[1:], ()):
+    """The whole config, 8 to 15 s of one core; without positions it reaches 51 to 53 %."""
+    model, _ = train_sentiment(callback=Silent())
+    assert accuracy(model, generate_sentences(2000, seed=1, unseen=True)) >= 0.98  # measured: 1.000 with seeds 0, 1, 2
+    for text in sum(ORDER_SENSITIVE_PAIRS[1:], ()):
         answer = model(torch.tensor([encode(text)]))[0]
         assert CLASSES[answer.argmax()] == meaning(text), text

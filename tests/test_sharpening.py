@@ -4,31 +4,37 @@ from dataclasses import replace
 
 import torch
 
-from stablediff_edu.datasets.scene_set import load_scenes
-from stablediff_edu.models.vae import AutoencoderKL, VAEConfig
-from stablediff_edu.training.autoencoding import squared_error
-from stablediff_edu.training.sharpening import Contest, contest_loss, make_critic, pairs, sharpen
-from stablediff_edu.training.vae_training import VAERecipe
+from stablediff_edu.data.scenes.dataset import make_scenes
+from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig
+from stablediff_edu.tasks.autoencoder import squared_error
+from stablediff_edu.tasks.vae import VAETrainConfig
+from stablediff_edu.tasks.vae_gan import (
+    DecoderGAN,
+    finetune_decoder_gan,
+    gan_loss,
+    latent_image_pairs,
+    make_discriminator,
+)
 
 CONFIG = VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4, scaling=0.5)
-RECIPE = VAERecipe(CONFIG, error="edges", batch_size=2, flip=True, sharpening=3, critic=0.1, optimizer="muon")
+RECIPE = VAETrainConfig(CONFIG, error="edges", batch_size=2, flip=True, gan_steps=3, gan_weight=0.1, optimizer="muon")
 
 
-def contest() -> tuple[Contest, AutoencoderKL, tuple[torch.Tensor, torch.Tensor]]:
+def contest() -> tuple[DecoderGAN, AutoencoderKL, tuple[torch.Tensor, torch.Tensor]]:
     torch.manual_seed(0)
     vae = AutoencoderKL(CONFIG)
-    return Contest(vae), vae, next(pairs(vae, RECIPE, load_scenes(4, 64).pixels))
+    return DecoderGAN(vae), vae, next(latent_image_pairs(vae, RECIPE, make_scenes(4, 64).pixels))
 
 
-def gradients(model: Contest, pair: tuple, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+def gradients(model: DecoderGAN, pair: tuple, weight: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Those of the decoder's last layer and of the critic's."""
     model.zero_grad()
-    contest_loss(model, pair, squared_error, weight).backward()
+    gan_loss(model, pair, squared_error, weight).backward()
     return model.decoder.last.weight.grad.clone(), model.critic[-1].weight.grad.clone()
 
 
 def test_the_critic_looks_at_patches():
-    assert make_critic()(torch.zeros(2, 3, 64, 64)).shape == (2, 1, 16, 16)
+    assert make_discriminator()(torch.zeros(2, 3, 64, 64)).shape == (2, 1, 16, 16)
 
 
 def test_latents_go_through_the_contest_as_through_the_autoencoder():
@@ -53,7 +59,7 @@ def test_the_critic_learns_to_tell_decoded_from_drawn():
     optimizer = torch.optim.AdamW(model.critic.parameters(), 1e-2)
     for _ in range(20):
         optimizer.zero_grad()
-        contest_loss(model, (z, x), squared_error, 0.0).backward()
+        gan_loss(model, (z, x), squared_error, 0.0).backward()
         optimizer.step()
     assert model.critic(x).mean() > 0.5 > -0.5 > model.critic(model(z)).mean()
 
@@ -61,11 +67,11 @@ def test_the_critic_learns_to_tell_decoded_from_drawn():
 def test_the_encoder_and_the_latents_stay_and_the_decoder_moves():
     torch.manual_seed(0)
     vae = AutoencoderKL(CONFIG).eval()
-    scenes = load_scenes(4, 64)
-    x = scenes.pictures
+    scenes = make_scenes(4, 64)
+    x = scenes.images
     before = vae.encode(x).detach()
-    picture = vae.decode(before).detach()
-    training = sharpen(vae, RECIPE, scenes.pixels)
+    image = vae.decode(before).detach()
+    training = finetune_decoder_gan(vae, RECIPE, scenes.pixels)
     assert training.steps == 3 and not training.interrupted
-    assert torch.equal(vae.encode(x), before) and not torch.allclose(vae.decode(before), picture)
+    assert torch.equal(vae.encode(x), before) and not torch.allclose(vae.decode(before), image)
     assert vae.config == replace(CONFIG) and set(vae.state_dict()) == set(AutoencoderKL(CONFIG).state_dict())

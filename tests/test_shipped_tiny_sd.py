@@ -1,15 +1,15 @@
-"""The shipped tiny Stable Diffusion: small enough, told by its card, and it draws what a sentence says."""
+"""The pretrained tiny Stable Diffusion: small enough, told by its card, and it draws what a sentence says."""
 
 import pytest
 import torch
 
+from stablediff_edu.io import checkpoint
 from stablediff_edu.models.unet import count_parameters
-from stablediff_edu.stable_diffusion import TINY, StableDiffusion
-from stablediff_edu.training.scene_judge import load_judge, read_pictures
-from stablediff_edu.training.scene_quality import draw_prompts, quality_prompts
-from stablediff_edu.training.tiny_sd import load_tiny_sd
-from stablediff_edu.training.vae_training import load_vae
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.pipelines.stable_diffusion import TINY, StableDiffusion
+from stablediff_edu.tasks.scene_classifier import load_scene_classifier, predict_attributes
+from stablediff_edu.tasks.text_to_image_evaluation import evaluation_prompts, sample_prompts
+from stablediff_edu.tasks.tiny_sd import load_tiny_sd
+from stablediff_edu.tasks.vae import load_vae
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +18,13 @@ def shipped() -> tuple[StableDiffusion, dict[str, str]]:
 
 
 def test_it_is_small_and_says_how_it_was_made(shipped):
-    pipe, card = shipped
-    assert checkpoints.path_of("tiny-sd").stat().st_size < 24e6
-    assert card["command"].startswith("python -m stablediff_edu train tiny-sd") and int(card["images_seen"]) >= 800_000
-    assert "train scene-vae" in card["parts"] and "train clip-scenes" in card["parts"]
+    pipe, metadata = shipped
+    assert checkpoint.checkpoint_path("tiny-sd").stat().st_size < 24e6
+    assert (
+        metadata["command"].startswith("python -m stablediff_edu train tiny-sd")
+        and int(metadata["images_seen"]) >= 800_000
+    )
+    assert "train scene-vae" in metadata["parts"] and "train clip-scenes" in metadata["parts"]
     assert pipe.config.unet == TINY.unet and pipe.config.size == TINY.size
     assert count_parameters(pipe) < 9e6
 
@@ -35,8 +38,8 @@ def test_its_autoencoder_is_the_one_that_is_shipped_by_itself(shipped):
 
 def test_it_draws_what_a_sentence_says(shipped):
     """40 prompts, half of them of combinations never seen; the benchmark measures more of them."""
-    prompts, (judge, _) = quality_prompts(40, seed=7), load_judge()
-    read = read_pictures(judge, draw_prompts(shipped[0], prompts, seed=100))
+    prompts, (classifier, _) = evaluation_prompts(40, seed=7), load_scene_classifier()
+    read = predict_attributes(classifier, sample_prompts(shipped[0], prompts, seed=100))
     for field, least in (("thing", 0.9), ("colour", 0.85), ("sky", 0.9)):
-        right = [found == getattr(wish, field) for found, wish in zip(read[field], prompts, strict=True)]
+        right = [found == getattr(prompt, field) for found, prompt in zip(read[field], prompts, strict=True)]
         assert sum(right) >= least * len(prompts), field

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from stablediff_edu.datasets.scene_ships import SHIPS
-from stablediff_edu.datasets.scenes import draw_scene
-from stablediff_edu.datasets.ships import draw_ships, load_ships, ship_scene, ships_source
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.scenes.objects_ships import SHIPS
+from stablediff_edu.data.scenes.scene import render_scene
+from stablediff_edu.data.ships.dataset import describe_ships, load_ships, render_ships, ship_scene
+from stablediff_edu.errors import UserError
 
 
 def write_photographs(folder: Path, count: int) -> Path:
@@ -30,24 +30,24 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_seed_is_one_set_of_ships():
-    assert draw_ships(4, seed=3).pictures.equal(draw_ships(4, seed=3).pictures)
-    assert not draw_ships(4, seed=3).pictures.equal(draw_ships(4, seed=4).pictures)
+    assert render_ships(4, seed=3).images.equal(render_ships(4, seed=3).images)
+    assert not render_ships(4, seed=3).images.equal(render_ships(4, seed=4).images)
 
 
 def test_a_ship_does_not_depend_on_how_many_are_drawn():
-    assert draw_ships(3).pictures.equal(draw_ships(7).pictures[:3])
+    assert render_ships(3).images.equal(render_ships(7).images[:3])
 
 
 def test_every_ship_is_drawn_from_its_scene():
-    assert draw_ships(6, 48, seed=2).pictures[5].equal(draw_scene(ship_scene(5, seed=2), 48))
+    assert render_ships(6, 48, seed=2).images[5].equal(render_scene(ship_scene(5, seed=2), 48))
 
 
 def test_shape_type_range_and_source():
-    ships = load_ships(5, source="drawn")
-    assert ships.pictures.shape == (5, 3, 32, 32) and ships.pictures.dtype == torch.float32
-    assert ships.pictures.min() >= -1 and ships.pictures.max() <= 1
-    assert ships.source == "drawn ships"
-    assert load_ships(1, 64, "drawn").pictures.shape == (1, 3, 64, 64)
+    ships = load_ships(5, source="synthetic")
+    assert ships.images.shape == (5, 3, 32, 32) and ships.images.dtype == torch.float32
+    assert ships.images.min() >= -1 and ships.images.max() <= 1
+    assert ships.source == "synthetic ships"
+    assert load_ships(1, 64, "synthetic").images.shape == (1, 3, 64, 64)
 
 
 def test_only_ships_are_drawn_of_every_kind():
@@ -55,65 +55,65 @@ def test_only_ships_are_drawn_of_every_kind():
 
 
 def test_no_two_ships_are_alike():
-    flat = draw_ships(60).pictures.flatten(1)
+    flat = render_ships(60).images.flatten(1)
     distances = torch.cdist(flat, flat) + 1e3 * torch.eye(60)
     assert distances.min() > 5
 
 
 def test_five_thousand_ships_take_less_than_twenty_seconds_of_one_core():
-    draw_ships(3)
+    render_ships(3)
     start = time.process_time()
-    draw_ships(100)
+    render_ships(100)
     assert (time.process_time() - start) * 50 < 40  # twice the 20 s: the test must not fail on a busy machine
 
 
 def test_drawn_ships_are_taken_while_there_are_too_few_photographs(data: Path):
-    assert load_ships(3).source == "drawn ships"
-    assert ships_source(3) == "drawn ships (built in) · real ones: python -m stablediff_edu fetch cifar10"
+    assert load_ships(3).source == "synthetic ships"
+    assert describe_ships(3) == "synthetic ships (built in) · real ones: python -m stablediff_edu fetch cifar10"
     write_photographs(data / "cifar10", 2)
-    assert load_ships(3).source == "drawn ships" and load_ships(2).source.startswith("CIFAR-10")
-    assert "real ones (only 2 there): python -m stablediff_edu fetch cifar10" in ships_source(3)
-    assert ships_source(2) == f"CIFAR-10, 2 photographs of ships in {data / 'cifar10'}"
+    assert load_ships(3).source == "synthetic ships" and load_ships(2).source.startswith("CIFAR-10")
+    assert "real ones (only 2 there): python -m stablediff_edu fetch cifar10" in describe_ships(3)
+    assert describe_ships(2) == f"CIFAR-10, 2 photographs of ships in {data / 'cifar10'}"
 
 
 def test_photographs_can_be_asked_for(data: Path):
-    with pytest.raises(CourseError, match=r"CIFAR-10 is not in .*; get it with: python -m stablediff_edu fetch"):
+    with pytest.raises(UserError, match=r"CIFAR-10 is not in .*; get it with: python -m stablediff_edu fetch"):
         load_ships(2, source="cifar10")
     write_photographs(data / "cifar10", 4)
     ships = load_ships(3, source="cifar10")
-    assert ships.pictures[:, 0, 0, 0].tolist() == pytest.approx([-1, 10 / 127.5 - 1, 20 / 127.5 - 1])
+    assert ships.images[:, 0, 0, 0].tolist() == pytest.approx([-1, 10 / 127.5 - 1, 20 / 127.5 - 1])
     assert len(load_ships(9, source="cifar10")) == 4
     scaled = load_ships(3, 48, source="cifar10")
-    assert scaled.pictures.shape == (3, 3, 48, 48) and scaled.source.endswith("scaled to 48×48")
-    assert scaled.pictures.min() >= -1
+    assert scaled.images.shape == (3, 3, 48, 48) and scaled.source.endswith("scaled to 48×48")
+    assert scaled.images.min() >= -1
 
 
 def test_real_ships(real_data: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("STABLEDIFF_DATA", str(real_data))
     ships = load_ships(20, source="cifar10")
-    assert ships.pictures.shape == (20, 3, 32, 32) and 0.3 < ships.pictures.std() < 0.8
-    assert ships_source().startswith("CIFAR-10, 5,000 photographs of ships in ")
+    assert ships.images.shape == (20, 3, 32, 32) and 0.3 < ships.images.std() < 0.8
+    assert describe_ships().startswith("CIFAR-10, 5,000 photographs of ships in ")
 
 
 def test_the_learners_own_folder(tmp_path: Path):
     for number, shape in enumerate([(40, 60, 3), (33, 20)]):
         Image.fromarray(np.full(shape, 90, np.uint8)).save(tmp_path / f"{number}.png")
     ships = load_ships(source=tmp_path)
-    assert ships.pictures.shape == (2, 3, 32, 32) and ships.source.startswith("own pictures (2")
+    assert ships.images.shape == (2, 3, 32, 32) and ships.source.startswith("own images (2")
     assert len(load_ships(1, source=str(tmp_path))) == 1
 
 
 @pytest.mark.parametrize(
     ("wrong", "match"),
     [
-        (dict(source="kaggle"), "no source of ships, and no folder, called 'kaggle'; choose auto, drawn, cifar10"),
+        (dict(source="kaggle"), "no source of ships, and no folder, called 'kaggle'; choose auto, synthetic, cifar10"),
         (dict(count=0), "0 ships of 32×32 pixels cannot be had"),
-        (dict(size=4, source="drawn"), "5000 ships of 4×4 pixels cannot be had"),
+        (dict(size=4, source="synthetic"), "5000 ships of 4×4 pixels cannot be had"),
     ],
 )
 def test_what_cannot_be_had_is_refused_in_one_sentence(wrong: dict, match: str):
-    with pytest.raises(CourseError, match=match):
+    with pytest.raises(UserError, match=match):
         load_ships(**wrong)
     if "source" not in wrong:
-        with pytest.raises(CourseError, match=match):
-            draw_ships(**wrong)
+        with pytest.raises(UserError, match=match):
+            render_ships(**wrong)

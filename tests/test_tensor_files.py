@@ -23,12 +23,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from zero_weights import SIZES, single_file, write_folder
 
-from stablediff_edu.errors import CourseError
-from stablediff_edu.models.conditional_unet import UNetConfig
-from stablediff_edu.weights import checkpoints
-from stablediff_edu.weights.layouts import MODELS
-from stablediff_edu.weights.pretrained import read_parts
-from stablediff_edu.weights.tensor_files import TensorFile
+from stablediff_edu.errors import UserError
+from stablediff_edu.io import checkpoint
+from stablediff_edu.io.from_pretrained import read_parts
+from stablediff_edu.io.key_mapping import MODELS
+from stablediff_edu.io.tensor_files import TensorFile
+from stablediff_edu.models.unet_2d_condition import UNetConfig
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.bias": torch.ones(1000).half()}
 
@@ -57,9 +57,9 @@ def test_a_whole_file_is_read(tmp_path, kind):
 
 def one_sentence(path: Path) -> str:
     """What is said when the file is opened, by itself or as weights."""
-    with pytest.raises(CourseError) as caught:
+    with pytest.raises(UserError) as caught:
         TensorFile(path)
-    with pytest.raises(CourseError, match=re.escape(str(caught.value))):
+    with pytest.raises(UserError, match=re.escape(str(caught.value))):
         read_parts(path)
     assert str(caught.value).endswith(".") and "\n" not in str(caught.value) and len(str(caught.value)) < 260
     return str(caught.value)
@@ -81,7 +81,7 @@ LIES = {
     "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7\nsize 4265146304\n", "git lfs pull"),
     "nothing": (b"", "is empty"),
     "noise": (bytes(range(7, 256)) * 9, "no file of weights"),
-    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(200), "no file of weights"),
+    "an image": (b"\x89PNG\r\n\x1a\n" + bytes(200), "no file of weights"),
     "one tensor": (pickled(torch.zeros(3)), "no file of weights"),
     "a pickled number": (pickle.dumps(3), "no file of weights"),
 }
@@ -102,7 +102,7 @@ def test_a_zip_archive_of_other_things_gets_one_sentence(tmp_path):
 
 
 def test_a_file_that_may_not_be_read_gets_one_sentence(tmp_path):
-    with pytest.raises(CourseError, match=r"cannot be read \(No such file.*\); check the name"):
+    with pytest.raises(UserError, match=r"cannot be read \(No such file.*\); check the name"):
         TensorFile(tmp_path / "nothing.ckpt")
 
 
@@ -264,7 +264,7 @@ OTHERS = {
 def test_another_models_single_file_is_told_apart(tmp_path, tensors, said, pickle_it):
     path = tmp_path / "a.weights"
     torch.save(tensors(), path) if pickle_it else save_file(tensors(), path)
-    with pytest.raises(CourseError, match=said) as caught:
+    with pytest.raises(UserError, match=said) as caught:
         read_parts(path)
     assert str(caught.value).endswith(".") and len(str(caught.value)) < 260
 
@@ -278,15 +278,15 @@ def test_the_single_file_that_all_these_are_not_is_read(tmp_path):
 
 def test_a_shipped_checkpoint_is_no_stable_diffusion():
     with pytest.raises(
-        CourseError, match=r"ships\.safetensors is no whole Stable Diffusion 1: .* \(one of its tensors is"
+        UserError, match=r"ships\.safetensors is no whole Stable Diffusion 1: .* \(one of its tensors is"
     ):
-        read_parts(checkpoints.path_of("ships"))
+        read_parts(checkpoint.checkpoint_path("ships"))
 
 
 @pytest.mark.parametrize("note", ["", "{", "[]", "{}", '{"text": 3}', '{"text": {}, "unet": {"widths": 3}, "vae": {}}'])
 def test_a_note_that_lies_gets_one_sentence(tmp_path, note):
     save_file(single_file(), tmp_path / "a.safetensors", {"stablediff_edu": note})
-    with pytest.raises(CourseError, match=r"a\.safetensors is not whole"):
+    with pytest.raises(UserError, match=r"a\.safetensors is not whole"):
         read_parts(tmp_path / "a.safetensors")
 
 
@@ -314,7 +314,7 @@ FILES = [
 @pytest.mark.parametrize("file", FILES)
 def test_the_file_that_a_folder_lacks_is_named(folder, file):
     (folder / file).unlink()
-    with pytest.raises(CourseError) as caught:
+    with pytest.raises(UserError) as caught:
         read_parts(folder)
     assert (file if file.endswith("json") else file.partition("/")[0]) in str(caught.value) and "lacks" in str(
         caught.value
@@ -325,7 +325,7 @@ def test_the_file_that_a_folder_lacks_is_named(folder, file):
 @pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", b"\xff\xfe\x00", b"[1, 2]"])
 def test_the_file_that_lies_in_a_folder_is_named(folder, file, content):
     (folder / file).write_bytes(content)
-    with pytest.raises(CourseError, match=Path(file).name):
+    with pytest.raises(UserError, match=Path(file).name):
         read_parts(folder)
 
 
@@ -336,14 +336,12 @@ def test_the_file_that_lies_in_a_folder_is_named(folder, file, content):
 def test_a_tokenizer_that_lies_is_named(folder, content):
     (folder / "tokenizer").mkdir()
     (folder / "tokenizer/tokenizer.json").write_text(content)
-    with pytest.raises(CourseError, match=r"tokenizer\.json"):
+    with pytest.raises(UserError, match=r"tokenizer\.json"):
         read_parts(folder).tokenizer()
 
 
 def test_an_empty_folder_says_what_it_lacks(tmp_path):
-    with pytest.raises(
-        CourseError, match=r"lacks scheduler/scheduler_config.json, text_encoder/config.json and 2 more;"
-    ):
+    with pytest.raises(UserError, match=r"lacks scheduler/scheduler_config.json, text_encoder/config.json and 2 more;"):
         read_parts(tmp_path)
 
 
@@ -384,7 +382,7 @@ SETTINGS = {
 def test_a_folder_whose_settings_ask_for_another_network_is_refused(folder, part, change, said):
     path = folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(CourseError, match=said):
+    with pytest.raises(UserError, match=said):
         read_parts(folder)
 
 
@@ -418,7 +416,7 @@ def test_every_option_that_is_not_built_is_refused_by_name(folder, part, options
     for name, value in options.items():
         path.write_text(json.dumps(usual | {name: value}))
         with pytest.raises(
-            CourseError, match=rf"{part}/config.json says {name}: |config.json of .*: {name}|not iterable|int"
+            UserError, match=rf"{part}/config.json says {name}: |config.json of .*: {name}|not iterable|int"
         ):
             read_parts(folder)
     if part == "unet":
@@ -428,16 +426,14 @@ def test_every_option_that_is_not_built_is_refused_by_name(folder, part, options
 
 def test_folders_of_later_models_are_told_by_what_they_hold(folder):
     shutil.move(folder / "unet", folder / "transformer")
-    with pytest.raises(
-        CourseError, match=r"lacks unet/config.json; .* \(there is: scheduler, text_encoder, transformer"
-    ):
+    with pytest.raises(UserError, match=r"lacks unet/config.json; .* \(there is: scheduler, text_encoder, transformer"):
         read_parts(folder)
 
 
 @pytest.mark.parametrize("source", ["nothing.safetensors", "weights/of/mine", "~/nothing here", "a b/c"])
 def test_what_is_neither_here_nor_a_name_is_said_to_be_missing(source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CourseError, match=r"^There is nothing at .*; give a folder or a file of weights"):
+    with pytest.raises(UserError, match=r"^There is nothing at .*; give a folder or a file of weights"):
         read_parts(source)
 
 
@@ -450,6 +446,6 @@ def test_too_little_memory_is_one_sentence(folder, monkeypatch, error):
 
     monkeypatch.setattr(TensorFile, "__getitem__", fail)
     with pytest.raises(
-        CourseError, match=r"not enough memory for .*; close other programs, or load it with half=True\.$"
+        UserError, match=r"not enough memory for .*; close other programs, or load it with half=True\.$"
     ):
         parts.weights("unet")

@@ -11,19 +11,19 @@ from PIL import Image
 
 import stablediff_edu as sd
 from stablediff_edu.__main__ import main
-from stablediff_edu.datasets.caption_tokens import make_tokenizer, sample_prompts, tokens_of
-from stablediff_edu.datasets.captioned_folder import load_captioned_folder
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.caption_tokens import make_tokenizer, sample_prompts, tokenize_captions
+from stablediff_edu.data.captioned_folder import load_captioned_folder
+from stablediff_edu.errors import UserError
+from stablediff_edu.io import checkpoint
+from stablediff_edu.metrics.memorization import measure_memorization
+from stablediff_edu.models.autoencoder_kl import VAEConfig
 from stablediff_edu.models.clip import TextConfig
-from stablediff_edu.models.conditional_unet import UNetConfig
-from stablediff_edu.models.vae import VAEConfig
-from stablediff_edu.stable_diffusion import StableDiffusion, StableDiffusionConfig
+from stablediff_edu.models.unet_2d_condition import UNetConfig
+from stablediff_edu.pipelines.stable_diffusion import StableDiffusion, StableDiffusionConfig
+from stablediff_edu.tasks import custom_text_to_image as own
 from stablediff_edu.tokenizers.word_files import save_word_tokenizer
 from stablediff_edu.tokenizers.words import WordTokenizer
-from stablediff_edu.training import own_text_to_image as own
-from stablediff_edu.training.loop import TerminalBar
-from stablediff_edu.training.memorization import measure_memorization
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.training.loop import ProgressBar
 
 UNET = UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4)
 RECIPE = replace(own.PRESETS["quick"].unet, config=UNET, steps=4, batch_size=4, bfloat16=False)
@@ -36,24 +36,24 @@ def here(monkeypatch, tmp_path: Path) -> Path:
     """Twelve captioned images, small networks, no pretrained weights."""
     monkeypatch.setenv("STABLEDIFF_DEVICE", "cpu")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "pretrained")
+    monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "pretrained")
     monkeypatch.setitem(own.PRESETS, "quick", SMALL)
     monkeypatch.setattr(own, "TINY", replace(own.TINY, vae=VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4)))
-    monkeypatch.setattr(own, "BEST", own.BEST | {"steps": 2})
+    monkeypatch.setattr(own, "DEFAULT_SAMPLING", own.DEFAULT_SAMPLING | {"steps": 2})
     colored_shapes.write_set(tmp_path / "shapes", 12)
     return tmp_path
 
 
 def stop_at(monkeypatch, step: int, of: str) -> None:
     """Press Ctrl-C after a step of one of the two trainings."""
-    whole = TerminalBar.step
+    whole = ProgressBar.step
 
     def stop(self, number: int, loss: float) -> None:
         whole(self, number, loss)
         if number == step and self.log.stem == of:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(TerminalBar, "step", stop)
+    monkeypatch.setattr(ProgressBar, "step", stop)
 
 
 def test_the_command_writes_one_folder_that_generates(here: Path, capsys):
@@ -68,8 +68,8 @@ def test_the_command_writes_one_folder_that_generates(here: Path, capsys):
     assert sorted(path.name for path in Path("mine").iterdir()) == [
         "model_index.json", "samples.png", "scheduler", "text_encoder", "tokenizer", "training.json", "unet", "vae",
     ]  # fmt: skip
-    card = json.loads(Path("mine/training.json").read_text(encoding="utf-8"))
-    assert card["command"].startswith("python -m stablediff_edu train text-to-image --images shapes")
+    metadata = json.loads(Path("mine/training.json").read_text(encoding="utf-8"))
+    assert metadata["command"].startswith("python -m stablediff_edu train text-to-image --images shapes")
     assert not list(Path("mine_training").glob("*.progress"))
     assert Image.open("mine_training/unet_samples/000004.png").size == (48, 48)
     pipe = StableDiffusion.from_pretrained("mine")
@@ -104,12 +104,12 @@ def test_stopped_in_both_trainings_it_ends_as_if_it_had_not_been(here: Path, mon
 
 def test_it_begins_with_the_pretrained_weights_and_the_words_of_both(here: Path):
     images = load_captioned_folder(here / "shapes", 16)
-    scratch = own.Planned(SMALL, images)
+    scratch = own.TrainingPlan(SMALL, images)
     tokenizer = WordTokenizer(["other", "red", "a"], 9)
     config = StableDiffusionConfig(TextConfig(5, 9, 8, 1, 4), UNET, own.TINY.vae)
     torch.manual_seed(5)
     pretrained = StableDiffusion(config, tokenizer)
-    plan = own.Planned(SMALL, images, pretrained)
+    plan = own.TrainingPlan(SMALL, images, pretrained)
     assert plan.vae is pretrained.vae and plan.vae_steps == 1 and scratch.vae_steps == 3
     assert torch.equal(plan.model.unet.first.weight, pretrained.unet.first.weight)
     assert torch.equal(plan.model.text_encoder.blocks[0].state_dict().popitem()[1],
@@ -119,7 +119,9 @@ def test_it_begins_with_the_pretrained_weights_and_the_words_of_both(here: Path)
     new = plan.tokenizer.numbers["circle"]
     assert torch.equal(words[new], scratch.model.text_encoder.words.weight[new])
     wider = replace(SMALL, unet=replace(RECIPE, config=replace(UNET, widths=(8, 24))))
-    assert torch.equal(own.Planned(wider, images, pretrained).model.unet.first.weight, pretrained.unet.first.weight)
+    assert torch.equal(
+        own.TrainingPlan(wider, images, pretrained).model.unet.first.weight, pretrained.unet.first.weight
+    )
 
 
 def test_captions_become_tokens_in_all_their_wordings(here: Path):
@@ -127,7 +129,7 @@ def test_captions_become_tokens_in_all_their_wordings(here: Path):
     images.captions[0] = ("one two", "three", "one")
     images.captions[1] = ("word " * 100,)
     tokenizer = make_tokenizer(images)
-    tokens = tokens_of(images, tokenizer)
+    tokens = tokenize_captions(images, tokenizer)
     assert tokens.shape == (12, 3, 77) and tokens[0, 0, 1] == tokenizer.numbers["one"]
     assert torch.equal(tokens[2, 0], tokens[2, 2]) and not torch.equal(tokens[0, 0], tokens[0, 2])
     assert (tokens[1, 0] == tokenizer.numbers["word"]).sum() == 75
@@ -135,7 +137,7 @@ def test_captions_become_tokens_in_all_their_wordings(here: Path):
 
 
 def test_measuring_the_time_leaves_weights_and_seed_as_they_are(here: Path):
-    plan = own.Planned(SMALL, load_captioned_folder(here / "shapes", 16))
+    plan = own.TrainingPlan(SMALL, load_captioned_folder(here / "shapes", 16))
     before = torch.cat([p.flatten() for p in (*plan.vae.parameters(), *plan.model.parameters())]).clone()
     torch.manual_seed(3)
     assert plan.seconds() > 0
@@ -168,7 +170,7 @@ def test_bad_input_is_one_sentence(words: list[str], sentence: str, capsys):
 
 
 def test_a_tokenizer_of_another_model_is_one_sentence(here: Path):
-    own.Planned(SMALL, load_captioned_folder(here / "shapes", 16)).pipe().save_pretrained("mine")
+    own.TrainingPlan(SMALL, load_captioned_folder(here / "shapes", 16)).pipe().save_pretrained("mine")
     save_word_tokenizer(Path("mine/tokenizer"), WordTokenizer(["a", "red"]))
-    with pytest.raises(CourseError, match="has 4 tokens"):
+    with pytest.raises(UserError, match="has 4 tokens"):
         StableDiffusion.from_pretrained("mine")

@@ -8,16 +8,22 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stablediff_edu.diffusion.schedule import Schedule
-from stablediff_edu.errors import CourseError
+from stablediff_edu.diffusion.schedule import NoiseSchedule
+from stablediff_edu.errors import UserError
 from stablediff_edu.models.clip import TextConfig, TextEncoder
-from stablediff_edu.models.conditional_unet import UNetConfig
+from stablediff_edu.models.unet_2d_condition import UNetConfig
+from stablediff_edu.tasks.text_to_image import (
+    CaptionedLatents,
+    TextToImageTrainConfig,
+    batches,
+    loss,
+    train_text_to_image,
+)
 from stablediff_edu.training import distributed
-from stablediff_edu.training.loop import Nobody
-from stablediff_edu.training.text_to_picture import Lesson, TextToPictureRecipe, batches, loss, train_text_to_picture
+from stablediff_edu.training.loop import NullCallback
 
 UNET = UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4)
-SMALL = TextToPictureRecipe(UNET, steps=6, batch_size=8, ema=0.9)
+SMALL = TextToImageTrainConfig(UNET, steps=6, batch_size=8, ema=0.9)
 
 
 def text_encoder() -> TextEncoder:
@@ -25,11 +31,11 @@ def text_encoder() -> TextEncoder:
     return TextEncoder(TextConfig(vocabulary=9, positions=4, width=8, layers=1, heads=2)).eval()
 
 
-def lesson(count: int = 6) -> Lesson:
+def dataset(count: int = 6) -> CaptionedLatents:
     """Latents of one value each, told by one word each."""
     values = torch.linspace(-1.5, 1.5, count).view(-1, 1, 1, 1)
     words = torch.tensor([[[7, number, 8, 8]] for number in range(count)])
-    return Lesson(values.expand(-1, 4, 4, 4).clone(), words, torch.tensor([[7, 8, 8, 8]]))
+    return CaptionedLatents(values.expand(-1, 4, 4, 4).clone(), words, torch.tensor([[7, 8, 8, 8]]))
 
 
 @pytest.fixture(autouse=True)
@@ -41,25 +47,25 @@ def on_the_cpu(monkeypatch):
 
 
 def test_a_batch_has_latents_with_their_own_sentences_and_now_and_then_none():
-    known = lesson()
+    known = dataset()
     torch.manual_seed(0)
     batch = next(batches(known, replace(SMALL, batch_size=2000)))
-    silent = (batch.tokens == known.nothing).all(dim=1)
-    assert 0.07 < silent.float().mean() < 0.13
-    number = batch.tokens[~silent, 1]
-    assert torch.equal(batch.x0[~silent], known.latents[number])
+    drop = (batch.tokens == known.nothing).all(dim=1)
+    assert 0.07 < drop.float().mean() < 0.13
+    number = batch.tokens[~drop, 1]
+    assert torch.equal(batch.x0[~drop], known.latents[number])
     assert batch.eps.std().item() == pytest.approx(1, abs=0.02)
 
 
 def test_every_wording_comes():
-    known = lesson(1)._replace(tokens=torch.tensor([[[7, 0, 8, 8], [7, 1, 8, 8], [7, 2, 8, 8]]]))
-    batch = next(batches(known, replace(SMALL, batch_size=200, without_text=0.0)))
+    known = dataset(1)._replace(tokens=torch.tensor([[[7, 0, 8, 8], [7, 1, 8, 8], [7, 2, 8, 8]]]))
+    batch = next(batches(known, replace(SMALL, batch_size=200, cond_drop_prob=0.0)))
     assert set(batch.tokens[:, 1].tolist()) == {0, 1, 2}
 
 
 def test_steps_in_the_middle_come_oftener_but_the_noisiest_come_too():
     torch.manual_seed(0)
-    t = next(batches(lesson(), replace(SMALL, batch_size=20_000))).t
+    t = next(batches(dataset(), replace(SMALL, batch_size=20_000))).t
     assert t.min() >= 0 and t.max() < 1000
     assert ((t >= 400) & (t < 600)).float().mean() > 0.21
     assert 0.005 < (t >= 950).float().mean() < 0.05
@@ -67,20 +73,20 @@ def test_steps_in_the_middle_come_oftener_but_the_noisiest_come_too():
 
 def test_each_process_takes_its_share_of_the_same_batch(monkeypatch):
     torch.manual_seed(0)
-    whole = next(batches(lesson(), SMALL))
+    whole = next(batches(dataset(), SMALL))
     shares = []
     for rank in range(2):
-        monkeypatch.setattr(distributed, "own_share", lambda rows, rank=rank: rows.chunk(2)[rank])
+        monkeypatch.setattr(distributed, "shard_batch", lambda rows, rank=rank: rows.chunk(2)[rank])
         torch.manual_seed(0)
-        shares.append(next(batches(lesson(), SMALL)))
+        shares.append(next(batches(dataset(), SMALL)))
     for one, *parts in zip(whole, *shares, strict=True):
         assert torch.equal(one, torch.cat(parts))
 
 
 def test_a_batch_that_cannot_be_shared_out_is_one_sentence(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(CourseError, match="A batch of 8 cannot be shared out among 3 processes"):
-        train_text_to_picture(SMALL, lesson(), text_encoder())
+    with pytest.raises(UserError, match="A batch of 8 cannot be shared out among 3 processes"):
+        train_text_to_image(SMALL, dataset(), text_encoder())
 
 
 # --- the loss ---------------------------------------------------------------------------------------------------------
@@ -100,8 +106,8 @@ class Oracle(torch.nn.Module):
 
 @pytest.mark.parametrize("prediction", ["noise", "velocity"])
 def test_the_loss_is_zero_for_the_right_answer_and_the_question_is_mixture_step_and_words(prediction: str):
-    encoder, schedule = text_encoder(), Schedule.cosine()
-    batch = next(batches(lesson(), SMALL))
+    encoder, schedule = text_encoder(), NoiseSchedule.cosine()
+    batch = next(batches(dataset(), SMALL))
     model = Oracle(schedule.target(batch.x0, batch.eps, batch.t, prediction))
     assert loss(model, batch, encoder, schedule, prediction) == 0
     xt, t, context = model.asked
@@ -117,19 +123,19 @@ def test_the_loss_is_zero_for_the_right_answer_and_the_question_is_mixture_step_
 def test_it_learns_which_latent_goes_with_which_word():
     encoder = text_encoder()
     before = [weight.clone() for weight in encoder.parameters()]
-    recipe = replace(SMALL, steps=150, batch_size=16, learning_rate=1e-2)
-    model, training = train_text_to_picture(recipe, lesson(2), encoder, Nobody())
+    config = replace(SMALL, steps=150, batch_size=16, learning_rate=1e-2)
+    model, training = train_text_to_image(config, dataset(2), encoder, NullCallback())
     assert training.loss < 0.5 * sum(training.losses[:5]) / 5
     assert all(torch.equal(a, b) for a, b in zip(before, encoder.parameters(), strict=True)), "the text encoder stays"
-    tokens, t = lesson(2).tokens[:, 0], torch.full((2,), 900)
+    tokens, t = dataset(2).tokens[:, 0], torch.full((2,), 900)
     noise = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(0)).expand(2, -1, -1, -1)
     with torch.no_grad():
         velocity = model(noise, t, encoder(tokens))  # of hardly anything but noise: the word alone can tell
     low, high = -velocity.mean(dim=(1, 2, 3))
-    assert low < -0.7 and high > 0.7, "with nearly no picture left, the velocity is about -x0"
+    assert low < -0.7 and high > 0.7, "with nearly no image left, the velocity is about -x0"
 
 
-class StopAfter(Nobody):
+class StopAfter(NullCallback):
     def __init__(self, steps: int) -> None:
         self.steps = steps
 
@@ -139,9 +145,9 @@ class StopAfter(Nobody):
 
 
 def test_stopped_and_resumed_it_ends_where_it_would_have_without(tmp_path):
-    def run(observer=None, checkpoint=None):
+    def run(callback=None, checkpoint=None):
         torch.manual_seed(0)
-        return train_text_to_picture(SMALL, lesson(), text_encoder(), observer or Nobody(), checkpoint=checkpoint)
+        return train_text_to_image(SMALL, dataset(), text_encoder(), callback or NullCallback(), checkpoint=checkpoint)
 
     whole, record = run()
     _, first = run(StopAfter(2), tmp_path / "progress")
@@ -157,14 +163,15 @@ from pathlib import Path
 import torch
 from test_text_to_picture import SMALL, lesson, text_encoder
 from stablediff_edu.training import distributed
-from stablediff_edu.training.text_to_picture import train_text_to_picture
+from stablediff_edu.tasks.text_to_image import train_text_to_image
 
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
-with distributed.processes():
-    model, training = train_text_to_picture(SMALL, lesson(), text_encoder())
-    rank = torch.distributed.get_rank() if distributed.count() > 1 else 0
-    print(json.dumps([distributed.count(), training.losses]), file=Path(sys.argv[1]).joinpath(f"{rank}.json").open("w"))
+with distributed.distributed():
+    model, training = train_text_to_image(SMALL, lesson(), text_encoder())
+    rank = torch.distributed.get_rank() if distributed.world_size() > 1 else 0
+    print(json.dumps([distributed.world_size(), training.losses]),
+    file=Path(sys.argv[1]).joinpath(f"{rank}.json").open("w"))
 """
 
 

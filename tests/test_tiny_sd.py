@@ -10,40 +10,43 @@ from PIL import Image
 from two_processes import run_two
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.commands.generate import own_model
-from stablediff_edu.datasets.captions import VOCABULARY, told
-from stablediff_edu.datasets.scene_set import load_scenes
-from stablediff_edu.datasets.scene_words import held_out, truth
-from stablediff_edu.datasets.scenes import Scene
-from stablediff_edu.errors import CourseError
+from stablediff_edu.cli.generate import load_default_model
+from stablediff_edu.data.scenes.captions import VOCABULARY, parse_caption
+from stablediff_edu.data.scenes.dataset import make_scenes
+from stablediff_edu.data.scenes.labels import is_held_out, labels_of
+from stablediff_edu.data.scenes.scene import Scene
+from stablediff_edu.errors import UserError
+from stablediff_edu.io import checkpoint
+from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig
 from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig
-from stablediff_edu.models.conditional_unet import UNetConfig
 from stablediff_edu.models.unet import count_parameters
-from stablediff_edu.models.vae import AutoencoderKL, VAEConfig
-from stablediff_edu.stable_diffusion import TINY, StableDiffusion
-from stablediff_edu.training import clip_training, scene_vae, tiny_sd
-from stablediff_edu.training.loop import Nobody, TerminalBar
-from stablediff_edu.training.scene_judge import JudgeRecipe
-from stablediff_edu.training.tiny_sd import (
+from stablediff_edu.models.unet_2d_condition import UNetConfig
+from stablediff_edu.pipelines.stable_diffusion import TINY, StableDiffusion
+from stablediff_edu.tasks import clip as clip_task
+from stablediff_edu.tasks import scene_vae, tiny_sd
+from stablediff_edu.tasks.scene_classifier import SceneClassifierTrainConfig
+from stablediff_edu.tasks.tiny_sd import (
     PROMPTS,
     TINY_SD,
-    TINY_SD_BUDGETS,
-    Parts,
-    draw_lesson,
+    TINY_SD_PRESETS,
+    FrozenParts,
+    cache_latents,
+    frozen_parts,
     load_tiny_sd,
-    make_lesson,
     make_parts,
-    parts_of,
     prompts_for,
+    render_dataset,
     train_tiny_sd,
 )
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.training.loop import NullCallback, ProgressBar
 
 TEXT = TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=8, layers=1, heads=2)
 UNET = UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4)
 # Muon makes all directions of a gradient equal, those that are rounding too: so two processes agree with AdamW only
-SMALL = replace(TINY_SD, config=UNET, scenes=5, wordings=2, steps=3, batch_size=4, optimizer="adamw", bfloat16=False)
-CARD = dict.fromkeys(checkpoints.CARD_NEEDS, "1")
+SMALL = replace(
+    TINY_SD, config=UNET, scenes=5, captions_per_image=2, steps=3, batch_size=4, optimizer="adamw", bfloat16=False
+)
+CARD = dict.fromkeys(checkpoint.REQUIRED_METADATA, "1")
 
 
 def vae() -> AutoencoderKL:
@@ -52,50 +55,52 @@ def vae() -> AutoencoderKL:
 
 
 def save_vae(*_) -> None:
-    checkpoints.save("scene-vae", vae(), CARD | {"command": "made the autoencoder"})
+    checkpoint.save_checkpoint("scene-vae", vae(), CARD | {"command": "made the autoencoder"})
 
 
 def save_clip(*_) -> None:
     torch.manual_seed(0)
     clip = CLIP(TEXT, ImageConfig(size=16, patch=2, channels=(8, 16), heads=2), 8)
-    checkpoints.save("clip-scenes", clip, CARD | {"command": "made the text encoder", "words": " ".join(VOCABULARY)})
+    checkpoint.save_checkpoint(
+        "clip-scenes", clip, CARD | {"command": "made the text encoder", "words": " ".join(VOCABULARY)}
+    )
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path) -> Path:
-    """Small recipes, and shipped weights in the test's own folder, where there are none."""
+    """Small configs, and pretrained weights in the test's own folder, where there are none."""
     monkeypatch.setenv("STABLEDIFF_DEVICE", "cpu")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+    monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path)
     monkeypatch.setattr(tiny_sd.scene_quality, "PROMPTS", 10)
     monkeypatch.setattr(tiny_sd, "TINY_SD", SMALL)
-    monkeypatch.setattr(tiny_sd, "TINY_SD_BUDGETS", {"quick": replace(SMALL, steps=2), "full": SMALL})
+    monkeypatch.setattr(tiny_sd, "TINY_SD_PRESETS", {"quick": replace(SMALL, steps=2), "full": SMALL})
     monkeypatch.setattr(tiny_sd, "PROMPTS", ("a red duck at sunset", "a blue fish"))
     return tmp_path
 
 
 @pytest.fixture
-def parts(small) -> Parts:
+def parts(small) -> FrozenParts:
     save_vae()
     save_clip()
     return make_parts()
 
 
-# --- the recipes ------------------------------------------------------------------------------------------------------
+# --- the configs ------------------------------------------------------------------------------------------------------
 
 
 def test_the_model_fits_into_32_megabytes_and_the_one_for_a_gpu_is_larger():
     numbers = count_parameters(StableDiffusion(replace(TINY, unet=TINY_SD.config)))
-    assert 2 * numbers < 32e6 and TINY_SD_BUDGETS["full"].size == 128
-    quick, full = TINY_SD_BUDGETS["quick"], TINY_SD_BUDGETS["full"]
+    assert 2 * numbers < 32e6 and TINY_SD_PRESETS["full"].size == 128
+    quick, full = TINY_SD_PRESETS["quick"], TINY_SD_PRESETS["full"]
     assert count_parameters(quick.model()) < count_parameters(TINY_SD.model()) / 2
     assert count_parameters(full.model()) > 1.5 * count_parameters(TINY_SD.model())
 
 
 def test_the_prompts_are_told_as_captions_are_and_one_row_was_never_learned_from():
-    assert len(PROMPTS) == 16 and all(set(told(prompt)) & {"thing", "sky"} for prompt in PROMPTS)
-    row = [told(prompt) for prompt in PROMPTS[4:8]]
-    assert all(held_out(Scene(known["thing"], known["colour"], sky=known["sky"])) for known in row)
+    assert len(PROMPTS) == 16 and all(set(parse_caption(prompt)) & {"thing", "sky"} for prompt in PROMPTS)
+    row = [parse_caption(prompt) for prompt in PROMPTS[4:8]]
+    assert all(is_held_out(Scene(known["thing"], known["colour"], sky=known["sky"])) for known in row)
     assert len(prompts_for(TINY_SD)) == 2, "those of the test"
 
 
@@ -106,7 +111,7 @@ def test_missing_parts_are_made_in_order_and_those_that_are_there_are_not(monkey
     made = []
 
     def make(name: str, save):
-        def function(recipe, out: Path, command: str, progress: Path):
+        def function(config, out: Path, command: str, progress: Path):
             made.append((name, out.name, command, progress.name))
             save()
             return None, type("Record", (), {"interrupted": False}), "", out
@@ -114,66 +119,66 @@ def test_missing_parts_are_made_in_order_and_those_that_are_there_are_not(monkey
         return function
 
     monkeypatch.setattr(scene_vae, "make_scene_vae", make("vae", save_vae))
-    monkeypatch.setattr(clip_training, "make_clip", make("clip", save_clip))
+    monkeypatch.setattr(clip_task, "make_clip", make("clip", save_clip))
     parts = make_parts()
     assert made == [
         (name, f"{file}.safetensors", f"python -m stablediff_edu train {file}", f"{file}.progress")
         for name, file in (("clip", "clip-scenes"), ("vae", "scene-vae"))
     ]
-    assert "made the autoencoder" in parts.made_by and "made the text encoder" in parts.made_by
-    assert make_parts().made_by == parts.made_by and len(made) == 2
-    checkpoints.path_of("scene-vae").with_suffix(".progress").touch()  # stopped: not finished yet
+    assert "made the autoencoder" in parts.provenance and "made the text encoder" in parts.provenance
+    assert make_parts().provenance == parts.provenance and len(made) == 2
+    checkpoint.checkpoint_path("scene-vae").with_suffix(".progress").touch()  # stopped: not finished yet
     make_parts()
     assert [name for name, *_ in made] == ["clip", "vae", "vae"]
 
 
 def test_a_part_that_is_stopped_stops_all(monkeypatch):
     stopped = type("Record", (), {"interrupted": True})
-    monkeypatch.setattr(clip_training, "make_clip", lambda *_: (None, stopped, "", None))
+    monkeypatch.setattr(clip_task, "make_clip", lambda *_: (None, stopped, "", None))
     assert main(["train", "tiny-sd"]) == 130
-    assert not checkpoints.path_of("tiny-sd").exists()
+    assert not checkpoint.checkpoint_path("tiny-sd").exists()
 
 
 def test_a_lesson_is_the_mean_latents_of_the_scenes_and_true_sentences(parts):
-    lesson, scenes = make_lesson(SMALL, parts), load_scenes(5, 64)
+    dataset, scenes = cache_latents(SMALL, parts), make_scenes(5, 64)
     with torch.no_grad():
-        mean = parts.vae.encode(scenes.pictures)
-    assert lesson.latents.shape == (5, 4, 8, 8) and torch.allclose(lesson.latents.float(), mean, atol=2e-3)
+        mean = parts.vae.encode(scenes.images)
+    assert dataset.latents.shape == (5, 4, 8, 8) and torch.allclose(dataset.latents.float(), mean, atol=2e-3)
     words = parts.tokenizer.words
-    for scene, rows in zip(scenes.scenes, lesson.tokens.tolist(), strict=True):
+    for scene, rows in zip(scenes.scenes, dataset.tokens.tolist(), strict=True):
         for row in rows:
-            said = told(" ".join(words[number] for number in row if number < len(words)))
-            assert said and all(truth(scene)[field] == name for field, name in said.items())
-    assert torch.equal(lesson.nothing, parts.tokenizer(""))
+            said = parse_caption(" ".join(words[number] for number in row if number < len(words)))
+            assert said and all(labels_of(scene)[field] == name for field, name in said.items())
+    assert torch.equal(dataset.null_tokens, parts.tokenizer(""))
 
 
 def test_a_recipe_of_few_things_shows_these_alone():
-    recipe = replace(SMALL, things=("duck", "buoy"), scenes=6)
-    scenes = draw_lesson(recipe)
+    config = replace(SMALL, object_classes=("duck", "buoy"), scenes=6)
+    scenes = render_dataset(config)
     assert len(scenes) == 6 and {scene.thing for scene in scenes.scenes} <= {"duck", "buoy"}
-    assert not any(map(held_out, scenes.scenes))
-    assert torch.equal(draw_lesson(SMALL).pixels, load_scenes(5, 64).pixels)
+    assert not any(map(is_held_out, scenes.scenes))
+    assert torch.equal(render_dataset(SMALL).pixels, make_scenes(5, 64).pixels)
 
 
 def test_a_lesson_is_kept_and_made_anew_for_another_recipe_or_other_parts(parts, small, monkeypatch):
     file = small / "kept.latents"
-    lesson = make_lesson(SMALL, parts, file)
-    monkeypatch.setattr(tiny_sd, "draw_lesson", lambda *_: pytest.fail("it is made anew"))
-    assert all(torch.equal(a, b) for a, b in zip(lesson, make_lesson(SMALL, parts, file), strict=True))
-    for recipe, other in ((replace(SMALL, scenes=6), parts), (SMALL, parts._replace(made_by="another"))):
+    dataset = cache_latents(SMALL, parts, file)
+    monkeypatch.setattr(tiny_sd, "render_dataset", lambda *_: pytest.fail("it is made again"))
+    assert all(torch.equal(a, b) for a, b in zip(dataset, cache_latents(SMALL, parts, file), strict=True))
+    for config, other in ((replace(SMALL, scenes=6), parts), (SMALL, parts._replace(made_by="another"))):
         with pytest.raises(pytest.fail.Exception):
-            make_lesson(recipe, other, file)
+            cache_latents(config, other, file)
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------
 
 
 def test_snapshots_are_what_the_averaged_network_draws_and_take_no_chance(parts):
-    lesson = make_lesson(SMALL, parts)
+    dataset = cache_latents(SMALL, parts)
     torch.manual_seed(0)
-    pipe, training = train_tiny_sd(SMALL, parts, lesson, Nobody(), prompts=["a red duck"])
+    pipe, training = train_tiny_sd(SMALL, parts, dataset, NullCallback(), prompts=["a red duck"])
     torch.manual_seed(0)
-    again, other = train_tiny_sd(SMALL, parts, lesson, Nobody(), prompts=["a red duck", "a fish"])
+    again, other = train_tiny_sd(SMALL, parts, dataset, NullCallback(), prompts=["a red duck", "a fish"])
     assert training.losses == other.losses
     step, last = training.snapshots[-1]
     assert step == 3 and torch.equal(last, pipe("a red duck", seed=1, **tiny_sd.scene_quality.BEST))
@@ -181,58 +186,58 @@ def test_snapshots_are_what_the_averaged_network_draws_and_take_no_chance(parts)
 
 
 def test_the_command_makes_one_file_that_draws_with_a_card_of_all_parts(parts, small, capsys):
-    checkpoints.save("scene_judge", JudgeRecipe((8, 8, 8, 8)).model(), CARD)
+    checkpoint.save_checkpoint("scene_judge", SceneClassifierTrainConfig((8, 8, 8, 8)).model(), CARD)
     assert main(["train", "tiny-sd"]) == 0
     assert sorted(path.name for path in small.glob("tiny-sd*")) == ["tiny-sd.safetensors", "tiny-sd_samples"]
     sheets = sorted((small / "tiny-sd_samples").iterdir())
     assert [sheet.name for sheet in sheets][-1] == "000003.png"
     assert Image.open(sheets[-1]).size == (128, 64)
-    pipe, card = load_tiny_sd()
-    assert card["command"] == "python -m stablediff_edu train tiny-sd" and card["steps"] == "3"
-    assert "made the autoencoder" in card["parts"] and card["words"].split() == list(VOCABULARY)
-    assert "all three of combinations never seen" in card["result"]
+    pipe, metadata = load_tiny_sd()
+    assert metadata["command"] == "python -m stablediff_edu train tiny-sd" and metadata["steps"] == "3"
+    assert "made the autoencoder" in metadata["parts"] and metadata["words"].split() == list(VOCABULARY)
+    assert "all three of combinations never seen" in metadata["result"]
     assert pipe.config.unet == UNET and pipe.config.vae == parts.vae.config and pipe.config.prediction == "velocity"
     assert pipe("a red duck", steps=2).shape == (1, 3, 64, 64)
-    assert torch.equal(own_model()("a red duck", steps=2), pipe("a red duck", steps=2))
+    assert torch.equal(load_default_model()("a red duck", steps=2), pipe("a red duck", steps=2))
     capsys.readouterr()
-    assert main(["train", "tiny-sd", "--quick"]) == 0, "another recipe does not take the shipped one's place"
+    assert main(["train", "tiny-sd", "--quick"]) == 0, "another config does not take the pretrained one's place"
     assert "tiny-sd_own.safetensors" in capsys.readouterr().out
-    assert load_tiny_sd("tiny-sd_own.safetensors")[1]["steps"] == "2" and load_tiny_sd()[1] == card
+    assert load_tiny_sd("tiny-sd_own.safetensors")[1]["steps"] == "2" and load_tiny_sd()[1] == metadata
 
 
 def test_the_shipped_model_has_the_parts_where_they_do_not_lie_by_themselves(parts, small):
     assert main(["train", "tiny-sd"]) == 0
-    checkpoints.path_of("scene-vae").unlink()
-    pipe, card = load_tiny_sd()
+    checkpoint.checkpoint_path("scene-vae").unlink()
+    pipe, metadata = load_tiny_sd()
     again = make_parts()
-    assert again.made_by == parts.made_by == parts_of(pipe, card).made_by
+    assert again.provenance == parts.provenance == frozen_parts(pipe, metadata).provenance
     ours, theirs = again.vae.state_dict(), parts.vae.state_dict()
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-3) for name in theirs)
 
 
 def test_stopped_by_ctrl_c_the_same_command_goes_on_where_it_was(parts, small, monkeypatch, capsys):
     assert main(["train", "tiny-sd", "--out", "whole.safetensors"]) == 0
-    step = TerminalBar.step
+    step = ProgressBar.step
 
     def stop(self, number: int, loss: float) -> None:
         step(self, number, loss)
         if number == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(TerminalBar, "step", stop)
+    monkeypatch.setattr(ProgressBar, "step", stop)
     words = ["train", "tiny-sd", "--out", "one.safetensors"]
     assert main(words) == 0
     assert "the same command goes on" in capsys.readouterr().out
     assert Path("one.progress").exists() and Path("one.latents").exists()
-    monkeypatch.setattr(TerminalBar, "step", step)
+    monkeypatch.setattr(ProgressBar, "step", step)
     assert main([*words, "--resume"]) == 0
     assert not Path("one.progress").exists() and not Path("one.latents").exists()
-    one, whole = (checkpoints.load(name)[0] for name in ("one.safetensors", "whole.safetensors"))
+    one, whole = (checkpoint.load_checkpoint(name)[0] for name in ("one.safetensors", "whole.safetensors"))
     assert all(torch.equal(one[name], whole[name]) for name in whole)
 
 
 def test_the_log_has_a_line_now_and_then(tmp_path, capsys):
-    diary = tiny_sd.Diary(tmp_path / "mine.progress", every=2)
+    diary = tiny_sd.SampleLogger(tmp_path / "mine.progress", every=2)
     diary.begin(4, 0)
     for number, loss in enumerate((1.0, 3.0, 5.0, 6.0), 1):
         diary.step(number, loss)
@@ -240,12 +245,12 @@ def test_the_log_has_a_line_now_and_then(tmp_path, capsys):
 
 
 def test_weights_of_something_else_and_missing_words_are_one_sentence(parts, small):
-    with pytest.raises(CourseError, match="holds no weights of a tiny model"):
+    with pytest.raises(UserError, match="holds no weights of a tiny model"):
         load_tiny_sd("scene-vae")
     assert main(["train", "tiny-sd"]) == 0
-    pipe, card = load_tiny_sd()
-    checkpoints.save("other.safetensors", pipe, card | {"words": "a red ship"})
-    with pytest.raises(CourseError, match="does not name the words"):
+    pipe, metadata = load_tiny_sd()
+    checkpoint.save_checkpoint("other.safetensors", pipe, metadata | {"words": "a red ship"})
+    with pytest.raises(UserError, match="does not name the words"):
         load_tiny_sd("other.safetensors")
 
 
@@ -255,11 +260,11 @@ from pathlib import Path
 import torch
 import test_tiny_sd as small
 from stablediff_edu.__main__ import main
-from stablediff_edu.training import tiny_sd
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.tasks import tiny_sd
+from stablediff_edu.io import checkpoint
 
 torch.set_num_threads(1)
-checkpoints.SHIPPED = Path(sys.argv[1])
+checkpoint.PRETRAINED = Path(sys.argv[1])
 tiny_sd.TINY_SD, tiny_sd.PROMPTS = small.SMALL, ("a red duck",)
 sys.exit(main(["train", "tiny-sd"]))
 """
@@ -271,5 +276,5 @@ def test_two_processes_make_the_file_of_one(parts, small, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
     _, said = run_two(small / "train.py", lambda: small)
     assert said.count("3 steps in") == 1 and said.count("drawing 5 scenes") == 1
-    both, alone = (checkpoints.load(name)[0] for name in ("tiny-sd", "alone.safetensors"))
+    both, alone = (checkpoint.load_checkpoint(name)[0] for name in ("tiny-sd", "alone.safetensors"))
     assert all(torch.allclose(both[name], alone[name], atol=2e-3) for name in alone)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from stablediff_edu.diffusion.samplers import noise_source
-from stablediff_edu.stable_diffusion import StableDiffusion
-from stablediff_edu.training.scene_quality import BEST
-from stablediff_edu.training.tiny_sd import load_tiny_sd
+from stablediff_edu.diffusion.samplers import make_noise_fn
+from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
+from stablediff_edu.tasks.text_to_image_evaluation import DEFAULT_SAMPLING
+from stablediff_edu.tasks.tiny_sd import load_tiny_sd
 from stablediff_edu.vision import import_torchvision
 
 import_torchvision()  # diffusers needs it, and by itself it may not fit this torch
@@ -39,11 +39,15 @@ def test_diffusers_generates_the_same_image(pipe, folder):
     theirs = diffusers.StableDiffusionPipeline.from_pretrained(folder)
     theirs.set_progress_bar_config(disable=True)
     side = pipe.config.size // pipe.vae.config.shrink
-    latents = noise_source(3, torch.empty(1, 4, side, side))()
+    latents = make_noise_fn(3, torch.empty(1, 4, side, side))()
     found = theirs(
-        prompt, latents=latents, num_inference_steps=steps, guidance_scale=BEST["guidance"], output_type="pt"
+        prompt,
+        latents=latents,
+        num_inference_steps=steps,
+        guidance_scale=DEFAULT_SAMPLING["guidance"],
+        output_type="pt",
     ).images
-    ours = pipe(prompt, seed=3, **BEST | {"steps": steps})
+    ours = pipe(prompt, seed=3, **DEFAULT_SAMPLING | {"steps": steps})
     assert found.shape == ours.shape and ours.std() > 0.1
     assert (found * 2 - 1 - ours).abs().max() < 1e-3  # float32 in another order of sums
 

@@ -1,4 +1,5 @@
-"""`train fish`: on drawn fish, on pictures that are not fish, with every kind of bad input; and the shipped weights."""
+"""`train fish`: on synthetic fish, on images that are not fish, with every kind of bad input; and the pretrained
+weights."""
 
 import json
 
@@ -9,11 +10,12 @@ from ctrl_c import train_and_interrupt
 from PIL import Image
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.datasets.drawn_fish import draw_many
-from stablediff_edu.datasets.fish import load_fish
-from stablediff_edu.datasets.folder import load_masked_folder
-from stablediff_edu.training import recipes, segmentation
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.data.fish.dataset import load_fish
+from stablediff_edu.data.fish.synthetic import render_batch
+from stablediff_edu.data.segmentation_folder import load_segmentation_folder
+from stablediff_edu.io import checkpoint
+from stablediff_edu.tasks import fish as fish_task
+from stablediff_edu.tasks import segmentation
 
 
 @pytest.fixture
@@ -23,17 +25,17 @@ def no_photographs(tmp_path, monkeypatch):
 
 @pytest.fixture
 def microscope(tmp_path):
-    """Thirty grey pictures of 512×512, bright cells on dark ground, with masks of 0/255 and of 0/1 values."""
-    random = np.random.default_rng(0)
+    """Thirty gray images of 512×512, bright cells on dark ground, with masks of 0/255 and of 0/1 values."""
+    rng = np.random.default_rng(0)
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     y, x = np.mgrid[:512, :512]
     for number in range(30):
         mask = np.zeros((512, 512), bool)
         for _ in range(6):
-            mask |= np.hypot(x - random.integers(512), y - random.integers(512)) < random.integers(25, 70)
-        grey = np.clip(60 + 110 * mask + random.normal(0, 12, mask.shape), 0, 255).astype(np.uint8)
-        Image.fromarray(grey).save(tmp_path / "images" / f"cell{number:02}.png")
+            mask |= np.hypot(x - rng.integers(512), y - rng.integers(512)) < rng.integers(25, 70)
+        gray = np.clip(60 + 110 * mask + rng.normal(0, 12, mask.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(gray).save(tmp_path / "images" / f"cell{number:02}.png")
         Image.fromarray(mask.astype(np.uint8) * (255 if number % 2 else 1)).save(
             tmp_path / f"masks/cell{number:02}.png"
         )
@@ -45,18 +47,18 @@ def test_it_learns_from_pictures_that_are_not_fish(microscope, no_photographs, c
     words = f"train fish --images {microscope}/images --masks {microscope}/masks --size 64 --steps 60 --out {out}"
     assert main(words.split()) == 0
     printed = capsys.readouterr().out
-    assert "24 pictures" in printed and "6 held out" in printed and "Dice" in printed
-    card = checkpoints.read_card(out)
-    assert card["steps"] == "60" and "--images images --masks masks" in card["command"]
-    model, _ = recipes.load_fish_unet(out)
-    data = load_masked_folder(microscope / "images", microscope / "masks", 64)
-    assert segmentation.score(segmentation.predict(model, data.pictures), data.masks).iou.mean() > 0.8
+    assert "24 images" in printed and "6 held out" in printed and "Dice" in printed
+    metadata = checkpoint.read_metadata(out)
+    assert metadata["steps"] == "60" and "--images images --masks masks" in metadata["command"]
+    model, _ = fish_task.load_fish_unet(out)
+    data = load_segmentation_folder(microscope / "images", microscope / "masks", 64)
+    assert segmentation.iou_dice(segmentation.predict(model, data.images), data.masks).iou.mean() > 0.8
     assert sorted(path.name for path in microscope.iterdir()) == ["cells.safetensors", "images", "masks"]
     assert printed.splitlines()[-1] == f"next: python -m stablediff_edu segment --weights {out} --images DIR"
 
 
 def test_segment_writes_a_mask_for_each_image_in_its_size(tmp_path, capsys):
-    pixels, masks, _ = draw_many(2, size=128, seed=7)
+    pixels, masks, _ = render_batch(2, size=128, seed=7)
     for number, (image, mask) in enumerate(zip(pixels, masks, strict=True)):
         for folder, values in (("images", (image.permute(1, 2, 0) + 1) * 127.5), ("truth", mask[0] * 255)):
             (tmp_path / folder).mkdir(exist_ok=True)
@@ -69,10 +71,10 @@ def test_segment_writes_a_mask_for_each_image_in_its_size(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "2 masks in " in printed and "left out: 2 files (notes.txt: not an image; " in printed
     (tmp_path / "images/cut.jpg").unlink()
-    found = load_masked_folder(tmp_path / "images", tmp_path / "images/found", 128)
+    found = load_segmentation_folder(tmp_path / "images", tmp_path / "images/found", 128)
     (tmp_path / "images/found").rename(tmp_path / "found")
-    truth = load_masked_folder(tmp_path / "images", tmp_path / "truth", 128)
-    assert found.names == ["0", "1"] and segmentation.score(found.masks, truth.masks).iou.min() > 0.8
+    truth = load_segmentation_folder(tmp_path / "images", tmp_path / "truth", 128)
+    assert found.names == ["0", "1"] and segmentation.iou_dice(found.masks, truth.masks).iou.min() > 0.8
     assert main([*words, "--overlay"]) == 0
     overlay = np.asarray(Image.open(tmp_path / "images/found/0.png.png"), int)
     assert overlay.shape == (150, 200, 3) and ((overlay[..., 0] > overlay[..., 1] + 40).mean() > 0.02)
@@ -83,8 +85,11 @@ def test_segment_writes_a_mask_for_each_image_in_its_size(tmp_path, capsys):
 
 def test_quick_numbers_on_drawn_fish_and_evaluate(tmp_path, no_photographs, capsys):
     out = tmp_path / "few.safetensors"
-    assert main(f"train fish --quick --pictures 8 --steps 3 --out {out}".split()) == 0
-    assert checkpoints.read_card(out)["command"] == "python -m stablediff_edu train fish --pictures 8 --quick --steps 3"
+    assert main(f"train fish --quick --num-images 8 --steps 3 --out {out}".split()) == 0
+    assert (
+        checkpoint.read_metadata(out)["command"]
+        == "python -m stablediff_edu train fish --num-images 8 --quick --steps 3"
+    )
     assert main(f"train fish --quick --evaluate --out {out}".split()) == 0
     printed = capsys.readouterr().out
     assert "weights: command python -m" in printed and "real photographs: none here" in printed
@@ -92,8 +97,8 @@ def test_quick_numbers_on_drawn_fish_and_evaluate(tmp_path, no_photographs, caps
 
 def test_without_skips_has_fewer_weights(tmp_path, no_photographs):
     out = tmp_path / "blind.safetensors"
-    assert main(f"train fish --quick --pictures 4 --steps 1 --no-skips --out {out}".split()) == 0
-    assert json.loads(checkpoints.read_card(out)["config"])["skips"] is False
+    assert main(f"train fish --quick --num-images 4 --steps 1 --no-skips --out {out}".split()) == 0
+    assert json.loads(checkpoint.read_metadata(out)["config"])["skips"] is False
 
 
 def spoil_mask(folder):
@@ -137,7 +142,7 @@ def test_bad_pictures_are_one_sentence_and_exit_code_2(microscope, no_photograph
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("--images pictures", "both --images DIR and --masks DIR"),
+        ("--images images", "both --images DIR and --masks DIR"),
         ("--size 50", "multiple of 16, such as 48"),
         ("--out weights.pt", "weights.safetensors"),
         ("--evaluate --out missing.safetensors", "no weights at missing.safetensors"),
@@ -150,7 +155,7 @@ def test_bad_words_are_one_sentence_and_exit_code_2(no_photographs, capsys, word
     assert expected in error and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", ["--steps 0", "--steps many", "--steps 3.5", "--pictures -3", "--seed -1"])
+@pytest.mark.parametrize("words", ["--steps 0", "--steps many", "--steps 3.5", "--num-images -3", "--seed -1"])
 def test_numbers_that_are_none_are_refused_in_one_sentence(words, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["train", "fish", *words.split()])
@@ -159,28 +164,28 @@ def test_numbers_that_are_none_are_refused_in_one_sentence(words, capsys):
 
 
 def test_resume_without_a_stopped_training_is_one_sentence(tmp_path, no_photographs, capsys):
-    assert main(f"train fish --quick --pictures 4 --steps 1 --resume --out {tmp_path}/a.safetensors".split()) == 2
+    assert main(f"train fish --quick --num-images 4 --steps 1 --resume --out {tmp_path}/a.safetensors".split()) == 2
     assert "no a.progress" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
 
 
 def test_a_real_ctrl_c_keeps_what_was_learned(tmp_path):
     out = tmp_path / "some.safetensors"
-    train_and_interrupt(f"fish --quick --pictures 8 --steps 100000 --out {out}")
-    assert 0 < int(checkpoints.read_card(out)["steps"]) < 100000 and out.with_suffix(".progress").exists()
+    train_and_interrupt(f"fish --quick --num-images 8 --steps 100000 --out {out}")
+    assert 0 < int(checkpoint.read_metadata(out)["steps"]) < 100000 and out.with_suffix(".progress").exists()
 
 
 def test_the_same_seed_gives_the_same_network_twice():
-    recipe = recipes.FishRecipe((4, 8, 12), size=32, pictures=12, held_out=4, steps=6, batch_size=4)
+    config = fish_task.SegmentationTrainConfig((4, 8, 12), size=32, images=12, held_out=4, steps=6, batch_size=4)
     weights = []
     for _ in range(2):
-        model, _ = recipes.train_fish(recipe, recipe.data()[0])
+        model, _ = fish_task.train_fish(config, config.data()[0])
         weights.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
     assert torch.equal(*weights)
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_training(tmp_path, no_photographs, capsys):
     (tmp_path / "file").write_text("not a folder")
-    assert main(f"train fish --quick --pictures 4 --steps 1 --out {tmp_path}/file/weights.safetensors".split()) == 2
+    assert main(f"train fish --quick --num-images 4 --steps 1 --out {tmp_path}/file/weights.safetensors".split()) == 2
     assert capsys.readouterr().err.startswith("stablediff_edu: Cannot write")
 
 
@@ -191,47 +196,47 @@ def test_a_disk_that_fills_up_keeps_the_training(tmp_path, no_photographs, monke
     out = tmp_path / "some.safetensors"
     with monkeypatch.context() as patch:
         patch.setattr("safetensors.torch.save_file", full)
-        assert main(f"train fish --quick --pictures 4 --steps 2 --out {out}".split()) == 2
+        assert main(f"train fish --quick --num-images 4 --steps 2 --out {out}".split()) == 2
     assert "No space left" in capsys.readouterr().err and not out.exists()
-    assert main(f"train fish --quick --pictures 4 --steps 2 --out {out}".split()) == 0
-    assert checkpoints.read_card(out)["steps"] == "2" and not out.with_suffix(".progress").exists()
+    assert main(f"train fish --quick --num-images 4 --steps 2 --out {out}".split()) == 0
+    assert checkpoint.read_metadata(out)["steps"] == "2" and not out.with_suffix(".progress").exists()
 
 
 class TestShippedWeights:
-    """data/checkpoints/fish.safetensors: small, with its recipe, good on new drawn fish and on real photographs."""
+    """data/checkpoints/fish.safetensors: small, with its config, good on new synthetic fish and on real photographs."""
 
     def test_card_and_size(self):
-        card = checkpoints.read_card("fish")
-        assert card["command"] == "python -m stablediff_edu train fish"
-        assert int(card["steps"]) == recipes.SHIPPED.steps and "drawn fish" in card["data"]
-        assert checkpoints.path_of("fish").stat().st_size <= 6e6
+        metadata = checkpoint.read_metadata("fish")
+        assert metadata["command"] == "python -m stablediff_edu train fish"
+        assert int(metadata["steps"]) == fish_task.PRETRAINED.steps and "synthetic fish" in metadata["data"]
+        assert checkpoint.checkpoint_path("fish").stat().st_size <= 6e6
 
     def test_the_network_without_skips_has_the_quick_recipe(self):
-        model, card = recipes.load_fish_unet("fish_no_skips")
-        assert card["command"] == "python -m stablediff_edu train fish --quick --no-skips"
-        assert not model.skips and int(card["steps"]) == recipes.QUICK.steps
+        model, metadata = fish_task.load_fish_unet("fish_no_skips")
+        assert metadata["command"] == "python -m stablediff_edu train fish --quick --no-skips"
+        assert not model.skips and int(metadata["steps"]) == fish_task.QUICK.steps
 
     def test_drawn_fish_never_seen(self):
-        model, _ = recipes.load_fish_unet("fish")
-        pictures, masks, _ = draw_many(40, size=128, seed=31)
-        assert segmentation.score(segmentation.predict(model, pictures), masks).iou.mean() >= 0.9
+        model, _ = fish_task.load_fish_unet("fish")
+        images, masks, _ = render_batch(40, size=128, seed=31)
+        assert segmentation.iou_dice(segmentation.predict(model, images), masks).iou.mean() >= 0.9
 
     def test_nine_real_photographs(self, real_data, monkeypatch):
         monkeypatch.setenv("STABLEDIFF_DATA", str(real_data))
-        model, _ = recipes.load_fish_unet("fish")
+        model, _ = fish_task.load_fish_unet("fish")
         real = load_fish(9, 128, source="kaggle")
-        assert len(real) == 9 and real.pictures.shape == (9, 3, 128, 128)
-        scores = segmentation.examine(model, real)
+        assert len(real) == 9 and real.images.shape == (9, 3, 128, 128)
+        scores = segmentation.evaluate_segmentation(model, real)
         assert scores.iou.mean() >= 0.75
 
     def test_evaluate_prints_them(self, real_data, monkeypatch, capsys):
         monkeypatch.setenv("STABLEDIFF_DATA", str(real_data))
-        monkeypatch.setattr(recipes, "SHIPPED", recipes.FishRecipe(held_out=4))
+        monkeypatch.setattr(fish_task, "PRETRAINED", fish_task.SegmentationTrainConfig(held_out=4))
         assert main(["train", "fish", "--evaluate"]) == 0
         printed = capsys.readouterr().out
         assert "real photographs: IoU 0." in printed and "Trout" in printed
 
 
 def test_recipes_are_the_videos_in_the_full_budget():
-    assert recipes.FULL.channels == (64, 128, 256, 512, 1024) and recipes.FULL.pictures == 500
-    assert torch.equal(recipes.QUICK.model().last.weight, recipes.QUICK.model().last.weight)
+    assert fish_task.FULL.channels == (64, 128, 256, 512, 1024) and fish_task.FULL.images == 500
+    assert torch.equal(fish_task.QUICK.model().last.weight, fish_task.QUICK.model().last.weight)

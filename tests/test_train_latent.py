@@ -8,30 +8,33 @@ import pytest
 import torch
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.datasets import mnist
-from stablediff_edu.datasets.drawn_digits import draw_digit_bytes
-from stablediff_edu.models.vae import VAEConfig
-from stablediff_edu.training import denoising, digit_quality, latent_recipes, vae_training
-from stablediff_edu.training.autoencoding import AUTOENCODER_BUDGETS, AutoencoderRecipe
-from stablediff_edu.training.diffusion_recipes import DiffusionRecipe, load_diffusion
-from stablediff_edu.training.digit_classifier import DigitClassifier
-from stablediff_edu.training.vae_training import VAERecipe, load_vae
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.data.digits import mnist
+from stablediff_edu.data.digits.synthetic import render_digits_uint8
+from stablediff_edu.io import checkpoint
+from stablediff_edu.models.autoencoder_kl import VAEConfig
+from stablediff_edu.tasks import latent_diffusion, latent_diffusion_evaluation
+from stablediff_edu.tasks import vae as vae_task
+from stablediff_edu.tasks.autoencoder import AUTOENCODER_PRESETS, AutoencoderTrainConfig
+from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, load_diffusion
+from stablediff_edu.tasks.digit_classifier import DigitClassifier
+from stablediff_edu.tasks.vae import VAETrainConfig, load_vae
+from stablediff_edu.training import losses
 
 CONFIG = VAEConfig(in_channels=1, widths=(4, 4), blocks=1, latent=4, groups=4, scaling=1.0)
-TINY_LATENTS = DiffusionRecipe(channels=(8, 8), time=8, patch=1, attention=1, steps=6, batch_size=4, flip=False)
+TINY_LATENTS = DiffusionTrainConfig(channels=(8, 8), time=8, patch=1, attention=1, steps=6, batch_size=4, flip=False)
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch, tmp_path):
-    """Tiny recipes, few digits, no MNIST, a judge who knows nothing, and shipped weights in the test's own folder."""
-    monkeypatch.setattr(latent_recipes, "DIGIT_VAE", VAERecipe(CONFIG, steps=6, batch_size=4))
-    monkeypatch.setattr(latent_recipes, "LATENT_DIGITS", TINY_LATENTS)
-    monkeypatch.setattr(latent_recipes, "DIGITS", 30)
-    monkeypatch.setattr(latent_recipes, "UNSEEN", 20)
-    monkeypatch.setattr(digit_quality, "load_classifier", lambda: (DigitClassifier((4, 8)).eval(), {}))
+    """Tiny configs, few digits, no MNIST, a classifier who knows nothing, and pretrained weights in the test's own
+    folder."""
+    monkeypatch.setattr(latent_diffusion, "DIGIT_VAE", VAETrainConfig(CONFIG, steps=6, batch_size=4))
+    monkeypatch.setattr(latent_diffusion, "LATENT_DIGITS", TINY_LATENTS)
+    monkeypatch.setattr(latent_diffusion, "DIGITS", 30)
+    monkeypatch.setattr(latent_diffusion, "UNSEEN", 20)
+    monkeypatch.setattr(latent_diffusion_evaluation, "load_classifier", lambda: (DigitClassifier((4, 8)).eval(), {}))
     monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path / "no data"))
-    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "shipped")
     monkeypatch.chdir(tmp_path)
 
 
@@ -40,10 +43,10 @@ def some_mnist(monkeypatch):
     """A handful of digits in MNIST's place."""
 
     def load(train: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        pictures, labels = draw_digit_bytes(40, (7, int(train)))
-        return torch.from_numpy(pictures), torch.from_numpy(labels)
+        images, labels = render_digits_uint8(40, (7, int(train)))
+        return torch.from_numpy(images), torch.from_numpy(labels)
 
-    monkeypatch.setattr(mnist, "is_there", lambda: True)
+    monkeypatch.setattr(mnist, "is_downloaded", lambda: True)
     monkeypatch.setattr(mnist, "load", load)
 
 
@@ -57,15 +60,15 @@ def train(words: str) -> int:
 def test_the_two_shipped_weights(capsys):
     assert train("digit-vae") == 0
     printed = capsys.readouterr().out
-    assert "learning from 30 drawn digits" in printed and "on 20 unseen drawn digits" in printed
-    vae, card = load_vae()
-    assert card["command"] == "python -m stablediff_edu train digit-vae --source drawn"
-    assert (card["steps"], card["data"]) == ("6", "30 drawn digits") and vae.config.scaling != 1
+    assert "learning from 30 synthetic digits" in printed and "on 20 unseen synthetic digits" in printed
+    vae, metadata = load_vae()
+    assert metadata["command"] == "python -m stablediff_edu train digit-vae --source synthetic"
+    assert (metadata["steps"], metadata["data"]) == ("6", "30 synthetic digits") and vae.config.scaling != 1
     assert train("latent-digits") == 0
-    _, card = load_diffusion("latent-digits", channels=4)
-    assert card["command"] == "python -m stablediff_edu train latent-digits --source drawn --vae digit-vae"
-    assert card["data"].endswith("trained with: python -m stablediff_edu train digit-vae --source drawn")
-    assert sorted(file.name for file in checkpoints.SHIPPED.iterdir()) == [
+    _, metadata = load_diffusion("latent-digits", channels=4)
+    assert metadata["command"] == "python -m stablediff_edu train latent-digits --source synthetic --vae digit-vae"
+    assert metadata["data"].endswith("trained with: python -m stablediff_edu train digit-vae --source synthetic")
+    assert sorted(file.name for file in checkpoint.PRETRAINED.iterdir()) == [
         "digit-vae.safetensors", "latent-digits.safetensors"
     ]  # fmt: skip
 
@@ -77,20 +80,24 @@ def test_anything_else_does_not_go_to_the_shipped_weights(tmp_path, some_mnist):
             assert train(f"{words} {more}") == 0
             (tmp_path / f"{words.split()[0]}_own.safetensors").unlink()
     assert train("latent-digits --vae vae.safetensors") == 0  # nor latents of another autoencoder
-    assert (tmp_path / "latent-digits_own.safetensors").exists() and not checkpoints.SHIPPED.exists()
+    assert (tmp_path / "latent-digits_own.safetensors").exists() and not checkpoint.PRETRAINED.exists()
 
 
 def test_mnist_by_wish(some_mnist, capsys):
     assert train("digit-vae --source mnist --steps 2 --seed 5 --out real.safetensors") == 0
     assert "learning from 30 MNIST" in capsys.readouterr().out
-    card = checkpoints.read_card("real.safetensors")
-    assert card["command"] == "python -m stablediff_edu train digit-vae --source mnist --steps 2 --seed 5"
-    assert card["data"] == "30 MNIST" and card["result"].endswith("20 unseen MNIST") and "BY-SA" in card["licence"]
+    metadata = checkpoint.read_metadata("real.safetensors")
+    assert metadata["command"] == "python -m stablediff_edu train digit-vae --source mnist --steps 2 --seed 5"
+    assert (
+        metadata["data"] == "30 MNIST"
+        and metadata["result"].endswith("20 unseen MNIST")
+        and "BY-SA" in metadata["licence"]
+    )
 
 
 def test_drawn_digits_are_the_default_even_where_mnist_is(some_mnist, capsys):
     assert train("digit-vae --out drawn.safetensors") == 0
-    assert checkpoints.read_card("drawn.safetensors")["data"] == "30 drawn digits"
+    assert checkpoint.read_metadata("drawn.safetensors")["data"] == "30 synthetic digits"
 
 
 # --- evaluate ---------------------------------------------------------------------------------------------------------
@@ -102,8 +109,8 @@ def test_evaluate_scores_the_autoencoder_on_its_kind_of_digits_or_on_others(some
     assert train("digit-vae --evaluate") == 0
     printed = capsys.readouterr().out
     assert "weights: command python -m stablediff_edu train digit-vae" in printed
-    assert printed.endswith("on 20 unseen drawn digits\n")
-    assert checkpoints.read_card("digit-vae")["result"][:27] in printed  # the weights lie there in half precision
+    assert printed.endswith("on 20 unseen synthetic digits\n")
+    assert checkpoint.read_metadata("digit-vae")["result"][:27] in printed  # the weights lie there in half precision
     for words in ("--out digit-vae_own.safetensors", "--source mnist"):
         assert train(f"digit-vae --evaluate {words}") == 0
         assert capsys.readouterr().out.endswith("on 20 unseen MNIST\n")
@@ -111,17 +118,17 @@ def test_evaluate_scores_the_autoencoder_on_its_kind_of_digits_or_on_others(some
 
 def test_evaluate_judges_500_samples(monkeypatch, capsys):
     assert train("digit-vae") == 0 and train("latent-digits") == 0
-    right, asked = digit_quality.draw, []
+    right, asked = latent_diffusion_evaluation.sample_images, []
 
-    def few(model, card, count, seed, **options):
+    def few(model, metadata, count, seed, **options):
         asked.append(count)
-        return right(model, card, min(count, 4), seed, **options | dict(steps=1))
+        return right(model, metadata, min(count, 4), seed, **options | dict(steps=1))
 
-    monkeypatch.setattr(digit_quality, "draw", few)
+    monkeypatch.setattr(latent_diffusion_evaluation, "sample_images", few)
     assert train("latent-digits --evaluate") == 0
     printed = capsys.readouterr().out
     assert asked == [1, 500]
-    for measure in ("weights: command python -m", "the judge is sure", "nearest digit learned from", "variety"):
+    for measure in ("weights: command python -m", "the classifier is sure", "nearest digit learned from", "variety"):
         assert measure in printed
 
 
@@ -137,7 +144,7 @@ def test_latents_are_not_decoded_by_an_autoencoder_they_do_not_come_from(capsys)
 
 
 @pytest.mark.parametrize(
-    ("name", "room", "function"), [("digit-vae", vae_training, "vae_loss"), ("latent-digits", denoising, "loss")]
+    ("name", "room", "function"), [("digit-vae", vae_task, "vae_loss"), ("latent-digits", losses, "loss")]
 )
 def test_ctrl_c_and_resume_give_the_same_weights_as_no_ctrl_c(name, room, function, tmp_path, monkeypatch, capsys):
     assert train("digit-vae") == 0
@@ -155,27 +162,27 @@ def test_ctrl_c_and_resume_give_the_same_weights_as_no_ctrl_c(name, room, functi
     monkeypatch.setattr(room, function, stop)
     assert train(f"{name} --out {twice}") == 0
     assert "stopped early" in capsys.readouterr().out
-    assert checkpoints.read_card(twice)["steps"] == "3" and twice.with_suffix(".progress").exists()
+    assert checkpoint.read_metadata(twice)["steps"] == "3" and twice.with_suffix(".progress").exists()
     assert train(f"{name} --out {twice} --seed 1") == 2  # not the training that was stopped
     assert train(f"{name} --out {twice} --resume") == 0
-    weights, card = checkpoints.load(twice)
-    assert card["steps"] == "6" and card["config"] == checkpoints.read_card(once)["config"]
-    assert all(torch.equal(value, weights[key]) for key, value in checkpoints.load(once)[0].items())
+    weights, metadata = checkpoint.load_checkpoint(twice)
+    assert metadata["steps"] == "6" and metadata["config"] == checkpoint.read_metadata(once)["config"]
+    assert all(torch.equal(value, weights[key]) for key, value in checkpoint.load_checkpoint(once)[0].items())
     assert train(f"{name} --out {twice} --resume") == 2
     assert "no twice.progress" in capsys.readouterr().err
 
 
 def test_a_stopped_training_does_not_replace_finished_shipped_weights(monkeypatch):
     assert train("digit-vae") == 0
-    before = checkpoints.path_of("digit-vae").read_bytes()
+    before = checkpoint.checkpoint_path("digit-vae").read_bytes()
 
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vae_training, "vae_loss", stop)
+    monkeypatch.setattr(vae_task, "vae_loss", stop)
     assert train("digit-vae") == 0
-    assert checkpoints.path_of("digit-vae").read_bytes() == before
-    assert checkpoints.path_of("digit-vae_unfinished").exists()
+    assert checkpoint.checkpoint_path("digit-vae").read_bytes() == before
+    assert checkpoint.checkpoint_path("digit-vae_unfinished").exists()
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -209,10 +216,10 @@ def test_words_that_are_none_are_refused_in_one_sentence(words, capsys):
 def test_weights_of_another_kind_are_refused_in_one_sentence(capsys):
     assert train("digit-vae") == 0 and train("latent-digits") == 0
     for words in ("digit-vae --evaluate --out {}latent-digits.safetensors", "latent-digits --vae {}latent-digits"):
-        words = words.format("" if "--vae" in words else f"{checkpoints.SHIPPED}/")
+        words = words.format("" if "--vae" in words else f"{checkpoint.PRETRAINED}/")
         assert train(words) == 2
         assert "holds no weights of an autoencoder with latents" in capsys.readouterr().err
-    assert train(f"latent-digits --evaluate --out {checkpoints.SHIPPED}/digit-vae.safetensors") == 2
+    assert train(f"latent-digits --evaluate --out {checkpoint.PRETRAINED}/digit-vae.safetensors") == 2
     assert "holds no weights of a network that finds noise" in capsys.readouterr().err
 
 
@@ -225,7 +232,7 @@ def test_the_benchmark_prints_its_three_tables(monkeypatch, capsys):
     spec = importlib.util.spec_from_file_location("latent_benchmark", file)
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
-    monkeypatch.setitem(AUTOENCODER_BUDGETS, "quick", AutoencoderRecipe(widths=(8,), steps=3, batch_size=4))
+    monkeypatch.setitem(AUTOENCODER_PRESETS, "quick", AutoencoderTrainConfig(widths=(8,), steps=3, batch_size=4))
     load = benchmark.load_digits
     monkeypatch.setattr(benchmark, "load_digits", lambda count, *where, **how: load(min(count, 40), *where, **how))
     for name, value in dict(
@@ -235,6 +242,6 @@ def test_the_benchmark_prints_its_three_tables(monkeypatch, capsys):
         monkeypatch.setattr(benchmark, name, value)
     benchmark.main(["--seconds", "0.2"])
     printed = capsys.readouterr().out
-    lines = ("PCA", "latent, 4 × 16 × 16", "pixel, 1 × 28 × 28", "newness", "unseen digits", "to see as many pictures")
+    lines = ("PCA", "latent, 4 × 16 × 16", "pixel, 1 × 28 × 28", "newness", "unseen digits", "to see as many images")
     for line in (*lines, "but first: the autoencoder's own training", "3 × 64 × 64"):
         assert line in printed

@@ -7,52 +7,54 @@ from ctrl_c import train_and_interrupt
 from PIL import Image
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.commands import train_diffusion
-from stablediff_edu.datasets.cifar10 import CLASSES
-from stablediff_edu.training import denoising, diffusion_recipes, sample_quality, ship_classifier
-from stablediff_edu.training.diffusion_recipes import DiffusionRecipe, load_diffusion
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.cli import train_diffusion
+from stablediff_edu.data.ships.cifar10 import CLASSES
+from stablediff_edu.io import checkpoint
+from stablediff_edu.tasks import ddpm as ddpm_task
+from stablediff_edu.tasks import ddpm_evaluation, ship_classifier
+from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, load_diffusion
+from stablediff_edu.training import losses
 
-TINY = DiffusionRecipe(channels=(8, 8), time=8, patch=2, attention=0, steps=4, batch_size=4)
+TINY = DiffusionTrainConfig(channels=(8, 8), time=8, patch=2, attention=0, steps=4, batch_size=4)
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch, tmp_path):
-    """Tiny recipes, no photographs, and shipped weights in a folder of the test's own."""
+    """Tiny configs, no photographs, and pretrained weights in a folder of the test's own."""
     for name in ("SHIPS", "SHIPS_QUICK", "CIFAR10_ALL"):
-        monkeypatch.setattr(diffusion_recipes, name, TINY)
+        monkeypatch.setattr(ddpm_task, name, TINY)
     monkeypatch.setattr(train_diffusion, "OWN_STEPS", 4)
-    judge = ship_classifier.ClassifierRecipe((4, 8), steps=4, batch_size=8)
-    monkeypatch.setattr(ship_classifier, "SHIP_CLASSIFIER", judge)
+    classifier = ship_classifier.ShipClassifierTrainConfig((4, 8), steps=4, batch_size=8)
+    monkeypatch.setattr(ship_classifier, "SHIP_CLASSIFIER", classifier)
     monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path / "no data"))
-    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "shipped")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Pictures of mixed size and mode: coloured, grey, with a palette, see-through, tall and wide."""
-    random = np.random.default_rng(0)
+    """Images of mixed size and mode: colored, gray, with a palette, see-through, tall and wide."""
+    rng = np.random.default_rng(0)
     own = tmp_path / "own"
     own.mkdir()
     modes = ["RGB", "L", "P", "RGBA", "RGB", "CMYK"]
     for number, (mode, size) in enumerate(
         zip(modes, [(40, 30), (8, 8), (100, 20), (33, 65), (5, 5), (32, 32)], strict=True)
     ):
-        picture = Image.fromarray(random.integers(0, 255, (*size, 3)).astype(np.uint8)).convert(mode)
-        picture.save(own / f"{number}.{'jpg' if mode == 'CMYK' else 'png'}")
+        image = Image.fromarray(rng.integers(0, 255, (*size, 3)).astype(np.uint8)).convert(mode)
+        image.save(own / f"{number}.{'jpg' if mode == 'CMYK' else 'png'}")
     return own
 
 
 @pytest.fixture
 def little_cifar(tmp_path, monkeypatch):
-    """A folder like the JPEG copies of CIFAR-10, with three pictures a class."""
-    random = np.random.default_rng(0)
+    """A folder like the JPEG copies of CIFAR-10, with three images a class."""
+    rng = np.random.default_rng(0)
     for part in ("train", "test"):
         for name in CLASSES:
             place = tmp_path / "data/cifar10" / part / name
             place.mkdir(parents=True)
             for number in range(3):
-                Image.fromarray(random.integers(0, 255, (32, 32, 3)).astype(np.uint8)).save(place / f"{number}.png")
+                Image.fromarray(rng.integers(0, 255, (32, 32, 3)).astype(np.uint8)).save(place / f"{number}.png")
     monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path / "data"))
 
 
@@ -67,66 +69,77 @@ def test_own_pictures_of_mixed_size_and_mode(folder, tmp_path, capsys):
     out = tmp_path / "mine.safetensors"
     assert train(f"ships --images {folder} --size 16 --steps 3 --seed 7 --out {out}") == 0
     printed = capsys.readouterr().out
-    assert "6 pictures of 16×16" in printed
+    assert "6 images of 16×16" in printed
     assert printed.splitlines()[-1].startswith("next: python -m stablediff_edu generate --weights ")
-    model, card = load_diffusion(out)
-    assert card["command"] == "python -m stablediff_edu train ships --images own --size 16 --steps 3 --seed 7"
-    assert (card["steps"], card["seed"], card["size"], card["licence"]) == ("3", "7", "16", "your own pictures")
-    assert (card["schedule"], card["prediction"]) == ("cosine", "velocity") and card["device"] and card["date"]
+    model, metadata = load_diffusion(out)
+    assert metadata["command"] == "python -m stablediff_edu train ships --images own --size 16 --steps 3 --seed 7"
+    assert (metadata["steps"], metadata["seed"], metadata["size"], metadata["licence"]) == (
+        "3",
+        "7",
+        "16",
+        "your own images",
+    )
+    assert (
+        (metadata["schedule"], metadata["prediction"]) == ("cosine", "velocity")
+        and metadata["device"]
+        and metadata["date"]
+    )
     assert model(torch.zeros(1, 3, 16, 16), torch.zeros(1)).shape == (1, 3, 16, 16)
     assert not out.with_suffix(".progress").exists()
 
 
 @pytest.fixture
 def few_ships(monkeypatch):
-    from stablediff_edu.datasets import ships
+    from stablediff_edu.data.ships import dataset as ships_dataset
 
-    monkeypatch.setattr(ships, "draw_ships", lambda count, size, seed, right=ships.draw_ships: right(6, size, seed))
+    monkeypatch.setattr(
+        ships_dataset, "render_ships", lambda count, size, seed, right=ships_dataset.render_ships: right(6, size, seed)
+    )
 
 
 def test_drawn_ships_by_wish_or_for_the_quick_numbers(few_ships, tmp_path, capsys):
-    for words in ("ships --source drawn", "ships --quick"):
+    for words in ("ships --source synthetic", "ships --quick"):
         assert train(f"{words} --out {tmp_path}/drawn.safetensors") == 0
-        assert "drawn ships" in capsys.readouterr().out
-    card = checkpoints.read_card(tmp_path / "drawn.safetensors")
-    assert card["command"] == "python -m stablediff_edu train ships --source drawn --quick"
-    assert "MIT" in card["licence"]
+        assert "synthetic ships" in capsys.readouterr().out
+    metadata = checkpoint.read_metadata(tmp_path / "drawn.safetensors")
+    assert metadata["command"] == "python -m stablediff_edu train ships --source synthetic --quick"
+    assert "MIT" in metadata["licence"]
 
 
 def test_photographs_where_they_are_there_go_to_the_shipped_weights(little_cifar):
     assert train("ships") == 0
-    card = checkpoints.read_card("ships")
-    assert card["command"] == "python -m stablediff_edu train ships --source cifar10"
-    assert card["data"] == "3 pictures of 32×32, CIFAR-10 (JPEG copies)" and "Krizhevsky" in card["licence"]
+    metadata = checkpoint.read_metadata("ships")
+    assert metadata["command"] == "python -m stablediff_edu train ships --source cifar10"
+    assert metadata["data"] == "3 images of 32×32, CIFAR-10 (JPEG copies)" and "Krizhevsky" in metadata["licence"]
 
 
 def test_anything_else_does_not_go_to_the_shipped_weights(little_cifar, few_ships, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for words in ("--steps 2", "--seed 1", "--source drawn", f"--images {folder}", "--size 16"):
+    for words in ("--steps 2", "--seed 1", "--source synthetic", f"--images {folder}", "--size 16"):
         assert train(f"ships {words}") == 0
         (tmp_path / "ships_own.safetensors").unlink()
-    assert not checkpoints.SHIPPED.exists()
+    assert not checkpoint.PRETRAINED.exists()
 
 
 def test_all_ten_classes(little_cifar):
     assert train("cifar10-all") == 0
-    assert "30 pictures of 32×32" in checkpoints.read_card("cifar10-all")["data"]
+    assert "30 images of 32×32" in checkpoint.read_metadata("cifar10-all")["data"]
 
 
 def test_the_judge(little_cifar, capsys):
     assert train("ship-classifier") == 0
     assert "of 3 test ships ships" in capsys.readouterr().out
-    card = checkpoints.read_card("ship_classifier")
-    assert "3 ships, 27 pictures of other things" in card["data"] and "of 3 test ships" in card["result"]
+    metadata = checkpoint.read_metadata("ship_classifier")
+    assert "3 ships, 27 images of other things" in metadata["data"] and "of 3 test ships" in metadata["result"]
     assert train("ship-classifier --evaluate") == 0
-    assert card["result"] in capsys.readouterr().out
+    assert metadata["result"] in capsys.readouterr().out
 
 
 def test_evaluate_prints_the_measures(little_cifar, monkeypatch, capsys):
     assert train("ships") == 0 and train("ship-classifier") == 0
-    right = sample_quality.draw
+    right = ddpm_evaluation.sample_images
     monkeypatch.setattr(
-        sample_quality, "draw", lambda *a, **o: right(*a[:2], min(a[2], 4), *a[3:], **o | dict(steps=1))
+        ddpm_evaluation, "sample_images", lambda *a, **o: right(*a[:2], min(a[2], 4), *a[3:], **o | dict(steps=1))
     )
     assert train("ships --evaluate") == 0
     printed = capsys.readouterr().out
@@ -141,7 +154,7 @@ def test_ctrl_c_and_resume_give_the_same_weights_as_no_ctrl_c(folder, tmp_path, 
     once, twice = tmp_path / "once.safetensors", tmp_path / "twice.safetensors"
     words = f"ships --images {folder} --size 16 --steps 6"
     assert train(f"{words} --out {once}") == 0
-    right, calls = denoising.loss, []
+    right, calls = losses.diffusion_loss, []
 
     def stop(*arguments, **options):
         value = right(*arguments, **options)
@@ -150,14 +163,14 @@ def test_ctrl_c_and_resume_give_the_same_weights_as_no_ctrl_c(folder, tmp_path, 
             raise KeyboardInterrupt
         return value
 
-    monkeypatch.setattr(denoising, "loss", stop)
+    monkeypatch.setattr(losses, "diffusion_loss", stop)
     assert train(f"{words} --out {twice}") == 0
     assert "stopped early" in capsys.readouterr().out
     assert load_diffusion(twice)[1]["steps"] == "3" and twice.with_suffix(".progress").exists()
     assert train(f"{words} --out {twice} --resume") == 0
-    weights, card = checkpoints.load(twice)
-    assert card["steps"] == "6" and card["result"] == checkpoints.read_card(once)["result"]
-    assert all(torch.equal(value, weights[name]) for name, value in checkpoints.load(once)[0].items())
+    weights, metadata = checkpoint.load_checkpoint(twice)
+    assert metadata["steps"] == "6" and metadata["result"] == checkpoint.read_metadata(once)["result"]
+    assert all(torch.equal(value, weights[name]) for name, value in checkpoint.load_checkpoint(once)[0].items())
     assert train(f"{words} --out {twice} --resume") == 2
     assert "no twice.progress" in capsys.readouterr().err
 
@@ -207,15 +220,15 @@ def test_a_broken_image_is_left_out_and_named(folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("ships", "fetch cifar10, or learn from drawn ships: --source drawn"),
+        ("ships", "fetch cifar10, or learn from synthetic ships: --source synthetic"),
         ("ships --source cifar10", "fetch cifar10"),
         ("cifar10-all", "fetch cifar10"),
         ("ship-classifier", "fetch cifar10"),
         ("ships --images nowhere", "nowhere"),
-        ("ships --source drawn --size 30", "multiple of 4 and at most 256, such as 28"),
-        ("ships --source drawn --size 100000", "such as 256"),
-        ("ships --source drawn --images own", "one of the two"),
-        ("ships --source drawn --out weights.pt", "weights.safetensors"),
+        ("ships --source synthetic --size 30", "multiple of 4 and at most 256, such as 28"),
+        ("ships --source synthetic --size 100000", "such as 256"),
+        ("ships --source synthetic --images own", "one of the two"),
+        ("ships --source synthetic --out weights.pt", "weights.safetensors"),
         ("ships --evaluate --out missing.safetensors", "no weights at missing.safetensors"),
         ("ships --evaluate", "no weights at ships.safetensors"),
         ("ship-classifier --evaluate", "no weights at ship_classifier.safetensors"),
@@ -230,7 +243,7 @@ def test_bad_words_are_one_sentence_and_exit_code_2(capsys, words, expected):
 @pytest.mark.parametrize("words", ["--steps 0", "--steps 3.5", "--steps -1", "--steps ten", "--size 0", "--seed x"])
 def test_numbers_that_are_none_are_refused_in_one_sentence(words, capsys):
     with pytest.raises(SystemExit) as stop:
-        train(f"ships --source drawn {words}")
+        train(f"ships --source synthetic {words}")
     error = capsys.readouterr().err
     assert stop.value.code == 2 and error.count("\n") == 1 and words.split()[1] in error
 

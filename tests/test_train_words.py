@@ -6,24 +6,24 @@ import torch
 from ctrl_c import train_and_interrupt
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.datasets.corpus import Corpus, load_corpus
-from stablediff_edu.datasets.drawn_corpus import ANALOGIES
-from stablediff_edu.datasets.text import Vocabulary
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.words.corpus import Corpus, load_corpus
+from stablediff_edu.data.words.synthetic import ANALOGIES
+from stablediff_edu.data.words.vocabulary import Vocabulary
+from stablediff_edu.errors import UserError
+from stablediff_edu.io import checkpoint
+from stablediff_edu.metrics.word_vectors import WordVectors, analogy, count_analogies, from_pairs
 from stablediff_edu.models.word2vec import Word2Vec
-from stablediff_edu.training import word_training
-from stablediff_edu.training.analogies import WordVectors, analogy, count_analogies, from_pairs
-from stablediff_edu.training.word_training import DRAWN, WordRecipe, load_words, planned_steps, train_words
-from stablediff_edu.weights import checkpoints
+from stablediff_edu.tasks import word2vec as word2vec_task
+from stablediff_edu.tasks.word2vec import SYNTHETIC, Word2VecTrainConfig, load_word2vec, planned_steps, train_word2vec
 
-SMALL = WordRecipe(dimension=8, epochs=2)
+SMALL = Word2VecTrainConfig(dimension=8, epochs=2)
 
 
 class Notes:
     """An observer that writes down what it is told."""
 
     def __init__(self, stop_at: int | None = None) -> None:
-        self.steps, self.pictures, self.ended, self.stop_at = [], [], 0, stop_at
+        self.steps, self.images, self.ended, self.stop_at = [], [], 0, stop_at
 
     def begin(self, steps: int, first: int) -> None:
         self.planned = steps
@@ -33,8 +33,8 @@ class Notes:
         if step == self.stop_at:
             raise KeyboardInterrupt
 
-    def snapshot(self, step: int, picture: torch.Tensor) -> None:
-        self.pictures.append(step)
+    def snapshot(self, step: int, image: torch.Tensor) -> None:
+        self.images.append(step)
 
     def end(self, training) -> None:
         self.ended += 1
@@ -43,8 +43,8 @@ class Notes:
 @pytest.fixture
 def corpus() -> Corpus:
     """A text of random words, some of them much more frequent than others, in three blocks."""
-    chance = np.random.default_rng(0)
-    text = np.minimum(chance.zipf(1.5, 3000) - 1, 29)
+    rng = np.random.default_rng(0)
+    text = np.minimum(rng.zipf(1.5, 3000) - 1, 29)
     counts = np.bincount(text, minlength=30)
     blocks = np.split(text, [700, 701])
     return Corpus(Vocabulary(tuple(f"w{n}" for n in range(30)), counts), lambda: iter(blocks), "random", "none")
@@ -53,7 +53,7 @@ def corpus() -> Corpus:
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
     """Look at the clock more often than every 10,000 words."""
-    monkeypatch.setattr(word_training, "STEP", 100)
+    monkeypatch.setattr(word2vec_task, "STEP", 100)
 
 
 # --- what is learned --------------------------------------------------------------------------------------------------
@@ -61,14 +61,14 @@ def small_steps(monkeypatch):
 
 @pytest.fixture(scope="module")
 def drawn():
-    """The drawn corpus learned as the notebook does it, with the two scores of the video at each snapshot."""
-    corpus = load_corpus("drawn")
+    """The synthetic corpus learned as the notebook does it, with the two scores of the video at each snapshot."""
+    corpus = load_corpus("synthetic")
     tall, building, electricity = (corpus.vocabulary.numbers[word] for word in ("tall", "building", "electricity"))
-    model, training = train_words(
+    model, training = train_word2vec(
         corpus,
-        DRAWN,
+        SYNTHETIC,
         snapshot=lambda model: model.contexts[[building, electricity]] @ model.words[tall],
-        observer=Notes(),
+        callback=Notes(),
     )
     return corpus, model, training
 
@@ -94,7 +94,7 @@ def test_a_tall_building_becomes_likelier_than_tall_electricity(drawn):
 
 def test_the_same_seed_learns_the_same_vectors(corpus):
     (first, _), (same, _), (other, _) = (
-        train_words(corpus, WordRecipe(dimension=8, seed=seed), observer=Notes()) for seed in (1, 1, 2)
+        train_word2vec(corpus, Word2VecTrainConfig(dimension=8, seed=seed), callback=Notes()) for seed in (1, 1, 2)
     )
     assert torch.equal(first.words, same.words) and torch.equal(first.contexts, same.contexts)
     assert not torch.equal(first.words, other.words)
@@ -102,17 +102,20 @@ def test_the_same_seed_learns_the_same_vectors(corpus):
 
 def test_every_word_of_every_epoch_is_read(corpus):
     notes = Notes()
-    _, training = train_words(corpus, SMALL, observer=notes)
+    _, training = train_word2vec(corpus, SMALL, callback=notes)
     assert training.steps == planned_steps(corpus, SMALL) == notes.planned == 60
     assert notes.steps == list(range(1, 61)) and notes.ended == 1 and not training.interrupted
 
 
 def test_several_workers_share_the_text_and_the_lists(corpus):
     notes = Notes()
-    model, training = train_words(
-        corpus, WordRecipe(dimension=8, epochs=3, workers=3), snapshot=lambda model: model.words[0], observer=notes
+    model, training = train_word2vec(
+        corpus,
+        Word2VecTrainConfig(dimension=8, epochs=3, workers=3),
+        snapshot=lambda model: model.words[0],
+        callback=notes,
     )
-    assert training.steps == 90 and notes.steps == list(range(1, 91)) and notes.pictures[0] == 0
+    assert training.steps == 90 and notes.steps == list(range(1, 91)) and notes.images[0] == 0
     assert model.words.isfinite().all() and training.loss < training.losses[0]
     assert torch.get_num_threads() >= 1
 
@@ -121,7 +124,7 @@ def test_torch_gets_its_threads_back(corpus):
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
     try:
-        train_words(corpus, SMALL, observer=Notes(stop_at=3))
+        train_word2vec(corpus, SMALL, callback=Notes(stop_at=3))
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
@@ -129,20 +132,22 @@ def test_torch_gets_its_threads_back(corpus):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_was_learned_until_a_stop_is_kept(corpus, workers):
-    model, training = train_words(corpus, WordRecipe(dimension=8, workers=workers), observer=Notes(stop_at=5))
+    model, training = train_word2vec(
+        corpus, Word2VecTrainConfig(dimension=8, workers=workers), callback=Notes(stop_at=5)
+    )
     assert training.interrupted and 5 <= training.steps < 30 and model.contexts.abs().max() > 0
 
 
 @pytest.mark.filterwarnings("error")
 def test_frequent_words_do_not_blow_up(corpus):
     """One word is half of this text: batches become small enough for its gradients not to overshoot."""
-    model, _ = train_words(corpus, WordRecipe(dimension=20, epochs=40, threshold=1.0), observer=Notes())
+    model, _ = train_word2vec(corpus, Word2VecTrainConfig(dimension=20, epochs=40, threshold=1.0), callback=Notes())
     assert model.words.norm(dim=1).max() < 30
 
 
 def test_an_absurd_learning_rate_gets_one_sentence(corpus):
-    with pytest.raises(CourseError, match="lower learning rate"):
-        train_words(corpus, WordRecipe(dimension=8, epochs=20, learning_rate=1e30), observer=Notes())
+    with pytest.raises(UserError, match="lower learning rate"):
+        train_word2vec(corpus, Word2VecTrainConfig(dimension=8, epochs=20, learning_rate=1e30), callback=Notes())
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -163,35 +168,35 @@ def test_own_text_becomes_a_file_with_a_card(text, tmp_path, capsys):
     out = tmp_path / "mine.safetensors"
     assert train(f"--text {text} --dimension 6 --seed 3 --out {out}") == 0
     assert "learning 8 words from mine.txt, 660 words long" in capsys.readouterr().out
-    model, vocabulary, card = load_words(out)
+    model, vocabulary, metadata = load_word2vec(out)
     assert vocabulary.words[:2] == ("the", "tall") and vocabulary.counts.tolist()[:2] == [180, 120]
     assert model.words.shape == model.contexts.shape == (8, 6) and model.contexts.any()
-    assert card["command"] == "python -m stablediff_edu train words --text mine.txt --dimension 6 --seed 3"
-    assert card["licence"] == "your own text" and card["seed"] == "3" and "no analogies" in card["result"]
+    assert metadata["command"] == "python -m stablediff_edu train words --text mine.txt --dimension 6 --seed 3"
+    assert metadata["licence"] == "your own text" and metadata["seed"] == "3" and "no analogies" in metadata["result"]
 
 
 def test_the_drawn_corpus_is_the_default_and_its_analogies_are_counted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(word_training, "DRAWN", WordRecipe(dimension=4, epochs=1))
+    monkeypatch.setattr(word2vec_task, "SYNTHETIC", Word2VecTrainConfig(dimension=4, epochs=1))
     assert train("") == 0
     assert "man to woman" in capsys.readouterr().out
-    card = checkpoints.read_card("words.safetensors")
-    assert card["data"].startswith("drawn corpus") and "of 1,110 analogies right" in card["result"]
+    metadata = checkpoint.read_metadata("words.safetensors")
+    assert metadata["data"].startswith("synthetic corpus") and "of 1,110 analogies right" in metadata["result"]
     assert train("--evaluate") == 0
-    assert card["result"] in capsys.readouterr().out
+    assert metadata["result"] in capsys.readouterr().out
 
 
 def test_analogies_of_ones_own_are_counted(text, tmp_path, capsys):
     questions = tmp_path / "questions.txt"
     questions.write_text(": mine\ntall building the tower\ntall building the moon\n")
     assert train(f"--text {text} --questions {questions} --out {tmp_path}/a.safetensors") == 0
-    assert "of 1 analogies right" in checkpoints.read_card(tmp_path / "a.safetensors")["result"]
+    assert "of 1 analogies right" in checkpoint.read_metadata(tmp_path / "a.safetensors")["result"]
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("--text {text} --source drawn", "give one of the two"),
+        ("--text {text} --source synthetic", "give one of the two"),
         ("--steps 5", "--epochs N"),
         ("--resume", "leave --resume away"),
         ("--text {text} --min-count 500", "of which 0 stand there 500 times"),
@@ -213,21 +218,21 @@ def test_bad_input_gets_one_sentence(text, tmp_path, monkeypatch, capsys, words,
 
 def test_weights_of_something_else_are_no_word_vectors(text, tmp_path, capsys):
     torch_model = torch.nn.Linear(2, 2)
-    card = dict.fromkeys(checkpoints.CARD_NEEDS, "")
-    checkpoints.save(tmp_path / "other.safetensors", torch_model, card)
+    metadata = dict.fromkeys(checkpoint.REQUIRED_METADATA, "")
+    checkpoint.save_checkpoint(tmp_path / "other.safetensors", torch_model, metadata)
     assert train(f"--evaluate --out {tmp_path}/other.safetensors") == 2
     assert "no weights of word vectors" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words", "counts"), [("a b", "3 x"), ("a", "3"), ("a b c", "1 2 3"), ("", "")])
 def test_vectors_without_their_words_get_one_sentence(tmp_path, words, counts):
-    card = dict.fromkeys(checkpoints.CARD_NEEDS, "") | {"vocabulary": words, "counts": counts}
-    checkpoints.save(tmp_path / "w.safetensors", Word2Vec(2, 3), card)
-    with pytest.raises(CourseError, match="does not hold a word for each vector"):
-        load_words(tmp_path / "w.safetensors")
+    metadata = dict.fromkeys(checkpoint.REQUIRED_METADATA, "") | {"vocabulary": words, "counts": counts}
+    checkpoint.save_checkpoint(tmp_path / "w.safetensors", Word2Vec(2, 3), metadata)
+    with pytest.raises(UserError, match="does not hold a word for each vector"):
+        load_word2vec(tmp_path / "w.safetensors")
 
 
 def test_a_real_ctrl_c_keeps_what_was_learned(tmp_path):
     out = tmp_path / "words.safetensors"
     train_and_interrupt(f"words --epochs 1000 --out {out}")
-    assert load_words(out)[0].contexts.any()
+    assert load_word2vec(out)[0].contexts.any()

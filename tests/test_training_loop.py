@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from stablediff_edu.errors import CourseError
-from stablediff_edu.training.loop import Training, learning_rate_share, spread_out, train
+from stablediff_edu.errors import UserError
+from stablediff_edu.training.loop import TrainResult, lr_factor, sample_steps, train
 
 
 class Quiet:
@@ -19,7 +19,7 @@ class Quiet:
     def step(self, step, loss):
         self.seen.append(step)
 
-    def snapshot(self, step, picture):
+    def snapshot(self, step, image):
         pass
 
     def end(self, training):
@@ -27,9 +27,9 @@ class Quiet:
 
 
 def line_batches(seed=0):
-    random = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     while True:
-        x = torch.randn(16, 2, generator=random)
+        x = torch.randn(16, 2, generator=rng)
         yield x, x @ torch.tensor([[2.0], [-1.0]]) + 0.5
 
 
@@ -43,7 +43,7 @@ def fresh():
 
 
 def run(model, **options):
-    options = dict(steps=300, learning_rate=0.05, observer=Quiet()) | options
+    options = dict(steps=300, learning_rate=0.05, callback=Quiet()) | options
     return train(model, options.pop("batches", line_batches()), square, **options)
 
 
@@ -74,9 +74,9 @@ def test_average_follows_its_rule():
         path.append(inner.weight.detach().clone())
         return square(inner, batch)
 
-    train(model, line_batches(), remember, steps=3, observer=Quiet(), ema=0.999)
+    train(model, line_batches(), remember, steps=3, callback=Quiet(), ema=0.999)
     plain = fresh()
-    train(plain, line_batches(), square, steps=3, observer=Quiet(), ema=None)
+    train(plain, line_batches(), square, steps=3, callback=Quiet(), ema=None)
     path.append(plain.weight.detach())
     for n, after in enumerate(path[1:]):
         decay = (1 + n) / (10 + n)
@@ -90,11 +90,11 @@ def test_snapshots_come_at_the_spread_out_steps():
     assert steps[0] == 0 and steps[-1] == 100 and len(steps) > 10
     assert steps == sorted(set(steps))
     assert steps[3] < 100 / 10  # close together at the beginning
-    assert all(spread_out(100)(step) for step in steps[1:])
+    assert all(sample_steps(100)(step) for step in steps[1:])
 
 
 def test_learning_rate_warms_up_and_falls_to_zero():
-    shares = [learning_rate_share(step, 100, 10) for step in range(101)]
+    shares = [lr_factor(step, 100, 10) for step in range(101)]
     assert shares[0] == pytest.approx(0.1) and max(shares) == pytest.approx(1.0)
     assert shares[100] == pytest.approx(0.0, abs=1e-6)
     assert all(a >= b for a, b in itertools.pairwise(shares[10:]))
@@ -108,10 +108,10 @@ def interrupted_at(step):
 
 
 def test_ctrl_c_ends_it_cleanly_with_what_was_learned():
-    model, observer = fresh(), Quiet()
+    model, callback = fresh(), Quiet()
     start = fresh().weight.detach().clone()
-    training = run(model, batches=interrupted_at(120), observer=observer)
-    assert training.interrupted and training.steps == 120 and observer.training is training
+    training = run(model, batches=interrupted_at(120), callback=callback)
+    assert training.interrupted and training.steps == 120 and callback.training is training
     assert training.loss < training.losses[0] / 10
     assert not torch.equal(model.weight, start) and not model.training
 
@@ -121,9 +121,9 @@ def test_interrupted_training_resumes_from_its_checkpoint(tmp_path):
     model = fresh()
     run(model, batches=interrupted_at(120), checkpoint=path)
     assert path.exists()
-    observer = Quiet()
-    training = run(fresh_model := fresh(), checkpoint=path, observer=observer)
-    assert observer.first == 120 and observer.seen[0] == 121 and training.steps == 300
+    callback = Quiet()
+    training = run(fresh_model := fresh(), checkpoint=path, callback=callback)
+    assert callback.first == 120 and callback.seen[0] == 121 and training.steps == 300
     assert len(training.losses) == 300
     assert torch.allclose(fresh_model.weight, torch.tensor([[2.0, -1.0]]), atol=0.05)
     again = run(last := fresh(), checkpoint=path)  # the end is kept too: nothing is trained twice
@@ -141,7 +141,7 @@ def test_progress_is_saved_while_it_runs(tmp_path):
 def test_a_broken_checkpoint_is_one_sentence(tmp_path, content):
     path = tmp_path / "progress.pt"
     path.write_bytes(content)
-    with pytest.raises(CourseError, match="delete it to begin anew"):
+    with pytest.raises(UserError, match="delete it to begin again"):
         run(fresh(), checkpoint=path)
     assert path.read_bytes() == content
 
@@ -149,15 +149,15 @@ def test_a_broken_checkpoint_is_one_sentence(tmp_path, content):
 def test_a_checkpoint_of_another_length_is_one_sentence(tmp_path):
     path = tmp_path / "progress.pt"
     run(fresh(), batches=interrupted_at(10), checkpoint=path)
-    with pytest.raises(CourseError, match="with other steps 300 instead of 200"):
+    with pytest.raises(UserError, match="with other steps 300 instead of 200"):
         run(fresh(), checkpoint=path, steps=200)
 
 
 def test_a_loss_that_is_no_number_stops_with_a_sentence():
     for optimizer, advice in (("adamw", r"0\.001\.$"), ("muon", r"0\.001, or AdamW\.$")):
-        with pytest.raises(CourseError, match=f"lower learning rate than {advice}"):
+        with pytest.raises(UserError, match=f"lower learning rate than {advice}"):
             train(fresh(), line_batches(), lambda model, batch: square(model, batch) * torch.nan, steps=3,
-                  optimizer=optimizer, observer=Quiet())  # fmt: skip
+                  optimizer=optimizer, callback=Quiet())  # fmt: skip
 
 
 def test_gradients_are_clipped():
@@ -166,7 +166,7 @@ def test_gradients_are_clipped():
         model.weight.fill_(0)
     seen = []
     model.weight.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.norm().item()))
-    train(model, line_batches(), lambda m, b: 1e6 * square(m, b), steps=1, observer=Quiet(), clip=1.0)
+    train(model, line_batches(), lambda m, b: 1e6 * square(m, b), steps=1, callback=Quiet(), clip=1.0)
     assert seen[0] > 1e5  # before clipping
     total = sum(p.grad.square().sum() for p in model.parameters()).sqrt()
     assert total <= 1.0 + 1e-4
@@ -174,6 +174,6 @@ def test_gradients_are_clipped():
 
 def test_terminal_bar_prints_loss_and_time_left(capsys):
     training = train(fresh(), line_batches(), square, steps=5)
-    assert isinstance(training, Training)
+    assert isinstance(training, TrainResult)
     out = capsys.readouterr()
     assert "5/5" in out.out and "loss" in out.out and out.err == ""

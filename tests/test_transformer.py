@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stablediff_edu.layers.attention import causal_mask
-from stablediff_edu.layers.transformer import GEGLU, MLP, PictureTransformer, TransformerBlock, quick_gelu
+from stablediff_edu.layers.transformer import GEGLU, MLP, SpatialTransformer, TransformerBlock, quick_gelu
 from stablediff_edu.vision import import_torchvision
 
 import_torchvision()  # diffusers' models import it, and a plain import fails where it does not fit torch
@@ -73,7 +73,7 @@ def test_with_a_context_it_is_diffusers_block(gated: bool):
     theirs = randomised(
         BasicTransformerBlock(FEATURES, HEADS, FEATURES // HEADS, cross_attention_dim=CONTEXT, activation_fn=activation)
     )
-    ours = TransformerBlock(FEATURES, HEADS, CONTEXT, bias=False, gated=gated).double().eval()
+    ours = TransformerBlock(FEATURES, HEADS, CONTEXT, bias=False, geglu=gated).double().eval()
     ours.load_state_dict({from_diffusers(name): value for name, value in theirs.state_dict().items()})
     x, context = normal(2, 5, FEATURES), normal(2, 4, CONTEXT, seed=1)
     assert (ours(x, context) - theirs(x, encoder_hidden_states=context)).abs().max() < TOLERANCE
@@ -84,7 +84,7 @@ def test_for_pictures_it_is_diffusers_transformer(layout: torch.memory_format):
     theirs = randomised(
         Transformer2DModel(HEADS, FEATURES // HEADS, FEATURES, cross_attention_dim=CONTEXT, norm_num_groups=4)
     )
-    ours = PictureTransformer(FEATURES, HEADS, CONTEXT, groups=4).double().eval()
+    ours = SpatialTransformer(FEATURES, HEADS, CONTEXT, groups=4).double().eval()
     called = {"transformer_blocks": "blocks", "proj_in": "enter", "proj_out": "leave"}
     for name, value in theirs.state_dict().items():
         head, _, rest = name.partition(".")

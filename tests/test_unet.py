@@ -1,4 +1,4 @@
-"""The U-Net: sizes and parameters that follow from the channel list, fields of view, and what can be read inside."""
+"""The U-Net: sizes and parameters that follow from the channel list, receptive fields, and what can be read inside."""
 
 import math
 from itertools import pairwise
@@ -8,15 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stablediff_edu.errors import CourseError
-from stablediff_edu.layers.convolution import footprint_size, gradient_footprint, receptive_field
+from stablediff_edu.errors import UserError
+from stablediff_edu.layers.conv import effective_receptive_field, receptive_field, receptive_field_size
 from stablediff_edu.models.unet import UNet, count_parameters
 
 SMALL = (4, 8, 12, 16)
 
 
 def expected_parameters(in_channels: int, out_channels: int, channels: list[int], skips: bool) -> int:
-    """Count by hand what the channel list implies: 3×3 weights, a scale and an offset per normalised channel, …"""
+    """Count by hand what the channel list implies: 3×3 weights, a scale and an offset per normalized channel, …"""
 
     def block(a: int, b: int) -> int:
         return 9 * a * b + 9 * b * b + 4 * b
@@ -35,7 +35,7 @@ def test_full_size_has_exactly_the_parameters_of_its_channel_list(skips):
 
 def test_full_size_middle_is_1024_channels_at_a_sixteenth():
     model = UNet().eval()
-    with torch.no_grad(), model.watch() as maps:
+    with torch.no_grad(), model.record_activations() as maps:
         output = model(torch.zeros(1, 3, 64, 96))
     assert maps["middle"].shape == (1, 1024, 4, 6)
     assert [maps[f"down {i}"].shape[1] for i in (1, 2, 3, 4)] == [64, 128, 256, 512]
@@ -51,14 +51,14 @@ def test_output_is_as_large_as_any_input_that_divides(rows, columns, batch, skip
 
 
 def test_wrong_size_names_the_sizes_that_work():
-    with pytest.raises(CourseError, match=r"multiples of 8: 20×30 does not work.*16×24 or 24×32"):
+    with pytest.raises(UserError, match=r"multiples of 8: 20×30 does not work.*16×24 or 24×32"):
         UNet(channels=SMALL)(torch.zeros(1, 3, 20, 30))
-    with pytest.raises(CourseError, match="8×8 or 8×8"):
+    with pytest.raises(UserError, match="8×8 or 8×8"):
         UNet(channels=SMALL)(torch.zeros(1, 3, 5, 5))
 
 
 class Widen(torch.nn.Conv2d):
-    """A convolution in the place of a block, which may be told the step."""
+    """A convolution instead of a block, which may be conditioned on the timestep."""
 
     def forward(self, x, time=None):
         return super().forward(x)
@@ -80,7 +80,7 @@ def test_skips_carry_detail_across():
 def test_watch_records_every_stage_and_costs_nothing_afterwards():
     model = UNet(channels=SMALL)
     x = torch.zeros(1, 3, 16, 16)
-    with model.watch() as maps:
+    with model.record_activations() as maps:
         output = model(x)
     assert (
         list(maps) == list(model.stages()) == ["down 1", "down 2", "down 3", "middle", "up 3", "up 2", "up 1", "output"]
@@ -91,7 +91,7 @@ def test_watch_records_every_stage_and_costs_nothing_afterwards():
 
 def test_the_last_convolution_is_a_weighted_sum_of_maps():
     model = UNet(channels=SMALL)
-    with torch.no_grad(), model.watch() as maps:
+    with torch.no_grad(), model.record_activations() as maps:
         output = model(torch.randn(1, 3, 16, 16))
     by_hand = torch.einsum("c,chw->hw", model.last.weight[0, :, 0, 0], maps["up 1"][0]) + model.last.bias
     assert torch.allclose(by_hand, output[0, 0], atol=1e-6)
@@ -104,9 +104,9 @@ def test_fields_of_view_agree_with_the_general_formula_on_the_way_down():
         expected[f"down {level}"] = receptive_field(layers)[-1].size
         layers.append((2, 2))
     expected["middle"] = receptive_field([*layers, (3, 1), (3, 1)])[-1].size
-    fields = UNet(channels=SMALL).fields_of_view()
+    fields = UNet(channels=SMALL).receptive_fields()
     assert {name: fields[name] for name in expected} == expected
-    assert UNet().fields_of_view()["middle"] == 140
+    assert UNet().receptive_fields()["middle"] == 140
 
 
 @pytest.mark.parametrize("patch", [1, 2])
@@ -116,18 +116,18 @@ def test_fields_of_view_are_what_gradients_measure(stage, patch):
     model = UNet(channels=(4, 6, 8), patch=patch)
 
     def read(network, x):
-        with network.watch() as maps:
+        with network.record_activations() as maps:
             network(x)
         return maps[stage]
 
-    footprint = gradient_footprint(model, (1, 3, 96, 96), read=read)
-    assert footprint_size(footprint) == (model.fields_of_view()[stage],) * 2
+    footprint = effective_receptive_field(model, (1, 3, 96, 96), forward_fn=read)
+    assert receptive_field_size(footprint) == (model.receptive_fields()[stage],) * 2
 
 
 @pytest.mark.parametrize("attention", [1, 2])
 def test_behind_an_attention_everything_is_seen(attention):
     model = UNet(channels=(4, 8, 8), time=8, attention=attention)
-    seen = {name for name, field in model.fields_of_view().items() if field == math.inf}
+    seen = {name for name, field in model.receptive_fields().items() if field == math.inf}
     assert seen == {"up 2", "up 1", "output", *["middle"] * (attention == 2)}
     assert "inf px" in model.summary(16), "a network with time is told one"
 

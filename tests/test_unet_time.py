@@ -1,4 +1,5 @@
-"""The U-Net that is told the step: what time, patch and attention add, and that each part really takes part."""
+"""The U-Net that is conditioned on the timestep: what time, patch and attention add, and that each part really takes
+part."""
 
 import pytest
 import torch
@@ -6,9 +7,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from stablediff_edu.layers.attention import Attention
-from stablediff_edu.layers.blocks import DoubleConvolution, PictureAttention, TimeEmbedding
-from stablediff_edu.layers.position import sinusoidal_encoding
-from stablediff_edu.models.inspection import without_time
+from stablediff_edu.layers.conv_blocks import DoubleConv, SpatialSelfAttention, TimestepEmbedding
+from stablediff_edu.layers.embeddings import sinusoidal_embedding
+from stablediff_edu.models.probing import ablate_time_embedding
 from stablediff_edu.models.unet import UNet, count_parameters
 
 
@@ -54,13 +55,13 @@ def test_the_step_reaches_every_stage(model: nn.Module):
     for name in model.stages():
         if name == "output":
             continue
-        with without_time(model, name):
+        with ablate_time_embedding(model, name):
             assert not torch.allclose(told, model(X, t), atol=1e-4), name
     assert torch.equal(told, model(X, t))  # and afterwards all is as before
 
 
 def test_keeping_the_step_from_a_stage_takes_its_share_away():
-    block = woken(DoubleConvolution(3, 4, time_features=6))
+    block = woken(DoubleConv(3, 4, time_features=6))
     x, time = X[:, :, :4, :4], torch.randn(2, 6)
     found = block.activation(block.first_norm(block.first(x)))
     share = block.time(time)[:, :, None, None]
@@ -69,7 +70,7 @@ def test_keeping_the_step_from_a_stage_takes_its_share_away():
 
 
 def test_a_new_block_passes_on_what_came_in():
-    block = DoubleConvolution(8, 8, time_features=4)
+    block = DoubleConv(8, 8, time_features=4)
     x = torch.randn(1, 8, 6, 6)
     assert torch.allclose(block(x, torch.randn(1, 4)), x)
 
@@ -78,7 +79,7 @@ def test_attention_stands_at_the_smallest_stages():
     def here(model: UNet) -> list[str]:
         looks = [*model.look_down, model.look_middle, *model.look_up]
         names = [name for name in model.stages() if name != "output"]
-        return [name for name, look in zip(names, looks, strict=True) if isinstance(look, PictureAttention)]
+        return [name for name, look in zip(names, looks, strict=True) if isinstance(look, SpatialSelfAttention)]
 
     sizes = (8, 8, 8)
     assert here(UNet(channels=sizes, time=4)) == []
@@ -89,15 +90,15 @@ def test_attention_stands_at_the_smallest_stages():
 
 def test_a_block_is_told_the_time_if_and_only_if_it_was_made_for_it():
     x, time = torch.zeros(1, 8, 4, 4), torch.zeros(1, 4)
-    for block, wrong in ((DoubleConvolution(8, 8, 4), (x,)), (DoubleConvolution(8, 8), (x, time))):
+    for block, wrong in ((DoubleConv(8, 8, 4), (x,)), (DoubleConv(8, 8), (x, time))):
         with pytest.raises(TypeError):
             block(*wrong)
 
 
 def test_the_time_embedding_starts_from_the_waves():
-    embedding = TimeEmbedding(8)
+    embedding = TimestepEmbedding(8)
     t = torch.tensor([0, 7, 999])
-    assert torch.equal(embedding(t), embedding.layers(sinusoidal_encoding(t.float(), 8)))
+    assert torch.equal(embedding(t), embedding.layers(sinusoidal_embedding(t.float(), 8)))
     assert embedding(t).shape == (3, 8)
 
 

@@ -12,11 +12,11 @@ from torch import nn
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as exact_divergence
 
-from stablediff_edu.errors import CourseError
-from stablediff_edu.layers.residual import ResidualBlock
-from stablediff_edu.models import vae
+from stablediff_edu.errors import UserError
+from stablediff_edu.layers.resnet import ResidualBlock
+from stablediff_edu.models import autoencoder_kl
+from stablediff_edu.models.autoencoder_kl import V1, AutoencoderKL, VAEConfig, kl_divergence, reparameterize
 from stablediff_edu.models.unet import count_parameters
-from stablediff_edu.models.vae import V1, AutoencoderKL, VAEConfig, draw_normal, kl_divergence
 from stablediff_edu.vision import import_torchvision
 
 import_torchvision()  # diffusers' models import it, and a plain import fails where it does not fit torch
@@ -73,16 +73,16 @@ def pair(config: VAEConfig) -> tuple[AutoencoderKL, Theirs]:
     return ours, theirs
 
 
-def picture(config: VAEConfig, batch: int = 2) -> torch.Tensor:
-    """Random pictures, wider than high."""
-    random = torch.Generator().manual_seed(1)
+def image(config: VAEConfig, batch: int = 2) -> torch.Tensor:
+    """Random images, wider than high."""
+    rng = torch.Generator().manual_seed(1)
     height, width = 3 * config.shrink, 5 * config.shrink
-    return torch.randn(batch, config.in_channels, height, width, generator=random, dtype=torch.float64)
+    return torch.randn(batch, config.in_channels, height, width, generator=rng, dtype=torch.float64)
 
 
 def difference(ours: AutoencoderKL, theirs: Theirs) -> float:
     """The largest difference in anything that the autoencoder can be asked for."""
-    x = picture(ours.config)
+    x = image(ours.config)
     cloud = theirs.encode(x).latent_dist
     scaling = theirs.config.scaling_factor
     z = torch.randn(cloud.mean.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
@@ -109,8 +109,8 @@ def test_without_gradients_it_computes_the_same(config: VAEConfig):
 @torch.no_grad()
 def test_at_full_size_it_computes_what_diffusers_computes():
     ours, theirs = shared_pair("vae")
-    random = torch.Generator().manual_seed(1)
-    x, z = torch.randn(1, 3, 128, 192, generator=random), torch.randn(1, 4, 16, 24, generator=random)
+    rng = torch.Generator().manual_seed(1)
+    x, z = torch.randn(1, 3, 128, 192, generator=rng), torch.randn(1, 4, 16, 24, generator=rng)
     cloud = theirs.encode(x).latent_dist
     answers = [*ours.moments(x), ours.decode(V1.scaling * z)]
     for answer, want in zip(answers, [cloud.mean, cloud.logvar, theirs.decode(z).sample], strict=True):
@@ -118,13 +118,13 @@ def test_at_full_size_it_computes_what_diffusers_computes():
 
 
 def test_the_comparison_reaches_both_ends_of_the_clamp():
-    _, logvar = pair(TINY)[0].moments(picture(TINY))
+    _, logvar = pair(TINY)[0].moments(image(TINY))
     assert logvar.min() == -30 and logvar.max() == 20 and ((logvar > -30) & (logvar < 20)).any()
 
 
 def test_a_sample_is_that_of_diffusers():
     ours, theirs = pair(TINY)
-    x = picture(TINY)
+    x = image(TINY)
     z = ours.encode(x, sample=True, generator=torch.Generator().manual_seed(5))
     want = theirs.encode(x).latent_dist.sample(torch.Generator().manual_seed(5)) * TINY.scaling
     assert torch.allclose(z, want, rtol=1e-12, atol=0)
@@ -182,7 +182,7 @@ def test_the_comparison_finds(mistake: Callable[[AutoencoderKL], None]):
 
 
 def test_the_comparison_finds_a_logvar_that_is_not_clamped(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(vae, "LOGVAR_RANGE", (-1e9, 1e9))
+    monkeypatch.setattr(autoencoder_kl, "LOGVAR_RANGE", (-1e9, 1e9))
     assert difference(*pair(TINY)) > 1
 
 
@@ -224,9 +224,9 @@ def test_the_residual_block_is_that_of_diffusers(time_features: int, out_channel
     theirs = randomised(ResnetBlock2D(temb_channels=time_features or None, **sizes))
     ours = ResidualBlock(time_features=time_features, **sizes).double()
     ours.load_state_dict({renamed(name): value for name, value in theirs.state_dict().items()})
-    random = torch.Generator().manual_seed(3)
-    x = 0.01 * torch.randn(2, 8, 3, 5, generator=random, dtype=torch.float64)
-    time = torch.randn(2, 6, generator=random, dtype=torch.float64) if time_features else None
+    rng = torch.Generator().manual_seed(3)
+    x = 0.01 * torch.randn(2, 8, 3, 5, generator=rng, dtype=torch.float64)
+    time = torch.randn(2, 6, generator=rng, dtype=torch.float64) if time_features else None
     assert torch.allclose(ours(x, time), theirs(x, time), rtol=0, atol=1e-12)
     ours.first_norm.eps = 3e-6
     assert not torch.allclose(ours(x, time), theirs(x, time), rtol=0, atol=1e-6)
@@ -244,7 +244,7 @@ def test_digits_become_latents_a_quarter_of_the_side_and_come_back(side: int, la
 
 def test_a_sample_lies_around_the_mean_as_far_as_the_variance_says():
     mean, logvar = torch.full((1, 20_000), 3.0), torch.full((1, 20_000), 1.4)
-    drawn = draw_normal(mean, logvar, torch.Generator().manual_seed(0))
+    drawn = reparameterize(mean, logvar, torch.Generator().manual_seed(0))
     assert drawn.mean().item() == pytest.approx(3, abs=0.05) and drawn.var().log().item() == pytest.approx(
         1.4, abs=0.05
     )
@@ -260,8 +260,8 @@ def test_encoding_repeats_itself_unless_asked_for_samples():
 
 
 def test_the_divergence_is_the_exact_one():
-    random = torch.Generator().manual_seed(0)
-    mean, logvar = torch.randn(2, 3, 4, 5, 6, generator=random, dtype=torch.float64)
+    rng = torch.Generator().manual_seed(0)
+    mean, logvar = torch.randn(2, 3, 4, 5, 6, generator=rng, dtype=torch.float64)
     exact = exact_divergence(Normal(mean, torch.exp(logvar / 2)), Normal(torch.zeros_like(mean), 1.0))
     assert kl_divergence(mean, logvar).item() == pytest.approx(exact.flatten(1).sum(1).mean().item(), rel=1e-12)
     assert kl_divergence(torch.zeros(2, 3), torch.zeros(2, 3)) == 0
@@ -282,7 +282,7 @@ def test_it_can_be_trained():
     model = AutoencoderKL(replace(DIGITS, widths=(8, 16)))
     x = torch.zeros(8, 1, 8, 8) - 1
     for i in range(8):
-        x[i, :, i] = 1  # a bar in another row of each picture
+        x[i, :, i] = 1  # a bar in another row of each image
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     losses = []
     for _ in range(60):
@@ -297,12 +297,12 @@ def test_it_can_be_trained():
 
 @pytest.mark.parametrize("size", [(30, 28), (28, 30), (27, 27)])
 def test_a_size_that_does_not_go_is_refused_in_one_sentence(size: tuple[int, int]):
-    with pytest.raises(CourseError, match=rf"{size[0]}×{size[1]} pixels do not work; resize .* multiples of 4\."):
+    with pytest.raises(UserError, match=rf"{size[0]}×{size[1]} pixels do not work; resize .* multiples of 4\."):
         AutoencoderKL(DIGITS).encode(torch.zeros(1, 1, *size))
 
 
 def test_groups_that_do_not_divide_every_width_are_refused():
-    with pytest.raises(CourseError, match=r"20 channels cannot be shared out among 8 groups; choose widths"):
+    with pytest.raises(UserError, match=r"20 channels cannot be shared out among 8 groups; choose widths"):
         VAEConfig(widths=(16, 20), groups=8)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stablediff_edu import vision
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
 
 # In a process of its own: how the plain import ends here, and that the course's import works after that as well.
 SCRIPT = """
@@ -51,5 +51,5 @@ def test_other_failures_get_one_sentence(monkeypatch, error, match):
         raise error
 
     monkeypatch.setattr(vision.importlib, "import_module", fail)
-    with pytest.raises(CourseError, match=match):
+    with pytest.raises(UserError, match=match):
         vision.import_torchvision()

@@ -15,7 +15,7 @@ import panel_factory
 import pytest
 from PIL import Image
 
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
 from stablediff_edu.widgets import base
 from stablediff_edu.widgets.controls import Button
 
@@ -235,7 +235,7 @@ def test_what_the_learner_types_is_never_taken_for_html():
 
 
 def test_an_unknown_option_gets_one_sentence():
-    with pytest.raises(CourseError, match="kernel has no option 'blurr'; choose one of "):
+    with pytest.raises(UserError, match="kernel has no option 'blurr'; choose one of "):
         panel_factory.make("kernel_editor").controls["kernel"].value = "blurr"
 
 
@@ -278,11 +278,11 @@ def test_text_has_enough_contrast_in_both_themes():
 def test_colors_of_canvases_have_enough_contrast_on_white():
     from pathlib import Path
 
-    from stablediff_edu.display.latent_figures import DIGIT_COLOURS
+    from stablediff_edu.plotting.ch05_latents import DIGIT_COLORS
     from stablediff_edu.widgets.ch07_qkv_matrices import MATRICES
 
     scripts = "".join(path.read_text(encoding="utf-8") for path in Path(base.__file__).parent.glob("js/*.js"))
     inks = re.findall(r"const \[INK, \w+, \w+\] = \[\"(#\w{6})\", \"(#\w{6})\"", scripts)
     assert inks
-    for color in (*DIGIT_COLOURS, *MATRICES.values(), *(one for pair in inks for one in pair if one.startswith("#"))):
+    for color in (*DIGIT_COLORS, *MATRICES.values(), *(one for pair in inks for one in pair if one.startswith("#"))):
         assert contrast(color, "#ffffff") >= 4.5, color

@@ -14,11 +14,11 @@ from PIL import Image
 from torch import nn
 
 import stablediff_edu as sd
-from stablediff_edu.datasets.captions import VOCABULARY
-from stablediff_edu.display.live import to_bytes
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.scenes.captions import VOCABULARY
+from stablediff_edu.errors import UserError
 from stablediff_edu.layers.attention import attention_weights, causal_mask
 from stablediff_edu.models.autoencoder import PCA
+from stablediff_edu.notebook.progress import to_uint8
 from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.widgets.ch03_denoising import predict_once
 from stablediff_edu.widgets.ch05_latent_page import latent_map_html
@@ -70,7 +70,7 @@ def test_the_kernel_editor_convolves_and_its_sum_is_the_pixel():
     editor.controls["values"].value = [0.0, 1.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, -1.5]
     assert editor.controls["kernel"].value == "custom"
     image, kernel = editor.inputs["photograph"], torch.tensor(editor.controls["values"].value).view(3, 3)
-    after = sd.convolve(image[None, None], kernel[None, None], padding=1)[0, 0]
+    after = sd.conv2d(image[None, None], kernel[None, None], padding=1)[0, 0]
     said = re.search(r"\(32, 32\): (\S+)", editor.note.value)[1]
     assert float(said.replace("−", "-")) == pytest.approx(float(after[32, 32]), abs=0.006)
     editor.controls["size"].value = 5
@@ -102,7 +102,7 @@ def test_the_unet_inspector_shows_the_layers_of_the_chosen_network():
 
 
 def test_who_knows_the_image_predicts_it():
-    schedule, x0 = sd.Schedule.cosine(), sd.load_fish(1, 32, "drawn").pictures
+    schedule, x0 = sd.NoiseSchedule.cosine(), sd.load_fish(1, 32, "synthetic").images
     eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
     for prediction, answer in (("clean", x0), ("noise", eps)):
         _, x0_pred, eps_pred = predict_once(lambda xt, t, answer=answer: answer, schedule, x0, eps, 500, prediction)
@@ -125,11 +125,11 @@ def test_scrubbing_and_going_back_ask_the_network_nothing():
 
 
 def test_the_jpeg_note_is_of_the_file():
-    photo = sd.load_photo(64)
+    photo = sd.sample_image(64)
     decoded, size = sd.jpeg_roundtrip(photo, 50)
     panel = sd.jpeg_panel(photo, 50)
     assert f"{size:,} bytes" in panel.note.value
-    assert np.array_equal(pixels(panel, "JPEG"), to_bytes(decoded))
+    assert np.array_equal(pixels(panel, "JPEG"), to_uint8(decoded))
     assert sd.jpeg_roundtrip(photo, 95)[1] > size
 
 
@@ -140,7 +140,7 @@ def test_the_map_decodes_where_the_point_is_once_a_move():
     at = [one.snap(one.low + 0.7 * (one.high - one.low)) for one in panel.data.ranges]
     panel.map.set_state(dict(x=at[0], y=at[1]))  # as a message from the browser does
     assert [panel.controls["z₁"].value, panel.controls["z₂"].value] == at and len(calls) == 1
-    assert panel.map.pixels == to_bytes(panel.data.decode(at)).tobytes()
+    assert panel.map.pixels == to_uint8(panel.data.decode(at)).tobytes()
     panel.map.set_state(dict(x=1e9, y=-1e9))
     assert (panel.map.x, panel.map.y) == (panel.map.map["high"][0], panel.map.map["low"][1])
     panel.controls["t"].value = 0.25
@@ -158,7 +158,7 @@ def test_points_lie_where_the_encoder_puts_them_and_the_first_example_is_typical
         assert (labels[examples] == digit).all() and len(set(examples)) == len(examples)
         far = (data.z[examples] - data.z[examples].median(0).values).norm(dim=1)
         assert far[0] == far.min()
-    with pytest.raises(CourseError, match="this network has 5; use latent_sliders"):
+    with pytest.raises(UserError, match="this network has 5; use latent_sliders"):
         sd.latent_map(PCA(images, 5), images, labels)
 
 
@@ -177,7 +177,7 @@ def test_the_page_holds_the_decoder_and_loads_nothing():
     assert not re.search(r"https?:|import |<link|src=", page) and len(page) < 900_000
     weights = json.loads(re.search(r'\{"sizes".+?\}', page)[0])
     assert weights["sizes"][-1][1] == 784
-    with pytest.raises(CourseError, match="give it an Autoencoder"):
+    with pytest.raises(UserError, match="give it an Autoencoder"):
         latent_map_html(PCA(images, 2), images, labels)
 
 
@@ -193,7 +193,7 @@ def test_neighbors_are_the_nearest_in_all_dimensions():
     assert nearest_points(torch.tensor([[0.0], [3.0], [1.0]]), 0, 2) == [(2, 1.0), (1, 3.0)]
     panel.controls["word"].value = "quen"
     assert "queen" in panel.note.value and panel.cloud.selected == panel.vectors.words.index("queen")
-    with pytest.raises(CourseError, match="at least 4 words"):
+    with pytest.raises(UserError, match="at least 4 words"):
         sd.embedding_projector(sd.WordVectors(("a", "b"), torch.eye(2)))
 
 
@@ -202,7 +202,7 @@ def test_attention_is_the_networks_and_a_causal_mask_looks_back_only():
     panel.controls["mask"].value = "causal"
     weights = panel.weights()
     assert torch.equal(weights > 0, causal_mask(len(weights)))
-    with pytest.raises(CourseError, match="no attention layer"):
+    with pytest.raises(UserError, match="no attention layer"):
         sd.attention_panel(nn.Embedding(3, 2), lambda text: [0, 1], ("a", "b", "c"), masks=("none",))
 
 
@@ -254,11 +254,11 @@ def test_the_words_offered_follow_in_captions():
 def test_the_image_is_the_pipelines():
     panel = panel_factory.make("text_to_image")
     expected = panel.pipe("a red boat", steps=4, guidance=4.0, seed=0)[0]
-    assert np.array_equal(pixels(panel, "generated"), to_bytes(expected))
+    assert np.array_equal(pixels(panel, "generated"), to_uint8(expected))
     panel.controls["pin"].click()
     panel.controls["next seed"].click()
     assert panel.controls["seed"].value == 1 and panel.images["pinned"].shown
-    assert np.array_equal(pixels(panel, "pinned"), to_bytes(expected)) and "seed 0" in panel.images["pinned"].title
+    assert np.array_equal(pixels(panel, "pinned"), to_uint8(expected)) and "seed 0" in panel.images["pinned"].title
     assert isinstance(panel.generation, Generation) and panel.pinned.settings["seed"] == 0
 
 
@@ -317,5 +317,5 @@ def test_the_first_cell_tells_colab_to_show_the_panels(monkeypatch):
     colab.output = ModuleType("google.colab.output")
     colab.output.enable_custom_widget_manager = lambda: called.append(1)
     monkeypatch.setitem(sys.modules, "google.colab", colab)
-    sd.begin(quick={"minutes": 1}, full={"minutes": 1})
+    sd.setup_notebook(quick={"minutes": 1}, full={"minutes": 1})
     assert called == [1]

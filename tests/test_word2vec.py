@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from stablediff_edu.models.word2vec import Batch, Word2Vec, batch_loss, cut_windows, learn_batch, learn_pair, pair_loss
+from stablediff_edu.models.word2vec import (
+    Batch,
+    Word2Vec,
+    batch_loss,
+    extract_windows,
+    pair_loss,
+    sgd_step,
+    sgd_step_batched,
+)
 
 V, D, SPAN, WINDOW = 9, 5, 4, 3
 
@@ -11,21 +19,21 @@ V, D, SPAN, WINDOW = 9, 5, 4, 3
 @pytest.fixture
 def lists() -> tuple[torch.Tensor, torch.Tensor]:
     """Two lists of vectors in double precision, neither of them zero."""
-    chance = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(V, D, dtype=torch.float64, generator=chance) for _ in range(2))
+    rng = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(V, D, dtype=torch.float64, generator=rng) for _ in range(2))
 
 
 def a_batch(negatives: int, per_pair: int) -> Batch:
     """Two pieces of a text in which many words stand more than once, some of them among the negatives as well."""
-    chance = torch.Generator().manual_seed(1)
-    text = torch.randint(V, (2 * SPAN,), generator=chance)
-    pieces = cut_windows(text, SPAN, WINDOW)
-    reach = torch.randint(1, WINDOW + 1, (2, SPAN), generator=chance)
-    return Batch(pieces, reach, torch.randint(V, (2, negatives), generator=chance), per_pair)
+    rng = torch.Generator().manual_seed(1)
+    text = torch.randint(V, (2 * SPAN,), generator=rng)
+    pieces = extract_windows(text, SPAN, WINDOW)
+    reach = torch.randint(1, WINDOW + 1, (2, SPAN), generator=rng)
+    return Batch(pieces, reach, torch.randint(V, (2, negatives), generator=rng), per_pair)
 
 
 def pairs_of(batch: Batch) -> list[tuple[int, int, list[int]]]:
-    """What the batch means, said with three loops: (centre, context, negatives) of every pair."""
+    """What the batch means, said with three loops: (center, context, negatives) of every pair."""
     found = []
     for piece, reach, negatives in zip(
         batch.pieces.tolist(), batch.reach.tolist(), batch.negatives.tolist(), strict=True
@@ -50,7 +58,7 @@ def leaves(lists) -> list[torch.Tensor]:
 def test_the_loop_follows_autograds_gradient(lists, leaves):
     wanted = gradients(pair_loss(*leaves, 3, 5, [1, 2]), *leaves)
     after = [numbers.clone() for numbers in lists]
-    learn_pair(*after, 3, 5, [1, 2], learning_rate=0.1)
+    sgd_step(*after, 3, 5, [1, 2], learning_rate=0.1)
     for new, old, gradient in zip(after, lists, wanted, strict=True):
         torch.testing.assert_close(new, old - 0.1 * gradient)
     assert pair_loss(*after, 3, 5, [1, 2]) < pair_loss(*lists, 3, 5, [1, 2])
@@ -61,7 +69,7 @@ def test_the_fast_form_follows_autograds_gradient(lists, leaves, negatives, per_
     batch = a_batch(negatives, per_pair)
     wanted = gradients(batch_loss(*leaves, batch) * len(pairs_of(batch)), *leaves)
     after = [numbers.clone() for numbers in lists]
-    learn_batch(*after, batch, learning_rate=0.1)
+    sgd_step_batched(*after, batch, learning_rate=0.1)
     for new, old, gradient in zip(after, lists, wanted, strict=True):
         torch.testing.assert_close(new, old - 0.1 * gradient)
 
@@ -81,9 +89,9 @@ def test_many_shared_negatives_weigh_as_much_as_a_few_of_ones_own(lists):
 def test_the_fast_form_and_the_loop_take_the_same_step(lists):
     batch, rate = a_batch(negatives=3, per_pair=3), 1e-6  # so small that the loop's later pairs meet the same vectors
     fast, slow = ([numbers.clone() for numbers in lists] for _ in range(2))
-    learn_batch(*fast, batch, rate)
+    sgd_step_batched(*fast, batch, rate)
     for pair in pairs_of(batch):
-        learn_pair(*slow, *pair, rate)
+        sgd_step(*slow, *pair, rate)
     for one, other, old in zip(fast, slow, lists, strict=True):
         assert (one - old).abs().max() > rate
         torch.testing.assert_close((one - old) / rate, (other - old) / rate, rtol=1e-3, atol=1e-3)
@@ -91,11 +99,9 @@ def test_the_fast_form_and_the_loop_take_the_same_step(lists):
 
 @pytest.mark.parametrize(("length", "span", "window"), [(40, 8, 3), (41, 8, 5), (2, 4, 3), (5, 16, 5)])
 def test_every_word_is_a_centre_with_its_neighbours_around_it(length, span, window):
-    pieces = cut_windows(torch.arange(length), span, window)
+    pieces = extract_windows(torch.arange(length), span, window)
     assert pieces.shape == (-(-length // span), span + 2 * window)
-    assert (
-        pieces.diff(dim=1) % length == 1
-    ).all()  # neighbours in the text are neighbours in the piece, around the ring
+    assert (pieces.diff(dim=1) % length == 1).all()  # neighbors in the text are neighbors in the piece, around the ring
     centres = pieces[:, window : window + span].flatten()
     assert torch.equal(centres[:length], torch.arange(length))
 

@@ -5,15 +5,15 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from stablediff_edu.display.word_figures import (
-    clouds,
-    group_numbers,
+from stablediff_edu.plotting.ch06_words import (
+    embedding_heatmap,
+    embedding_scatter,
+    group_indices,
     group_style,
     live_bars,
-    ranking,
+    quantile_band,
     relation_arrows,
-    vector_rows,
-    word_map,
+    similarity_ranking,
 )
 
 GROUPS = {"people": ["king", "queen"], "places": ["rome"]}
@@ -41,8 +41,8 @@ def covered(axis) -> list[tuple[str, str]]:
 
 
 def test_a_word_belongs_to_its_first_group_or_to_none():
-    assert group_numbers(["rome", "tea", "king"], GROUPS) == [1, -1, 0]
-    assert group_numbers(["king"], GROUPS | {"chess": ["king"]}) == [0]
+    assert group_indices(["rome", "tea", "king"], GROUPS) == [1, -1, 0]
+    assert group_indices(["king"], GROUPS | {"chess": ["king"]}) == [0]
 
 
 def test_no_two_of_twenty_groups_look_the_same():
@@ -51,7 +51,7 @@ def test_no_two_of_twenty_groups_look_the_same():
 
 def test_rows_show_the_vectors_and_the_one_hot_beside_them():
     vectors = torch.tensor([[0.5, -1.0, 0.25], [0.0, 1.0, -0.5]])
-    figure = vector_rows(["a", "b"], vectors, torch.eye(4)[:2])
+    figure = embedding_heatmap(["a", "b"], vectors, torch.eye(4)[:2])
     left, right = figure.axes
     assert np.array_equal(left.images[0].get_array(), np.eye(4)[:2])
     assert np.allclose(right.images[0].get_array(), vectors)
@@ -60,10 +60,10 @@ def test_rows_show_the_vectors_and_the_one_hot_beside_them():
 
 
 def test_a_map_names_words_without_covering_names():
-    chance = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     words = [f"word{'s' * (n % 9)}{n}" for n in range(150)]
-    places = torch.randn(150, 2, generator=chance)
-    figure = word_map(words, places, {"first": words[:40], "second": words[40:80]})
+    places = torch.randn(150, 2, generator=rng)
+    figure = embedding_scatter(words, places, {"first": words[:40], "second": words[40:80]})
     axis = figure.axes[0]
     assert covered(axis) == []
     assert len(texts(axis)) > 60
@@ -71,19 +71,19 @@ def test_a_map_names_words_without_covering_names():
 
 
 def test_a_map_names_at_most_so_many():
-    figure = word_map(["a", "b", "c"], torch.eye(3)[:, :2] * 9, {"all": ["a", "b", "c"]}, labels=2)
+    figure = embedding_scatter(["a", "b", "c"], torch.eye(3)[:, :2] * 9, {"all": ["a", "b", "c"]}, labels=2)
     assert texts(figure.axes[0]) == ["a", "b"]
 
 
 def test_a_map_puts_each_group_where_its_words_are():
     places = torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.0]])
-    figure = word_map(["king", "tea", "rome", "queen"], places, GROUPS)
+    figure = embedding_scatter(["king", "tea", "rome", "queen"], places, GROUPS)
     drawn = {line.get_label(): line.get_xydata().tolist() for line in figure.axes[0].lines}
     assert drawn == {"other words": [[2, 3]], "people": [[0, 1], [6, 7]], "places": [[4, 5]]}
 
 
 def test_a_ranking_marks_the_answer_and_the_words_of_the_question():
-    figure = ranking({"one": [("queen", 0.9), ("king", 0.7), ("tea", -0.25)]}, ["queen"], ["king", "man"])
+    figure = similarity_ranking({"one": [("queen", 0.9), ("king", 0.7), ("tea", -0.25)]}, ["queen"], ["king", "man"])
     axis = figure.axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["✓ queen", "king", "tea"]
     assert [bar.get_width() for bar in axis.patches] == [0.9, 0.7, -0.25]
@@ -93,9 +93,9 @@ def test_a_ranking_marks_the_answer_and_the_words_of_the_question():
 
 
 def test_arrows_of_pairs_that_differ_alike_are_parallel():
-    chance = torch.Generator().manual_seed(1)
-    step = torch.randn(8, generator=chance)
-    starts = torch.randn(4, 8, generator=chance)
+    rng = torch.Generator().manual_seed(1)
+    step = torch.randn(8, generator=rng)
+    starts = torch.randn(4, 8, generator=rng)
     words = {f"a{n}": start for n, start in enumerate(starts)} | {f"b{n}": s + step for n, s in enumerate(starts)}
     axis = relation_arrows(words, {"a to b": [(f"a{n}", f"b{n}") for n in range(4)]}).axes[0]
     places = axis.lines[0].get_xydata().reshape(4, 2, 2)
@@ -106,7 +106,7 @@ def test_arrows_of_pairs_that_differ_alike_are_parallel():
 
 def test_a_cloud_follows_what_grows():
     x = torch.linspace(0, 1, 500)
-    axis = clouds([("title", "x", "y", x, 2 * x)], bins=10).axes[0]
+    axis = quantile_band([("title", "x", "y", x, 2 * x)], bins=10).axes[0]
     middle, median = axis.lines[0].get_data()
     assert len(middle) == 10
     assert np.allclose(median, 2 * np.array(middle), atol=1e-5)
@@ -115,5 +115,5 @@ def test_a_cloud_follows_what_grows():
 def test_live_bars_grow_with_the_numbers():
     draw = live_bars(["building", "electricity"])
     small, large = (np.asarray(draw(3, torch.tensor([value, -value]))) for value in (1.0, 6.0))
-    orange = [(np.abs(picture.astype(int) - (0xE6, 0x9F, 0x00)).max(-1) < 8).sum() for picture in (small, large)]
+    orange = [(np.abs(image.astype(int) - (0xE6, 0x9F, 0x00)).max(-1) < 8).sum() for image in (small, large)]
     assert orange[1] == pytest.approx(6 * orange[0], rel=0.1)

@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from stablediff_edu.io.diffusers_config import scheduler_json, text_json, unet_json, vae_json
+from stablediff_edu.io.key_mapping import key_map, state_dict_shapes
+from stablediff_edu.models.autoencoder_kl import VAEConfig
 from stablediff_edu.models.clip import TextConfig
-from stablediff_edu.models.conditional_unet import UNetConfig
-from stablediff_edu.models.vae import VAEConfig
-from stablediff_edu.weights.layouts import names, shapes
-from stablediff_edu.weights.part_configs import scheduler_json, text_json, unet_json, vae_json
+from stablediff_edu.models.unet_2d_condition import UNetConfig
 
 SIZES = {
     "text_encoder": TextConfig(vocabulary=9, positions=5, width=64, layers=1, heads=1),
@@ -21,8 +21,8 @@ SIZES = {
 
 def tensors(layout: str, part: str, config: object) -> dict[str, torch.Tensor]:
     """A part's tensors by their published names."""
-    own = shapes(part, config)
-    return {theirs: torch.zeros(own[ours]) for ours, theirs in names(layout, part, config).items()}
+    own = state_dict_shapes(part, config)
+    return {theirs: torch.zeros(own[ours]) for ours, theirs in key_map(layout, part, config).items()}
 
 
 def single_file(**sizes: object) -> dict[str, torch.Tensor]:

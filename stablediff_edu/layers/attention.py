@@ -1,4 +1,5 @@
-"""Attention: every place looks at all others and takes from those that matter (Vaswani et al., 2017, section 3.2)."""
+"""Attention: every position attends to all others and takes from those that matter (Vaswani et al., 2017, section
+3.2)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ def attention_weights(q: torch.Tensor, k: torch.Tensor, mask: torch.Tensor | Non
 
 
 def causal_mask(length: int, device: torch.device | str | None = None) -> torch.Tensor:
-    """Return the mask (N, N) with which a word looks at itself and those before it, never ahead."""
+    """Return the mask (N, N) with which a word attends to itself and those before it, never ahead."""
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
 
@@ -29,9 +30,9 @@ class Attention(nn.Module):
     """Self-attention, or cross-attention when a context is given: (B, N, features) -> (B, N, features).
 
     Args:
-        features: of every place.
+        features: of every position.
         heads: how many looks at once, each with features / heads numbers.
-        context_features: of every place of the context, if that differs.
+        context_features: of every position of the context, if that differs.
         bias: whether query, key and value have one, as in CLIP and in Stable Diffusion's autoencoder. (The key's
             changes nothing: it adds the same to all scores of a query, and the softmax takes no notice.)
     """
@@ -71,7 +72,7 @@ class Attention(nn.Module):
         mask: torch.Tensor | None = None,
         causal: bool = False,
     ) -> torch.Tensor:
-        """Return what each place takes from each of the context, for pictures: (B, heads, N, M)."""
+        """Return what each position takes from each of the context, for images: (B, heads, N, M)."""
         context = x if context is None else context
         mask = causal_mask(x.shape[1], x.device) if causal else mask
         return attention_weights(self._split(self.query(x)), self._split(self.key(context)), mask)
@@ -81,10 +82,10 @@ class Attention(nn.Module):
 
 
 @contextmanager
-def watch_attention(model: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
+def record_attention(model: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     """Write down the weights of every attention in a model while it computes: its name -> (B, heads, N, M).
 
-    with watch_attention(model) as seen:
+    with record_attention(model) as seen:
         model(x)
     """
     seen: dict[str, torch.Tensor] = {}

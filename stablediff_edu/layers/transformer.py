@@ -1,6 +1,6 @@
 """The transformer block: look around, then think; what is found is added (Vaswani et al., 2017, figure 1).
 
-The normalisations come before each part, not after it, so that the sum passes from block to block untouched: the way of
+The normalizations come before each part, not after it, so that the sum passes from block to block untouched: the way of
 CLIP's text encoder and of Stable Diffusion's U-Net (Xiong et al., 2020, "On layer normalization in the transformer").
 """
 
@@ -21,7 +21,7 @@ def quick_gelu(x: torch.Tensor) -> torch.Tensor:
 
 
 class MLP(nn.Module):
-    """Two linear layers with an activation between them, for each place alone: (B, N, features) -> the same."""
+    """Two linear layers with an activation between them, for each position alone: (B, N, features) -> the same."""
 
     def __init__(self, features: int, hidden: int, activation: Activation = F.gelu) -> None:
         super().__init__()
@@ -55,14 +55,14 @@ class TransformerBlock(nn.Module):
     """Self-attention, cross-attention if there is a context, and an MLP: (B, N, features) -> (B, N, features).
 
     Args:
-        features: of every place.
+        features: of every position.
         heads: of every attention.
-        context_features: of every place of the context; without it the block has no cross-attention.
+        context_features: of every position of the context; without it the block has no cross-attention.
         hidden: features inside the MLP; four times as many by default.
         activation: of the MLP: `quick_gelu` in CLIP, the exact GELU by default.
         bias: whether query, key and value have one.
-        eps: of the normalisations, added to the variance.
-        gated: take GEGLU for the MLP, with an activation of its own, as in Stable Diffusion's U-Net.
+        eps: of the normalizations, added to the variance.
+        geglu: take GEGLU for the MLP, with an activation of its own, as in Stable Diffusion's U-Net.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class TransformerBlock(nn.Module):
         activation: Activation = F.gelu,
         bias: bool = True,
         eps: float = 1e-5,
-        gated: bool = False,
+        geglu: bool = False,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(features, eps)
@@ -87,7 +87,7 @@ class TransformerBlock(nn.Module):
             self.cross = None
         self.norm2 = nn.LayerNorm(features, eps)
         hidden = hidden or 4 * features
-        self.mlp = GEGLU(features, hidden) if gated else MLP(features, hidden, activation)
+        self.mlp = GEGLU(features, hidden) if geglu else MLP(features, hidden, activation)
 
     def forward(
         self,
@@ -103,34 +103,34 @@ class TransformerBlock(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-class PictureTransformer(nn.Module):
-    """Let every place of a picture look at all others and at a sentence: (B, C, H, W) -> the same.
+class SpatialTransformer(nn.Module):
+    """Let every position of an image look at all others and at a sentence: (B, C, H, W) -> the same.
 
     A transformer block between two 1×1 convolutions; what it finds is added (Rombach et al., 2021, section 3.3).
 
     Args:
-        channels: of the picture; a multiple of `heads` and of `groups`.
+        channels: of the image; a multiple of `heads` and of `groups`.
         heads: of both attentions.
         context_features: of every word of the sentence.
-        groups: of the normalisation, whose eps is 1e-6, unlike that of all others in the U-Net.
+        groups: of the normalization, whose eps is 1e-6, unlike that of all others in the U-Net.
     """
 
     def __init__(self, channels: int, heads: int, context_features: int, groups: int = 32) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.enter = nn.Conv2d(channels, channels, 1)
-        self.blocks = nn.ModuleList([TransformerBlock(channels, heads, context_features, bias=False, gated=True)])
+        self.blocks = nn.ModuleList([TransformerBlock(channels, heads, context_features, bias=False, geglu=True)])
         self.leave = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        """Take pictures (B, C, H, W) and sentences (B, N, context_features)."""
+        """Take images (B, C, H, W) and sentences (B, N, context_features)."""
         places = self.norm(x).flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H·W, C)
-        places = _mix(self.enter, places)
+        places = conv1x1_as_linear(self.enter, places)
         for block in self.blocks:
             places = block(places, context)
-        return x + _mix(self.leave, places).transpose(1, 2).reshape(x.shape)  # (B, H·W, C) -> (B, C, H, W)
+        return x + conv1x1_as_linear(self.leave, places).transpose(1, 2).reshape(x.shape)  # (B, H·W, C) -> (B, C, H, W)
 
 
-def _mix(convolution: nn.Conv2d, places: torch.Tensor) -> torch.Tensor:
-    """A 1×1 convolution is a linear layer, the same at every place: (B, N, C) -> (B, N, C), nothing moved around."""
+def conv1x1_as_linear(convolution: nn.Conv2d, places: torch.Tensor) -> torch.Tensor:
+    """A 1×1 convolution is a linear layer, the same at every position: (B, N, C) -> (B, N, C), nothing moved around."""
     return F.linear(places, convolution.weight.flatten(1), convolution.bias)

@@ -1,4 +1,4 @@
-"""Autoencoders: a picture squeezed into a few numbers, and drawn again from them (chapter 5).
+"""Autoencoders: an image squeezed into a few numbers, and drawn again from them (chapter 5).
 
 Both halves are stacks of fully connected layers: 28×28 pixels are few enough for them. The variational kind is that of
 Kingma and Welling (2013), "Auto-Encoding Variational Bayes"; the linear one, without any training, is PCA.
@@ -10,21 +10,21 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
 
 
 class Autoencoder(nn.Module):
-    """Encode pictures into a few numbers, and decode: (B, 1, S, S) -> (B, latent) -> (B, 1, S, S).
+    """Encode images into a few numbers, and decode: (B, 1, S, S) -> (B, latent) -> (B, 1, S, S).
 
     Args:
-        latent: how many numbers a picture becomes.
-        widths: of the layers in between, from the picture to the latent; the decoder has them in reverse.
+        latent: how many numbers an image becomes.
+        widths: of the layers in between, from the image to the latent; the decoder has them in reverse.
         variational: the encoder answers with a mean and the logarithm of a variance for each number (`moments`), and
             the training loss decodes a number drawn from there; `encode` and the call itself use the mean.
-        size: side of the pictures in pixels.
+        size: side of the images in pixels.
 
     Raises:
-        CourseError: `latent` is less than 1, or pictures of another size are encoded.
+        UserError: `latent` is less than 1, or images of another size are encoded.
     """
 
     def __init__(
@@ -56,20 +56,20 @@ class Autoencoder(nn.Module):
         return mean, logvar.clamp(-30, 20)
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the numbers of pictures, (B, 1, S, S) -> (B, latent); the variational kind answers with the mean."""
+        """Return the numbers of images, (B, 1, S, S) -> (B, latent); the variational kind answers with the mean."""
         return self.moments(x)[0] if self.variational else self._encoded(x)
 
     def _encoded(self, x: torch.Tensor) -> torch.Tensor:
         size = self.config["size"]
         if x.shape[1:] != (1, size, size):
-            raise CourseError(
-                f"This autoencoder was made for pictures (B, 1, {size}, {size}), not {tuple(x.shape)}; "
+            raise UserError(
+                f"This autoencoder was made for images (B, 1, {size}, {size}), not {tuple(x.shape)}; "
                 "resize them, or make one with another size."
             )
         return self.encoder(x)
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """Draw the pictures that numbers stand for: (B, latent) -> (B, 1, S, S) in [-1, 1]."""
+        """Draw the images that numbers stand for: (B, latent) -> (B, 1, S, S) in [-1, 1]."""
         return self.decoder(z)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -79,18 +79,18 @@ class Autoencoder(nn.Module):
 class PCA:
     """The linear autoencoder with the least squared error, found without training: principal component analysis.
 
-    The numbers are how far a picture lies from the mean picture along the `latent` directions in which pictures differ
+    The numbers are how far an image lies from the mean image along the `latent` directions in which images differ
     most; decoding adds these directions up again (Pearson, 1901). It computes on the CPU.
 
     Args:
-        pictures: (N, 1, S, S) to find the directions in.
-        latent: how many numbers a picture becomes.
+        images: (N, 1, S, S) to find the directions in.
+        latent: how many numbers an image becomes.
     """
 
-    def __init__(self, pictures: torch.Tensor, latent: int = 2) -> None:
-        rows = pictures.cpu().flatten(1).double()  # (N, 1, S, S) -> (N, D)
+    def __init__(self, images: torch.Tensor, latent: int = 2) -> None:
+        rows = images.cpu().flatten(1).double()  # (N, 1, S, S) -> (N, D)
         _check(latent, rows.shape[1])
-        self.latent, self.shape, self.mean = latent, pictures.shape[1:], rows.mean(0)
+        self.latent, self.shape, self.mean = latent, images.shape[1:], rows.mean(0)
         rows = rows - self.mean
         _, vectors = torch.linalg.eigh(rows.T @ rows)  # of the covariance, the largest last
         directions = vectors[:, -latent:].flip(1)  # (D, latent)
@@ -111,4 +111,4 @@ class PCA:
 
 def _check(latent: int, most: int) -> None:
     if not 1 <= latent <= most:
-        raise CourseError(f"A picture of {most} pixels cannot become {latent} numbers; choose 1 to {most}.")
+        raise UserError(f"An image of {most} pixels cannot become {latent} numbers; choose 1 to {most}.")

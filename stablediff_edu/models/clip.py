@@ -1,4 +1,4 @@
-"""CLIP: an encoder of sentences and one of pictures, which agree on what goes with what.
+"""CLIP: an encoder of sentences and one of images, which agree on what goes with what.
 
 The text encoder is the one that Stable Diffusion v1 reads its prompts with; with `TextConfig()` it has those sizes,
 with smaller numbers it is chapter 7's: the same code. From Radford et al. (2021, "Learning transferable visual models
@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
 from stablediff_edu.layers.attention import Attention
-from stablediff_edu.layers.blocks import DoubleConvolution
+from stablediff_edu.layers.conv_blocks import DoubleConv
 from stablediff_edu.layers.transformer import TransformerBlock, quick_gelu
 
-MOST_SHARP = 100.0  # similarities are multiplied by at most so much, or the training becomes unstable
+MAX_LOGIT_SCALE = 100.0  # similarities are multiplied by at most so much, or the training becomes unstable
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class TextEncoder(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         length = tokens.shape[1]
         if length > self.config.positions:
-            raise CourseError(f"{length} tokens do not fit into {self.config.positions} places; use fewer words.")
+            raise UserError(f"{length} tokens do not fit into {self.config.positions} places; use fewer words.")
         x = self.words(tokens) + self.positions.weight[:length]  # (B, N) -> (B, N, width)
         for block in self.blocks:
             x = block(x, causal=True)
@@ -61,34 +61,34 @@ class TextEncoder(nn.Module):
 class ImageConfig:
     """The sizes of an image encoder."""
 
-    size: int = 64  # side of the pictures in pixels
+    size: int = 64  # side of the images in pixels
     patch: int = 2  # pixels a side that are laid into the channels first
     channels: tuple[int, ...] = (24, 48, 96, 192)  # of every level; each but the first works at half the size
-    heads: int = 4  # of the attention that sums up the picture
+    heads: int = 4  # of the attention that sums up the image
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))  # the card of a checkpoint gives a list
         step = self.patch * 2 ** (len(self.channels) - 1)
         if self.size % step:
-            raise CourseError(f"Pictures of {self.size} pixels cannot be halved so often; use a multiple of {step}.")
+            raise UserError(f"Images of {self.size} pixels cannot be halved so often; use a multiple of {step}.")
 
 
 class ImageEncoder(nn.Module):
-    """Pictures to one vector each, by convolutions and one attention: (B, 3, S, S) -> (B, channels[-1])."""
+    """Images to one vector each, by convolutions and one attention: (B, 3, S, S) -> (B, channels[-1])."""
 
     def __init__(self, config: ImageConfig) -> None:
         super().__init__()
         self.config = config
         channels = [3 * config.patch**2, *config.channels]
-        self.levels = nn.ModuleList(DoubleConvolution(a, b) for a, b in pairwise(channels))
+        self.levels = nn.ModuleList(DoubleConv(a, b) for a, b in pairwise(channels))
         side = config.size // (config.patch * 2 ** (len(config.channels) - 1))
         self.places = nn.Parameter(torch.randn(side**2, channels[-1]) / math.sqrt(channels[-1]))
         self.attention = Attention(channels[-1], config.heads)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.look(x)[1]
+        return self.forward_features(x)[1]
 
-    def look(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+    def forward_features(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Return what every level finds on the way, (B, channels, H, W) each, and the vector."""
         found = []
         x = F.pixel_unshuffle(x, self.config.patch)  # (B, 3, S, S) -> (B, 3·patch², S/patch, S/patch)
@@ -97,7 +97,7 @@ class ImageEncoder(nn.Module):
             found.append(x)
         x = x.flatten(2).transpose(1, 2) + self.places  # (B, C, H, W) -> (B, H·W, C)
         mean = x.mean(dim=1, keepdim=True)  # (B, 1, C)
-        vector = (mean + self.attention(mean, context=x)).squeeze(1)  # the mean asks all places: (B, 1, C) -> (B, C)
+        vector = (mean + self.attention(mean, context=x)).squeeze(1)  # the mean asks all positions: (B, 1, C) -> (B, C)
         return found, vector
 
 
@@ -118,29 +118,29 @@ class CLIP(nn.Module):
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     @property
-    def sharpness(self) -> torch.Tensor:
-        """What similarities are multiplied by before the softmax: 1 / temperature, learned; at most `MOST_SHARP`.
+    def logit_scale(self) -> torch.Tensor:
+        """What similarities are multiplied by before the softmax: 1 / temperature, learned; at most `MAX_LOGIT_SCALE`.
 
         The parameter itself is clamped, as in the paper: a clamped exponential would have no gradient beyond.
         """
         with torch.no_grad():
-            self.log_sharpness.clamp_(max=math.log(MOST_SHARP))
+            self.log_sharpness.clamp_(max=math.log(MAX_LOGIT_SCALE))
         return self.log_sharpness.exp()
 
-    def embed_text(self, tokens: torch.Tensor) -> torch.Tensor:
+    def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return one vector of length 1 a sentence: (B, N) -> (B, features)."""
-        return F.normalize(self.text_projection(pooled(self.text(tokens), tokens)), dim=-1)
+        return F.normalize(self.text_projection(pool_eos(self.text(tokens), tokens)), dim=-1)
 
-    def embed_pictures(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Return one vector of length 1 a picture: (B, 3, S, S) -> (B, features)."""
-        return F.normalize(self.image_projection(self.image(pictures)), dim=-1)
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """Return one vector of length 1 an image: (B, 3, S, S) -> (B, features)."""
+        return F.normalize(self.image_projection(self.image(images)), dim=-1)
 
-    def forward(self, pictures: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """Return the cosine of every picture (row) with every sentence (column): (A, 3, S, S), (B, N) -> (A, B)."""
-        return self.embed_pictures(pictures) @ self.embed_text(tokens).T
+    def forward(self, images: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the cosine of every image (row) with every sentence (column): (A, 3, S, S), (B, N) -> (A, B)."""
+        return self.encode_image(images) @ self.encode_text(tokens).T
 
 
-def pooled(hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+def pool_eos(hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """Return the vector at the first end token, which alone has read the whole sentence: (B, N, width) -> (B, width).
 
     The end token has the highest number, and `argmax` finds the first.
@@ -148,11 +148,11 @@ def pooled(hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     return hidden[torch.arange(len(tokens), device=tokens.device), tokens.argmax(dim=1)]
 
 
-def contrastive_loss(similarities: torch.Tensor, sharpness: torch.Tensor | float = 1.0) -> torch.Tensor:
-    """Return how badly the pairs find each other, picture i and sentence i among all: (B, B) -> one number.
+def contrastive_loss(similarities: torch.Tensor, logit_scale: torch.Tensor | float = 1.0) -> torch.Tensor:
+    """Return how badly the pairs find each other, image i and sentence i among all: (B, B) -> one number.
 
-    Each picture chooses among the sentences, and each sentence among the pictures: two cross-entropies.
+    Each image chooses among the sentences, and each sentence among the images: two cross-entropies.
     """
-    logits = sharpness * similarities
+    logits = logit_scale * similarities
     pairs = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2

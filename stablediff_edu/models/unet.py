@@ -2,8 +2,8 @@
 
 Down: two convolutions, then half the size, again and again. Up: twice the size, the copy from the way down put
 beside it, two convolutions. A last 1×1 convolution mixes the channels into the output. Four things differ from the
-paper: convolutions are padded, so that the output is as large as the input; the picture is shrunk by averaging; every
-convolution is normalised, which trains faster; and SiLU takes the place of ReLU.
+paper: convolutions are padded, so that the output is as large as the input; the image is shrunk by averaging; every
+convolution is normalized, which trains faster; and SiLU replaces ReLU.
 
 With `time` it is told a step at every level, and is the noise predictor of chapters 3 and 4 (Ho et al., 2020).
 """
@@ -17,22 +17,23 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stablediff_edu.errors import CourseError
-from stablediff_edu.layers.blocks import DoubleConvolution, PictureAttention, TimeEmbedding
+from stablediff_edu.errors import UserError
+from stablediff_edu.layers.conv_blocks import DoubleConv, SpatialSelfAttention, TimestepEmbedding
 
 
 class UNet(nn.Module):
     """A U-Net: (B, in_channels, H, W) -> (B, out_channels, H, W) for any H and W that `shrink` divides.
 
     Args:
-        in_channels: 3 for colour pictures.
+        in_channels: 3 for color images.
         out_channels: 1 for a mask.
-        channels: the channels of every level from the largest picture to the smallest, the middle.
+        channels: the channels of every level from the largest image to the smallest, the middle.
         skips: False takes the copies away: the way up then has to manage without them.
         time: how many numbers tell the network the step, at every level; 0: it is not told (chapter 2).
         patch: 2 lays each 2×2 pixels into the channels first and takes them apart again at the end, so that the
             network works at half the size: about four times as fast.
-        attention: on how many of the smallest levels, the middle first, every place looks at all others (with time).
+        attention: on how many of the smallest levels, the middle first, every position attends to all others (with
+            time).
 
     Attributes:
         shrink: how many times smaller the middle is, patch · 2 ** (levels - 1).
@@ -59,17 +60,19 @@ class UNet(nn.Module):
         widths = [in_channels * patch**2, *levels]
         upwards = list(pairwise([middle, *reversed(levels)]))
         looking = [depth > len(levels) - attention for depth in range(len(levels) + 1)]  # the middle is the deepest
-        self.time = TimeEmbedding(time) if time else None
-        self.down = nn.ModuleList(DoubleConvolution(a, b, time) for a, b in pairwise(widths))
+        self.time = TimestepEmbedding(time) if time else None
+        self.down = nn.ModuleList(DoubleConv(a, b, time) for a, b in pairwise(widths))
         self.smaller = nn.AvgPool2d(2)
-        self.middle = DoubleConvolution(levels[-1], middle, time)
+        self.middle = DoubleConv(levels[-1], middle, time)
         self.larger = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in upwards)
-        self.up = nn.ModuleList(DoubleConvolution(2 * b if skips else b, b, time) for _, b in upwards)
+        self.up = nn.ModuleList(DoubleConv(2 * b if skips else b, b, time) for _, b in upwards)
         self.last = nn.Conv2d(levels[0], out_channels * patch**2, 1)
-        # what follows a block: a look at all places, or nothing
-        self.look_down = nn.ModuleList(_look(b, here) for b, here in zip(levels, looking, strict=False))
-        self.look_middle = _look(middle, looking[-1])
-        self.look_up = nn.ModuleList(_look(b, here) for (_, b), here in zip(upwards, looking[-2::-1], strict=True))
+        # what follows a block: a look at all positions, or nothing
+        self.look_down = nn.ModuleList(make_attention(b, here) for b, here in zip(levels, looking, strict=False))
+        self.look_middle = make_attention(middle, looking[-1])
+        self.look_up = nn.ModuleList(
+            make_attention(b, here) for (_, b), here in zip(upwards, looking[-2::-1], strict=True)
+        )
 
     def forward(self, x: torch.Tensor, t: torch.Tensor | None = None) -> torch.Tensor:
         self._check_size(x)
@@ -94,9 +97,9 @@ class UNet(nn.Module):
         if height % self.shrink or width % self.shrink:
             smaller = [max(1, side // self.shrink) * self.shrink for side in (height, width)]
             larger = [-(-side // self.shrink) * self.shrink for side in (height, width)]
-            raise CourseError(
-                f"This U-Net halves the picture {len(self.down)} times, so height and width must be multiples of "
-                f"{self.shrink}: {height}×{width} does not work; resize or crop the picture to "
+            raise UserError(
+                f"This U-Net halves the image {len(self.down)} times, so height and width must be multiples of "
+                f"{self.shrink}: {height}×{width} does not work; resize or crop the image to "
                 f"{smaller[0]}×{smaller[1]} or {larger[0]}×{larger[1]}."
             )
 
@@ -108,8 +111,8 @@ class UNet(nn.Module):
         return named | {"output": self.last}
 
     @contextmanager
-    def watch(self) -> Iterator[dict[str, torch.Tensor]]:
-        """Record what every stage gives while the block runs: ``with unet.watch() as maps: unet(x)``.
+    def record_activations(self) -> Iterator[dict[str, torch.Tensor]]:
+        """Record what every stage gives while the block runs: ``with unet.record_activations() as maps: unet(x)``.
 
         `maps` goes from the stage's name to its tensor. Outside such a block nothing is recorded and nothing costs.
         """
@@ -128,13 +131,13 @@ class UNet(nn.Module):
             for handle in handles:
                 handle.remove()
 
-    def fields_of_view(self) -> dict[str, float]:
+    def receptive_fields(self) -> dict[str, float]:
         """Return how many input pixels, along one side, one pixel of every stage can see: by formula.
 
         The range of pixels that count is followed backwards: two 3×3 convolutions widen it by 2 on each side, below
-        an averaging each pixel stands for two, below an enlargement two pixels share one. (The normalisation looks at
-        the whole picture too, but only to set brightness and contrast.) For a pixel on the grid of the middle. Behind
-        an attention it is infinite: everything there sees the whole picture.
+        an averaging each pixel stands for two, below an enlargement two pixels share one. (The normalization looks at
+        the whole image too, but only to set brightness and contrast.) For a pixel on the grid of the middle. Behind
+        an attention it is infinite: everything there sees the whole image.
         """
 
         def back_to_input(first: int, last: int, blocks: int) -> int:
@@ -159,13 +162,13 @@ class UNet(nn.Module):
 
     @torch.no_grad()
     def summary(self, height: int = 128, width: int | None = None) -> str:
-        """Return a table of every stage, read off a real run: shape, channels, parameters, field of view."""
+        """Return a table of every stage, read off a real run: shape, channels, parameters, receptive field."""
         device = self.last.weight.device
         x = torch.zeros(1, self.config["in_channels"], height, width or height, device=device)
-        with self.watch() as maps:
+        with self.record_activations() as maps:
             self(x, torch.zeros(1, device=device) if self.time else None)
-        fields = self.fields_of_view()
-        lines = [f"{'stage':<8} {'shape':<22} {'channels':>8} {'parameters':>12} {'field of view':>14}"]
+        fields = self.receptive_fields()
+        lines = [f"{'stage':<8} {'shape':<22} {'channels':>8} {'parameters':>12} {'receptive field':>14}"]
         larger = dict(zip((name for name in maps if name.startswith("up")), self.larger, strict=True))
         for name, module in self.stages().items():
             count = count_parameters(module) + (count_parameters(larger[name]) if name in larger else 0)
@@ -174,8 +177,8 @@ class UNet(nn.Module):
         return "\n".join([*lines, f"{'total':<40} {count_parameters(self):>12,}"])
 
 
-def _look(channels: int, here: bool) -> nn.Module:
-    return PictureAttention(channels) if here else nn.Identity()
+def make_attention(channels: int, here: bool) -> nn.Module:
+    return SpatialSelfAttention(channels) if here else nn.Identity()
 
 
 def count_parameters(module: nn.Module) -> int:

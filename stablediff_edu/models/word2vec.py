@@ -1,8 +1,8 @@
 """word2vec: skip-gram with negative sampling (Mikolov et al., 2013), its gradient written by hand.
 
-Two lists give every word a vector each: `words`, used where a word stands in the centre, and `contexts`, used where it
-stands near another. For a centre word and a word near it the dot product across the lists should grow; for the centre
-word and words drawn by lot (the negatives) it should shrink. Nothing else is learned.
+Two lists give every word a vector each: `words`, used where a word stands in the center, and `contexts`, used where it
+stands near another. For a center word and a word near it the dot product across the lists should grow; for the center
+word and words sampled at random (the negatives) it should shrink. Nothing else is learned.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from torch.nn.functional import embedding, logsigmoid  # embedding(numbers, tabl
 class Word2Vec(nn.Module):
     """The two lists, ``words`` and ``contexts``, (V, D) each: V words, D numbers a word.
 
-    They begin as in the authors' program: words small and by lot, contexts zero.
+    They begin as in the authors' program: words small and at random, contexts zero.
     """
 
     def __init__(self, size: int, dimension: int) -> None:
@@ -30,34 +30,34 @@ class Word2Vec(nn.Module):
 # --- the loop one can read --------------------------------------------------------------------------------------------
 
 
-def pair_loss(words, contexts, centre: int, context: int, negatives: list[int]) -> torch.Tensor:
-    """Return -log σ(w·c) - Σ log σ(-w·n): small if the centre's vector w fits the context c and not the negatives n."""
-    w = words[centre]  # (D,)
+def pair_loss(words, contexts, center: int, context: int, negatives: list[int]) -> torch.Tensor:
+    """Return -log σ(w·c) - Σ log σ(-w·n): small if the center's vector w fits the context c and not the negatives n."""
+    w = words[center]  # (D,)
     loss = -logsigmoid(w @ contexts[context])
     for negative in negatives:
         loss = loss - logsigmoid(-(w @ contexts[negative]))
     return loss
 
 
-def learn_pair(words, contexts, centre: int, context: int, negatives: list[int], learning_rate: float) -> None:
+def sgd_step(words, contexts, center: int, context: int, negatives: list[int], learning_rate: float) -> None:
     """Take one step down `pair_loss`, in place: the derivative of -log σ(s) is σ(s) - 1, that of -log σ(-s) is σ(s)."""
-    w = words[centre]
+    w = words[center]
     to_w = torch.zeros_like(w)
     for word, wanted in [(context, 1.0), *((negative, 0.0) for negative in negatives)]:
         c = contexts[word]
         error = torch.sigmoid(w @ c) - wanted  # between -1 and 1: how far from what is wanted
         to_w += error * c
         contexts[word] -= learning_rate * error * w
-    words[centre] -= learning_rate * to_w
+    words[center] -= learning_rate * to_w
 
 
 # --- the same, fast ---------------------------------------------------------------------------------------------------
 
 
-def cut_windows(text: torch.Tensor, span: int, window: int) -> torch.Tensor:
-    """Cut a text into overlapping pieces: (N,) -> (B, span + 2·window), with `span` centres in the middle of each.
+def extract_windows(text: torch.Tensor, span: int, window: int) -> torch.Tensor:
+    """Cut a text into overlapping pieces: (N,) -> (B, span + 2·window), with `span` centers in the middle of each.
 
-    Every word is a centre once. The text is closed to a ring, so that its first and last words have neighbours too; the
+    Every word is a center once. The text is closed to a ring, so that its first and last words have neighbors too; the
     last piece goes on with the beginning.
     """
     pieces = -(-len(text) // span)
@@ -69,13 +69,13 @@ def cut_windows(text: torch.Tensor, span: int, window: int) -> torch.Tensor:
 class Batch:
     """Some pieces of text and what each is compared with.
 
-    A piece is one matrix of scores, its centres times everything they are compared with: the words around them, and
-    negatives that all its centres share. So nearly all the work is matrix products, which a processor does best. Each
+    A piece is one matrix of scores, its centers times everything they are compared with: the words around them, and
+    negatives that all its centers share. So nearly all the work is matrix products, which a processor does best. Each
     of the K negatives counts `per_pair`/K times for every pair, as if every pair had drawn `per_pair` of its own.
 
     Attributes:
-        pieces: (B, S + 2w) word numbers; the middle S are centres, w more on either side are neighbours only.
-        reach: (B, S) how far each centre looks, from 1 to w: drawn by lot, so that near words count more.
+        pieces: (B, S + 2w) word numbers; the middle S are centers, w more on either side are neighbors only.
+        reach: (B, S) how far each center looks, from 1 to w: sampled at random, so that near words count more.
         negatives: (B, K) word numbers.
         per_pair: how many negatives a pair is worth.
     """
@@ -86,7 +86,7 @@ class Batch:
     per_pair: int = 5
 
     def compare(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return centres (B, S); what they are compared with (B, S + 2w + K); which of these are pairs
+        """Return centers (B, S); what they are compared with (B, S + 2w + K); which of these are pairs
         (B, S, S + 2w), and how much each negative counts (B, S, 1)."""
         span = self.reach.shape[1]
         window = (self.pieces.shape[1] - span) // 2
@@ -97,13 +97,13 @@ class Batch:
 
 @cache
 def _distances(span: int, window: int) -> torch.Tensor:
-    """Return how far each word of a piece is from each of its centres, (span, span + 2·window)."""
+    """Return how far each word of a piece is from each of its centers, (span, span + 2·window)."""
     distances = (torch.arange(-window, span + window) - torch.arange(span)[:, None]).abs()
-    return distances.masked_fill(distances == 0, window + 1)  # out of reach: no word is its own neighbour
+    return distances.masked_fill(distances == 0, window + 1)  # out of reach: no word is its own neighbor
 
 
-def learn_batch(words: torch.Tensor, contexts: torch.Tensor, batch: Batch, learning_rate: float) -> None:
-    """Take the steps of `learn_pair` for all pairs of a batch at once, in place; the gradients of a word add up."""
+def sgd_step_batched(words: torch.Tensor, contexts: torch.Tensor, batch: Batch, learning_rate: float) -> None:
+    """Take the steps of `sgd_step` for all pairs of a batch at once, in place; the gradients of a word add up."""
     centres, compared, is_pair, weight = batch.compare()
     near = is_pair.shape[2]
     w, c = embedding(centres, words), embedding(compared, contexts)  # (B, S, D), (B, S + 2w + K, D)

@@ -10,72 +10,72 @@ from pathlib import Path
 
 import torch
 
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
 
-START, END = "<|startoftext|>", "<|endoftext|>"
+BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 # 's and its kin, runs of letters, single digits, runs of anything else but spaces: no piece crosses these borders
-WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+PRETOKENIZE_REGEX = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 
 
-class BytePairTokenizer:
-    """Turns sentences into rows of `length` numbers: start, the pieces, end, and the end again as padding.
+class CLIPTokenizer:
+    """Turns sentences into rows of `max_length` numbers: start, the pieces, end, and the end again as padding.
 
     Capital letters and the kind and number of spaces make no difference. CLIP cuts too long a text; here it goes on in
-    another row of `length`, with its own start and end, and so on: no text is too long.
+    another row of `max_length`, with its own start and end, and so on: no text is too long.
 
     Args:
         vocab_file: `vocab.json`, every piece with its number; pieces that end a word end in `</w>`.
         merges_file: `merges.txt`, the pairs in the order in which they are joined.
-        length: of every row.
+        max_length: of every row.
         added: tokens besides the vocabulary, such as textual inversion adds: "id", "content" and how they are found.
 
     Raises:
-        CourseError: a file is missing, broken, or not CLIP's kind of vocabulary.
+        UserError: a file is missing, broken, or not CLIP's kind of vocabulary.
     """
 
     def __init__(
-        self, vocab_file: str | Path, merges_file: str | Path, length: int = 77, added: Sequence[dict] = ()
+        self, vocab_file: str | Path, merges_file: str | Path, max_length: int = 77, added: Sequence[dict] = ()
     ) -> None:
         from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-        self.files, self.length = (Path(vocab_file), Path(merges_file)), length
+        self.files, self.length = (Path(vocab_file), Path(merges_file)), max_length
         for file in self.files:
             if not file.is_file():
-                raise CourseError(f"The tokenizer's file {file} is missing; get the folder of the weights again.")
+                raise UserError(f"The tokenizer's file {file} is missing; get the folder of the weights again.")
         try:
-            pieces = models.BPE.from_file(*map(str, self.files), unk_token=END, end_of_word_suffix="</w>")
+            pieces = models.BPE.from_file(*map(str, self.files), unk_token=EOS, end_of_word_suffix="</w>")
         except Exception as error:  # the library has no class of errors of its own
-            raise CourseError(
+            raise UserError(
                 f"{self.files[0]} and {self.files[1].name} are no vocabulary with its merges ({error}); get the folder "
                 "of the weights again."
             ) from error
         self._tokenizer = tokenizer = Tokenizer(pieces)
-        if None in (numbers := [tokenizer.token_to_id(piece) for piece in (START, END)]):
-            raise CourseError(f"{self.files[0]} has no {START} and {END}; it is not the vocabulary of a CLIP.")
+        if None in (numbers := [tokenizer.token_to_id(piece) for piece in (BOS, EOS)]):
+            raise UserError(f"{self.files[0]} has no {BOS} and {EOS}; it is not the vocabulary of a CLIP.")
         self.start, self.end = numbers  # 49,406 and 49,407 in CLIP's
         tokenizer.normalizer = normalizers.Sequence(
             [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
         )
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [
-                pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
+                pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="removed", invert=True),
                 pre_tokenizers.ByteLevel(add_prefix_space=False),
             ]
         )
-        tokenizer.post_processor = processors.RobertaProcessing((END, self.end), (START, self.start))
-        tokenizer.add_special_tokens([START, END])  # written in a prompt they are what they say
+        tokenizer.post_processor = processors.RobertaProcessing((EOS, self.end), (BOS, self.start))
+        tokenizer.add_special_tokens([BOS, EOS])  # written in a prompt they are what they say
         self.added = [token for token in added if tokenizer.token_to_id(token["content"]) is None]
         for token in self.added:
             options = {name: token.get(name, False) for name in ("single_word", "lstrip", "rstrip", "special")}
             normalized = token.get("normalized", not options["special"])
             tokenizer.add_tokens([AddedToken(token["content"], normalized=normalized, **options)])
             if tokenizer.token_to_id(token["content"]) != token["id"]:
-                raise CourseError(
+                raise UserError(
                     f"The added token {token['content']!r} of {self.files[0].parent} has the number {token['id']}, "
                     "which does not follow the vocabulary; get the folder of the weights again."
                 )
-        tokenizer.enable_truncation(length)
-        tokenizer.enable_padding(length=length, pad_id=self.end, pad_token=END)
+        tokenizer.enable_truncation(max_length)
+        tokenizer.enable_padding(length=max_length, pad_id=self.end, pad_token=EOS)
 
     def __len__(self) -> int:
         """How many different tokens there are."""
@@ -88,7 +88,7 @@ class BytePairTokenizer:
         and compel).
         """
         sentences = [sentences] if isinstance(sentences, str) else list(sentences)
-        found = self._tokenizer.encode_batch([checked_text(text) for text in sentences])
+        found = self._tokenizer.encode_batch([validate_prompt(text) for text in sentences])
         rows = [[part.ids for part in (row, *row.overflowing)] for row in found]
         most = max(map(len, rows), default=1)
         empty = [self.start] + [self.end] * (self.length - 1)
@@ -97,15 +97,13 @@ class BytePairTokenizer:
 
     def pieces(self, sentence: str) -> list[str]:
         """Return the pieces of a sentence as they are read, `</w>` where a word ends; start, end, padding left out."""
-        found = self._tokenizer.encode(checked_text(sentence))
+        found = self._tokenizer.encode(validate_prompt(sentence))
         parts = [zip(part.tokens, part.special_tokens_mask, strict=True) for part in (found, *found.overflowing)]
         return [piece for part in parts for piece, special in part if not special]
 
 
-def checked_text(sentence: str) -> str:
-    """Return `sentence` if it can be encoded, else raise CourseError."""
+def validate_prompt(sentence: str) -> str:
+    """Return `sentence` if it can be encoded, else raise UserError."""
     if not isinstance(sentence, str):
-        raise CourseError(
-            f"A prompt is a text; {str(sentence)[:40]!r} is a {type(sentence).__name__}: put it in quotes."
-        )
+        raise UserError(f"A prompt is a text; {str(sentence)[:40]!r} is a {type(sentence).__name__}: put it in quotes.")
     return sentence.encode(errors="replace").decode()  # halves of characters, which JSON and the web let through

@@ -6,28 +6,28 @@ from typing import Any
 
 from stablediff_edu.tokenizers.words import WORD, WordTokenizer
 
-START, END = "<|startoftext|>", "<|endoftext|>"
+BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
 
 def save_word_tokenizer(folder: Path, tokenizer: WordTokenizer) -> None:
     """Write tokenizer.json, which splits and numbers words as `WordTokenizer` does, and tokenizer_config.json."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-    vocabulary = {word: index for index, word in enumerate((*tokenizer.words, START, END))}
-    written = Tokenizer(models.WordLevel(vocabulary, unk_token=END))
+    vocabulary = {word: index for index, word in enumerate((*tokenizer.words, BOS, EOS))}
+    written = Tokenizer(models.WordLevel(vocabulary, unk_token=EOS))
     written.normalizer = normalizers.Lowercase()
     written.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "removed", invert=True)  # keep what matches
     written.post_processor = processors.TemplateProcessing(
-        single=f"{START} $A {END}", special_tokens=[(token, vocabulary[token]) for token in (START, END)]
+        single=f"{BOS} $A {EOS}", special_tokens=[(token, vocabulary[token]) for token in (BOS, EOS)]
     )
-    written.add_special_tokens([START, END])
+    written.add_special_tokens([BOS, EOS])
     folder.mkdir(parents=True, exist_ok=True)
     written.save(str(folder / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": tokenizer.length,
-        "bos_token": START,
-        **dict.fromkeys(("eos_token", "pad_token", "unk_token"), END),
+        "bos_token": BOS,
+        **dict.fromkeys(("eos_token", "pad_token", "unk_token"), EOS),
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
@@ -38,4 +38,4 @@ def load_word_tokenizer(model: dict[str, Any], length: int) -> WordTokenizer | N
         return None
     vocabulary = model.get("vocab", {})
     words = sorted(vocabulary, key=vocabulary.get)
-    return WordTokenizer([word for word in words if word not in (START, END)], length)
+    return WordTokenizer([word for word in words if word not in (BOS, EOS)], length)

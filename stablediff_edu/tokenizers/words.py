@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
 
 WORD = r"[^\W_]+(?:['’-][^\W_]+)*"  # letters and digits, apostrophes and hyphens inside
 
@@ -35,14 +35,14 @@ class WordTokenizer:
         """Return the tokens of sentences, (B, length) int64; the empty sentence is the prompt that asks for nothing.
 
         Raises:
-            CourseError: there is a word that it does not know, or a sentence with more words than fit.
+            UserError: there is a word that it does not know, or a sentence with more words than fit.
         """
         sentences = [sentences] if isinstance(sentences, str) else sentences
         rows = []
         for sentence in sentences:
             numbers = [self._number(word) for word in split_words(sentence)]
             if len(numbers) > self.length - 2:
-                raise CourseError(
+                raise UserError(
                     f"The sentence has {len(numbers)} words, and {self.length - 2} fit; say it in fewer words."
                 )
             rows.append([self.start, *numbers, *[self.end] * (self.length - 1 - len(numbers))])
@@ -52,7 +52,7 @@ class WordTokenizer:
         if word in self.numbers:
             return self.numbers[word]
         near = difflib.get_close_matches(word, self.words, n=1, cutoff=0.0)
-        raise CourseError(
+        raise UserError(
             f"{word[:30]!r} is not among the {len(self.words)} words that this network has learned; nearest spelling: "
             f"{', '.join(map(repr, near)) or 'none'}."
         )

@@ -1,1 +1,1 @@
-"""The one training loop and the recipes that use it."""
+"""The one training loop and the configs that use it."""

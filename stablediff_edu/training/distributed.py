@@ -14,48 +14,49 @@ import torch
 import torch.distributed as together
 from torch import nn
 
-from stablediff_edu.device import pick_device, to_device
-from stablediff_edu.errors import CourseError
+from stablediff_edu.config import pick_device, to_device
+from stablediff_edu.errors import UserError
 
 LONGEST_WAIT = timedelta(hours=2)  # of one process for another, which renders scenes or judges samples
 
 
-def started() -> int:
+def launched_processes() -> int:
     """Return how many processes `torchrun` has started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
-def refuse_several(what: str) -> None:
+def require_single_process(what: str) -> None:
     """Raise the sentence of a training that one process does alone."""
-    if started() > 1:
-        raise CourseError(f"{what} is trained by one process; start it with python, without torchrun.")
+    if launched_processes() > 1:
+        raise UserError(f"{what} is trained by one process; start it with python, without torchrun.")
 
 
 def check_batch(*batch_sizes: int) -> None:
     """Raise the sentence of a batch that cannot be shared out equally among the processes."""
     for size in batch_sizes:
-        if size % started():
-            raise CourseError(
-                f"A batch of {size} cannot be shared out among {started()} processes; start another number of them."
+        if size % launched_processes():
+            raise UserError(
+                f"A batch of {size} cannot be shared out among {launched_processes()} processes; start another "
+                f"number of them."
             )
 
 
 @contextmanager
-def processes() -> Iterator[None]:
+def distributed() -> Iterator[None]:
     """Join the other processes that `torchrun` has started, and part from them at the end.
 
     Raises:
-        CourseError: the device does not serve several processes.
+        UserError: the device does not serve several processes.
     """
-    if started() == 1:
+    if launched_processes() == 1:
         yield
         return
     device, own = pick_device(), int(os.environ["LOCAL_RANK"])
     if device.type not in ("cuda", "cpu"):
-        raise CourseError(f"Several processes cannot train on {device.type}; set STABLEDIFF_DEVICE=cpu, or start one.")
+        raise UserError(f"Several processes cannot train on {device.type}; set STABLEDIFF_DEVICE=cpu, or start one.")
     if device.type == "cuda":
         if own >= torch.cuda.device_count():
-            raise CourseError(
+            raise UserError(
                 f"There are {torch.cuda.device_count()} GPUs for {os.environ['LOCAL_WORLD_SIZE']} processes; start one "
                 "process a GPU."
             )
@@ -67,19 +68,19 @@ def processes() -> Iterator[None]:
         together.destroy_process_group()
 
 
-def count() -> int:
+def world_size() -> int:
     """Return how many processes train."""
     return together.get_world_size() if together.is_initialized() else 1
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Tell whether this is the process that speaks and writes files."""
-    return count() == 1 or together.get_rank() == 0
+    return world_size() == 1 or together.get_rank() == 0
 
 
-def own_share(rows: torch.Tensor) -> torch.Tensor:
+def shard_batch(rows: torch.Tensor) -> torch.Tensor:
     """Return this process' share of a batch; `check_batch` has seen to it that all are of one size."""
-    return rows if count() == 1 else rows.chunk(count())[together.get_rank()]
+    return rows if world_size() == 1 else rows.chunk(world_size())[together.get_rank()]
 
 
 class _Gather(torch.autograd.Function):
@@ -87,7 +88,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, share: torch.Tensor) -> torch.Tensor:
-        shares = [torch.empty_like(share) for _ in range(count())]
+        shares = [torch.empty_like(share) for _ in range(world_size())]
         together.all_gather(shares, share.contiguous())
         return torch.cat(shares)
 
@@ -95,52 +96,52 @@ class _Gather(torch.autograd.Function):
     def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
         whole = gradient.contiguous().clone()
         together.all_reduce(whole)
-        return own_share(whole)
+        return shard_batch(whole)
 
 
 def gather(share: torch.Tensor) -> torch.Tensor:
     """Return the rows of all processes, for a loss that compares every row of a batch with every other."""
-    return share if count() == 1 else _Gather.apply(share)
+    return share if world_size() == 1 else _Gather.apply(share)
 
 
-def shared_noise(share: torch.Tensor) -> torch.Tensor:
+def sharded_noise(share: torch.Tensor) -> torch.Tensor:
     """Return noise like this process' share of a batch: drawn for the whole batch by all, so that shares differ."""
-    whole = (len(share) * count(), *share.shape[1:])
-    return to_device(own_share(torch.randn(whole, dtype=share.dtype)), share.device)
+    whole = (len(share) * world_size(), *share.shape[1:])
+    return to_device(shard_batch(torch.randn(whole, dtype=share.dtype)), share.device)
 
 
-def share_start(model: nn.Module) -> None:
+def broadcast_state(model: nn.Module) -> None:
     """Give all processes the first one's weights and the state of its generator."""
-    if count() > 1:
+    if world_size() > 1:
         for tensor in model.state_dict().values():
             together.broadcast(tensor, 0)
-        torch.set_rng_state(from_first(torch.get_rng_state))
+        torch.set_rng_state(broadcast_result(torch.get_rng_state))
 
 
-def average_gradients(model: nn.Module) -> None:
-    """Put the mean over all processes in the place of each gradient: one message, for many small ones wait longer."""
-    if count() > 1:
+def all_reduce_gradients(model: nn.Module) -> None:
+    """Put the mean over all processes instead of each gradient: one message, for many small ones wait longer."""
+    if world_size() > 1:
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         whole = torch.cat([gradient.flatten() for gradient in gradients])
         together.all_reduce(whole)
-        whole /= count()
+        whole /= world_size()
         for gradient, mean in zip(gradients, whole.split([gradient.numel() for gradient in gradients]), strict=True):
             gradient.copy_(mean.view(gradient.shape))
 
 
-def average(value: torch.Tensor) -> torch.Tensor:
+def all_reduce_mean(value: torch.Tensor) -> torch.Tensor:
     """Return the mean of numbers over all processes."""
     value = value.detach()
-    if count() > 1:
+    if world_size() > 1:
         value = value.clone()
         together.all_reduce(value)
-        value /= count()
+        value /= world_size()
     return value
 
 
 def in_turn(make: Callable[[], Any]) -> Any:
     """Return what `make` returns, in the first process of each machine before the others: they find its files."""
-    if count() == 1:
+    if world_size() == 1:
         return make()
     first = os.environ["LOCAL_RANK"] == "0"
     made = make() if first else None
@@ -148,17 +149,17 @@ def in_turn(make: Callable[[], Any]) -> Any:
     return made if first else make()
 
 
-def from_first(make: Callable[[], Any]) -> Any:
-    """Return in every process what `make` returns in the first; a CourseError is raised in all of them."""
-    if count() == 1:
+def broadcast_result(make: Callable[[], Any]) -> Any:
+    """Return in every process what `make` returns in the first; a UserError is raised in all of them."""
+    if world_size() == 1:
         return make()
     found: list = [None]
-    if is_first():
+    if is_main_process():
         try:
             found = [make()]
-        except CourseError as error:
+        except UserError as error:
             found = [error]
     together.broadcast_object_list(found)
-    if isinstance(found[0], CourseError):
+    if isinstance(found[0], UserError):
         raise found[0]
     return found[0]

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
-from stablediff_edu.training.precision import has_bfloat16
+from stablediff_edu.training.amp import has_bfloat16
 
-MUON_RATE = 0.02  # the learning rate of Muon; the other weights keep AdamW's
-FEW = 16  # layers with fewer channels at one end lead from or to images and latents: AdamW updates those, too
+MUON_LR = 0.02  # the learning rate of Muon; the other weights keep AdamW's
+# layers with fewer channels at one end lead from or to images and latents: AdamW updates those, too
+MIN_MATRIX_DIM = 16
 
 
 class Muon(Optimizer):
@@ -23,7 +24,7 @@ class Muon(Optimizer):
     slower than float32 on a processor without bfloat16 instructions.
     """
 
-    def __init__(self, params, lr: float = MUON_RATE, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+    def __init__(self, params, lr: float = MUON_LR, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
         super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
 
     @torch.no_grad()
@@ -59,8 +60,8 @@ class MuonWithAdamW(Optimizer):
     """Muon for the hidden weight matrices of a network, AdamW for its other weights."""
 
     def __init__(self, model: nn.Module, learning_rate: float, beta2: float = 0.99, weight_decay: float = 0.0) -> None:
-        inner = [parameter for parameter in model.parameters() if is_inner(parameter)]
-        outer = [parameter for parameter in model.parameters() if not is_inner(parameter)]
+        inner = [parameter for parameter in model.parameters() if is_hidden_matrix(parameter)]
+        outer = [parameter for parameter in model.parameters() if not is_hidden_matrix(parameter)]
         # torch has no optimizer for an empty list, and a small network may have no such matrices
         self.parts: list[Optimizer] = [Muon(inner, weight_decay=weight_decay)] if inner else []
         if outer:
@@ -89,9 +90,9 @@ class MuonWithAdamW(Optimizer):
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
-def is_inner(parameter: nn.Parameter) -> bool:
+def is_hidden_matrix(parameter: nn.Parameter) -> bool:
     """Return True for hidden weight matrices: at least 16 input and output channels."""
-    return parameter.dim() > 1 and min(parameter.shape[:2]) >= FEW
+    return parameter.dim() > 1 and min(parameter.shape[:2]) >= MIN_MATRIX_DIM
 
 
 def make_optimizer(

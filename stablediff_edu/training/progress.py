@@ -7,15 +7,15 @@ from typing import Any
 
 import torch
 
-from stablediff_edu.errors import CourseError
-from stablediff_edu.weights.checkpoints import replacing
+from stablediff_edu.errors import UserError
+from stablediff_edu.io.checkpoint import atomic_write
 
 
-def fingerprint(recipe: Any, *data: torch.Tensor | str, version: int = 1) -> dict[str, str]:
+def fingerprint(config: Any, *data: torch.Tensor | str, version: int = 1) -> dict[str, str]:
     """Return what identifies a training; two trainings with equal ones do the same.
 
     Args:
-        recipe: a dataclass with the numbers of the training.
+        config: a dataclass with the numbers of the training.
         data: the tensors that it learns from, whose content counts, or what these are made of.
         version: of the code; to be raised when batches or loss change their meaning.
     """
@@ -25,17 +25,17 @@ def fingerprint(recipe: Any, *data: torch.Tensor | str, version: int = 1) -> dic
             digest.update(f"{tuple(part.shape)} {part.dtype}".encode())
             part = part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
         digest.update(part.encode() if isinstance(part, str) else part)
-    numbers = {field.name: repr(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)}
-    return numbers | dict(task=f"{type(recipe).__name__} {version}", data=digest.hexdigest())
+    numbers = {field.name: repr(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    return numbers | dict(task=f"{type(config).__name__} {version}", data=digest.hexdigest())
 
 
 def save(path: Path, plan: dict[str, str], state: dict) -> None:
     """Write a checkpoint; if that fails, the one before stays, and a line says so: no training ends for it."""
     try:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             torch.save(_on_cpu(state) | dict(plan=plan), temporary)
-    except (CourseError, RuntimeError) as error:  # torch's own writer says "file write failed" in a RuntimeError
-        what = error if isinstance(error, CourseError) else f"Cannot write {path} ({str(error).splitlines()[0]})."
+    except (UserError, RuntimeError) as error:  # torch's own writer says "file write failed" in a RuntimeError
+        what = error if isinstance(error, UserError) else f"Cannot write {path} ({str(error).splitlines()[0]})."
         print(f"\nThe progress was not saved: {what} The training goes on.", flush=True)
 
 
@@ -52,7 +52,7 @@ def load(path: Path, plan: dict[str, str]) -> dict | None:
     """Return the state of a checkpoint, on the CPU, or None if there is none.
 
     Raises:
-        CourseError: it cannot be read, or belongs to another training; the sentence names what differs.
+        UserError: it cannot be read, or belongs to another training; the sentence names what differs.
     """
     if not path.exists():
         return None
@@ -66,15 +66,15 @@ def load(path: Path, plan: dict[str, str]) -> dict | None:
         shown = ", ".join(
             name if name == "data" else f"{name} {other.get(name)} instead of {plan.get(name)}" for name in differing
         )
-        raise CourseError(
+        raise UserError(
             f"{path.name} belongs to another training, with other {shown}; go on with that one, or delete it to begin "
             "anew."
         )
     return state
 
 
-def broken(path: Path) -> CourseError:
+def broken(path: Path) -> UserError:
     """Return the error of a file that is no checkpoint."""
-    return CourseError(
-        f"{path.name} is not a checkpoint of this training; delete it to begin anew, or name another file."
+    return UserError(
+        f"{path.name} is not a checkpoint of this training; delete it to begin again, or name another file."
     )

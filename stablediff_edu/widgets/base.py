@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stablediff_edu.display.live import png, to_bytes
-from stablediff_edu.errors import CourseError
-from stablediff_edu.widgets.controls import Control, Note, Picture, minus
+from stablediff_edu.errors import UserError
+from stablediff_edu.notebook.progress import encode_png, to_uint8
+from stablediff_edu.widgets.controls import Control, ImageView, Note, minus
 from stablediff_edu.widgets.still import compose
 
 SLICE = 0.2  # seconds that a generator computes before the kernel looks at its messages
@@ -39,7 +39,7 @@ class Panel(ipywidgets.VBox):
 
     Attributes:
         controls: name -> control; each has a `value`.
-        images: name -> `Picture`.
+        images: name -> `ImageView`.
         note: `Note`, what the panel says in words.
     """
 
@@ -58,9 +58,9 @@ class Panel(ipywidgets.VBox):
 
     # -- parts -------------------------------------------------------------------------------------------------------
 
-    def image(self, name: str, width: int, height: int | None = None, title: str | None = None, **more) -> Picture:
+    def image(self, name: str, width: int, height: int | None = None, title: str | None = None, **more) -> ImageView:
         """Add an image of width × height CSS pixels; `title` stands above it, its name by default."""
-        self.images[name] = Picture(name, width, height, title, **more)
+        self.images[name] = ImageView(name, width, height, title, **more)
         return self.images[name]
 
     def value(self, name: str) -> object:
@@ -77,7 +77,7 @@ class Panel(ipywidgets.VBox):
     def row(self, *parts: object) -> ipywidgets.HBox:
         """Return widgets and controls side by side."""
         shown = [self._part(part) for part in parts if not isinstance(part, str) or part in self.controls]
-        align = "flex-start" if any(isinstance(part, Picture | ipywidgets.Box) for part in shown) else "center"
+        align = "flex-start" if any(isinstance(part, ImageView | ipywidgets.Box) for part in shown) else "center"
         return ipywidgets.HBox(shown, layout={"flex_flow": "row wrap", "align_items": align})
 
     def _part(self, part: object) -> ipywidgets.Widget:
@@ -89,10 +89,10 @@ class Panel(ipywidgets.VBox):
         """Show an image: a tensor (3, H, W) or (1, H, W) in [-1, 1], uint8 pixels, or a PIL image."""
         place = self.images[name]
         if isinstance(image, torch.Tensor):
-            image = to_bytes(image.detach().cpu())
+            image = to_uint8(image.detach().cpu())
         pixels = isinstance(image, np.ndarray)
         with place.hold_sync():  # one message to the browser
-            place.value, place.alt = png(Image.fromarray(image) if pixels else image), alt
+            place.value, place.alt = encode_png(Image.fromarray(image) if pixels else image), alt
             place.pixels = pixels
 
     # -- callbacks ---------------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ class Panel(ipywidgets.VBox):
             with _one_at_a_time, _interruptible():
                 yield
             return
-        except CourseError as error:
+        except UserError as error:
             sentence = f"{error} {STALE}"
         except KeyboardInterrupt:
             if not _is_widget_message():

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stablediff_edu.datasets.drawn_fish import draw_fish
-from stablediff_edu.datasets.photo import load_photo
-from stablediff_edu.display.figures import SIGNED_MAP
-from stablediff_edu.layers.convolution import KERNEL_NUMBERS
+from stablediff_edu.data.fish.synthetic import render_fish
+from stablediff_edu.data.sample_image import sample_image
+from stablediff_edu.layers.conv import KERNEL_TABLE
+from stablediff_edu.plotting.core import SIGNED_MAP
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.controls import Button, Grid, Number, Select, Slider, minus
 
@@ -39,9 +39,9 @@ def example_images(size: int) -> dict[str, Tensor]:
     edges[(row - column).abs() < size // 64 + 1] = 0.9  # a diagonal line
     point = torch.full((size, size), -1.0)
     point[size // 2, size // 2] = 1.0
-    fish = draw_fish(seed=4, size=size).picture  # (3, size, size)
+    fish = render_fish(seed=4, size=size).image  # (3, size, size)
     return {
-        "photograph": load_photo(size, grey=True)[0],
+        "photograph": sample_image(size, gray=True)[0],
         "synthetic fish": (fish * torch.tensor(LUMINANCE).view(3, 1, 1)).sum(0),
         "checkerboard": checkerboard.float(),
         "edges": edges,
@@ -63,7 +63,7 @@ class KernelEditor(Panel):
         self.inputs = example_images(size)
         self.controls |= {
             "image": Select("image", self.inputs.keys()),
-            "kernel": Select("kernel", [*KERNEL_NUMBERS, CUSTOM], "vertical edges"),
+            "kernel": Select("kernel", [*KERNEL_TABLE, CUSTOM], "vertical edges"),
             "size": Select("size", {f"{k} × {k}": k for k in SIZES}),
             "display": Select("display", [SIGNED, CLIPPED]),
             "divide by": Number("divide by", 1.0),
@@ -97,7 +97,7 @@ class KernelEditor(Panel):
         k, name = self.value("size"), self.value("kernel")
         with self.quietly():
             if name != CUSTOM:
-                rows, divisor = KERNEL_NUMBERS[name][k]
+                rows, divisor = KERNEL_TABLE[name][k]
                 self.controls["values"].fill(k, itertools.chain(*rows))
                 self.controls["divide by"].value = divisor
             elif self.controls["values"].columns != k:

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from matplotlib import colormaps
 
-from stablediff_edu.datasets.folder import MaskedPictures
-from stablediff_edu.display.live import raw_colours, strip, to_bytes
+from stablediff_edu.data.segmentation_folder import SegmentationDataset
 from stablediff_edu.models.unet import UNet
+from stablediff_edu.notebook.progress import colorize_logits, tile_images, to_uint8
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.controls import Select, Slider
 
@@ -39,7 +39,7 @@ class UNetInspector(Panel):
     def __init__(
         self,
         model: UNet,
-        data: MaskedPictures,
+        data: SegmentationDataset,
         without_skips: UNet | None = None,
         snapshots: Sequence[tuple[int, torch.Tensor]] = (),
     ) -> None:
@@ -75,8 +75,8 @@ class UNetInspector(Panel):
         """Run the chosen network on the chosen image, and keep the output of every layer."""
         number, skips = self.value("image"), self.value("skip connections")
         model = self.models[skips]
-        image = self.data.pictures[number : number + 1]
-        with torch.no_grad(), model.watch() as maps:
+        image = self.data.images[number : number + 1]
+        with torch.no_grad(), model.record_activations() as maps:
             model(image.to(model.last.weight.device))
         self.maps = {name: tensor[0].cpu() for name, tensor in maps.items()}  # (1, C, H, W) -> (C, H, W)
         self.show("image", image[0], f"image {self.data.names[number]}")
@@ -92,7 +92,7 @@ class UNetInspector(Panel):
             self.controls["channel"].set_max(len(maps) - 1)
         count = min(len(maps), MAX_THUMBNAILS)
         tiles = [colorize_feature_map(maps[n]) for n in torch.linspace(0, len(maps) - 1, count).round().long()]
-        sheet = strip([tiles[first : first + COLUMNS] for first in range(0, count, COLUMNS)], THUMBNAIL, 3)
+        sheet = tile_images([tiles[first : first + COLUMNS] for first in range(0, count, COLUMNS)], THUMBNAIL, 3)
         place = self.images["channels"]
         which = "all" if count == len(maps) else f"{count} of the"
         with place.hold_sync():
@@ -112,8 +112,8 @@ class UNetInspector(Panel):
         step, outputs = self.snapshots[snapshot.value - 1] if replayed else (None, None)
         output = outputs[number].cpu() if replayed else self.maps["output"]  # (1, H, W)
         weights = f"after training step {step}" if replayed else "of the trained network"
-        self.show("output", raw_colours(output), f"output {weights}")
-        self.show("predicted mask", to_bytes(output.clamp(0, 1), "unit"), f"predicted mask {weights}")
+        self.show("output", colorize_logits(output), f"output {weights}")
+        self.show("predicted mask", to_uint8(output.clamp(0, 1), "unit"), f"predicted mask {weights}")
         predicted, true = output[0] > 0.5, self.data.masks[number, 0].cpu() > 0.5
         iou = (predicted & true).sum() / (predicted | true).sum().clamp(min=1)
         text = f"output {weights}: {output.min():.2f} to {output.max():.2f}; clamped it is the mask · IoU {iou:.2f}"

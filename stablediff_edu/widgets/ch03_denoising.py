@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import torch
 
-from stablediff_edu.device import device_of
-from stablediff_edu.diffusion.schedule import Schedule, picture_and_noise
-from stablediff_edu.training.denoising import psnr
+from stablediff_edu.config import device_of
+from stablediff_edu.diffusion.schedule import NoiseSchedule, to_x0_eps
+from stablediff_edu.training.losses import psnr
 from stablediff_edu.widgets.base import nearest_multiple
 from stablediff_edu.widgets.controls import Note, Select, Slider
 from stablediff_edu.widgets.trajectory import Model, TrajectoryPanel
@@ -27,13 +27,13 @@ TITLES = {  # of the images
 
 @torch.no_grad()
 def predict_once(
-    model: Model, schedule: Schedule, x0: torch.Tensor, eps: torch.Tensor, t: int, prediction: str
+    model: Model, schedule: NoiseSchedule, x0: torch.Tensor, eps: torch.Tensor, t: int, prediction: str
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Add noise to images (B, 3, H, W) and predict once: (x_t, predicted clean image, predicted noise) on the CPU."""
     xt = schedule.add_noise(x0, eps, t)
     device = device_of(model)
     output = model(xt.to(device), torch.full((len(xt),), t, device=device)).cpu()
-    return xt, *picture_and_noise(output, xt, *schedule.signal_and_noise(t, xt), prediction)
+    return xt, *to_x0_eps(output, xt, *schedule.coefficients(t, xt), prediction)
 
 
 class DenoisingPanel(TrajectoryPanel):
@@ -54,7 +54,7 @@ class DenoisingPanel(TrajectoryPanel):
     def __init__(
         self,
         model: Model,
-        schedule: Schedule,
+        schedule: NoiseSchedule,
         x0: torch.Tensor,
         prediction: str = "noise",
         *,
@@ -99,7 +99,7 @@ class DenoisingPanel(TrajectoryPanel):
         self.show("added noise", eps / NOISE_SCALE, "the added noise")
         self.show("predicted noise", eps_pred[0] / NOISE_SCALE, f"noise predicted at timestep {t}")
         self.show("denoised image", x0_pred[0], f"image denoised in one step from timestep {t}")
-        signal, noise = (float(share) for share in self.schedule.signal_and_noise(t, x0[None]))
+        signal, noise = (float(share) for share in self.schedule.coefficients(t, x0[None]))
         self.prediction_note.value = (
             f"xₜ = {signal:.2f} · x₀ + {noise:.2f} · ε; denoised in one step: PSNR {psnr(x0_pred[0], x0):.1f} dB"
         )

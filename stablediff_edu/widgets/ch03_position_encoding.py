@@ -3,8 +3,8 @@
 import torch
 from matplotlib.ticker import FuncFormatter
 
-from stablediff_edu.display.figures import SIGNED_MAP
-from stablediff_edu.layers.position import sinusoidal_encoding
+from stablediff_edu.layers.embeddings import sinusoidal_embedding
+from stablediff_edu.plotting.core import SIGNED_MAP
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.blit import BlittedFigure
 from stablediff_edu.widgets.controls import Slider
@@ -24,7 +24,7 @@ class PositionPanel(Panel):
 
     def __init__(self, features: int = 64, positions: int = 1000) -> None:
         super().__init__("Position encoding")
-        self.vectors = sinusoidal_encoding(torch.arange(positions), features).numpy()  # (positions, features)
+        self.vectors = sinusoidal_embedding(torch.arange(positions), features).numpy()  # (positions, features)
         self.controls["position"] = Slider("position", 0, positions - 1, positions // 10)
         self.plot = BlittedFigure(
             [["table", "vector"], ["table", "similarity"]], WIDTH, HEIGHT, self._draw_axes, **LAYOUT

@@ -3,8 +3,8 @@
 import math
 
 from stablediff_edu.diffusion.samplers import SAMPLERS
-from stablediff_edu.diffusion.schedule import Schedule
-from stablediff_edu.display.live import strip, to_bytes
+from stablediff_edu.diffusion.schedule import NoiseSchedule
+from stablediff_edu.notebook.progress import tile_images, to_uint8
 from stablediff_edu.widgets.base import nearest_multiple
 from stablediff_edu.widgets.controls import Select, Slider
 from stablediff_edu.widgets.trajectory import Model, TrajectoryPanel
@@ -30,7 +30,7 @@ class SamplerPanel(TrajectoryPanel):
     def __init__(
         self,
         model: Model,
-        schedule: Schedule,
+        schedule: NoiseSchedule,
         size: int = 32,
         prediction: str = "noise",
         count: int = 16,
@@ -53,9 +53,9 @@ class SamplerPanel(TrajectoryPanel):
 
     def _show(self) -> None:
         (step, at), shown = self.step_shown(), self.shown
-        tiles = [to_bytes(image) for image in getattr(shown, self.value("show"))[step]]  # B of (H, W, 3)
+        tiles = [to_uint8(image) for image in getattr(shown, self.value("show"))[step]]  # B of (H, W, 3)
         rows = [tiles[first : first + self.columns] for first in range(0, len(tiles), self.columns)]
-        self.show("samples", strip(rows, self.side, GAP), f"{len(tiles)} {self.controls['show'].told()}, {at}")
+        self.show("samples", tile_images(rows, self.side, GAP), f"{len(tiles)} {self.controls['show'].told()}, {at}")
         steps = len(shown.t) - 1
         self.say(
             f"<b>{self.sampler.value}</b> · {steps} step{'s' if steps > 1 else ''} · model evaluations (NFE): "

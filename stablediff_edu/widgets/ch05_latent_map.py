@@ -6,10 +6,10 @@ import traitlets
 from matplotlib.figure import Figure
 from PIL import Image
 
-from stablediff_edu.display.latent_figures import DIGIT_COLOURS, draw_map
-from stablediff_edu.display.live import to_bytes
-from stablediff_edu.display.word_figures import as_image
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
+from stablediff_edu.notebook.progress import to_uint8
+from stablediff_edu.plotting.ch05_latents import DIGIT_COLORS, plot_latents
+from stablediff_edu.plotting.ch06_words import figure_to_image
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.controls import STYLE, Note, Slider, SliderRange, script
 from stablediff_edu.widgets.latent_dataset import ExamplePicker, LatentDataset
@@ -39,17 +39,17 @@ def map_of(data: LatentDataset) -> dict[str, list]:
     """Return what the browser needs to draw the map: points, [x, y, digit] each, ranges and colors.
 
     Raises:
-        CourseError: the latent space has not two dimensions.
+        UserError: the latent space has not two dimensions.
     """
     if len(data.ranges) != 2:
-        raise CourseError(
+        raise UserError(
             f"The map shows 2 latent dimensions, and this network has {len(data.ranges)}; use latent_sliders."
         )
     shown = data.inside.nonzero()[:MAX_POINTS, 0]
     pairs = zip(data.z[shown].tolist(), data.labels[shown].tolist(), strict=True)
     points = [[round(x, 4), round(y, 4), label] for (x, y), label in pairs]
     low, high, step = (list(ends) for ends in zip(*data.ranges, strict=True))
-    return dict(points=points, low=low, high=high, step=step, colors=list(DIGIT_COLOURS))
+    return dict(points=points, low=low, high=high, step=step, colors=list(DIGIT_COLORS))
 
 
 class LatentMap(Panel):
@@ -63,7 +63,7 @@ class LatentMap(Panel):
         labels: (N,) the digits.
 
     Raises:
-        CourseError: the latent space has not two dimensions.
+        UserError: the latent space has not two dimensions.
     """
 
     def __init__(self, model, images: torch.Tensor, labels: torch.Tensor) -> None:
@@ -96,7 +96,7 @@ class LatentMap(Panel):
         at = (self.map.x, self.map.y)
         if at != self.decoded_at:  # a move in both dimensions is announced twice
             self.decoded_at, self.image_shown = at, self.data.decode(at)
-            self.map.pixels = to_bytes(self.image_shown).tobytes()
+            self.map.pixels = to_uint8(self.image_shown).tobytes()
 
     def _choose_line(self) -> None:
         self.map.line = [self.data.z[end.index].tolist() for end in self.ends]
@@ -113,9 +113,9 @@ class LatentMap(Panel):
         figure = Figure(figsize=(5.6, 4.2))
         axes = figure.subplots()
         shown = self.data.inside.nonzero()[:MAX_POINTS, 0]
-        draw_map(axes, self.data.z[shown], self.data.labels[shown])
+        plot_latents(axes, self.data.z[shown], self.data.labels[shown])
         axes.plot(*zip(*self.map.line, strict=True), "k--", linewidth=1)
         axes.plot(self.map.x, self.map.y, "o", color="#e67800", markeredgecolor="black", markersize=11)
         axes.set(xlabel="z₁", ylabel="z₂")
-        decoded = Image.fromarray(to_bytes(self.image_shown)).convert("RGB").resize((DECODED, DECODED), 0)
-        return [("latent space", as_image(figure)), ("decoded", decoded), *super().tiles()]
+        decoded = Image.fromarray(to_uint8(self.image_shown)).convert("RGB").resize((DECODED, DECODED), 0)
+        return [("latent space", figure_to_image(figure)), ("decoded", decoded), *super().tiles()]

@@ -7,7 +7,7 @@ import json
 import torch
 from torch import nn
 
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
 from stablediff_edu.widgets.ch05_latent_map import map_of
 from stablediff_edu.widgets.controls import STYLE, script
 from stablediff_edu.widgets.latent_dataset import LatentDataset
@@ -36,7 +36,7 @@ def latent_map_html(model, images: torch.Tensor, labels: torch.Tensor) -> str:
         labels: (N,) the digits.
 
     Raises:
-        CourseError: the decoder has other layers, or the latent space has not two dimensions.
+        UserError: the decoder has other layers, or the latent space has not two dimensions.
     """
     data = LatentDataset(model, images, labels)
     state = dict(map=map_of(data), line=[])
@@ -72,7 +72,7 @@ def _serialize_decoder(model) -> dict[str, object]:
     linear = layers[:-1:2]
     expected = [nn.Linear, nn.SiLU] * (len(linear) - 1) + [nn.Linear, nn.Tanh, nn.Unflatten]
     if not linear or [type(layer) for layer in layers] != expected:
-        raise CourseError(
+        raise UserError(
             "The page runs a decoder of Linear, SiLU, …, Linear, Tanh, Unflatten layers only; give it an Autoencoder."
         )
     with torch.no_grad():

@@ -2,7 +2,7 @@
 
 import html
 
-from stablediff_edu.training.analogies import WordVectors, analogy
+from stablediff_edu.metrics.word_vectors import WordVectors, analogy
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.blit import BlittedFigure
 from stablediff_edu.widgets.controls import Check, Text
@@ -22,7 +22,7 @@ class AnalogyPanel(Panel):
         question: a, b and c at the start.
 
     Raises:
-        CourseError: a word of the first question is not known.
+        UserError: a word of the first question is not known.
     """
 
     def __init__(self, vectors: WordVectors, question: tuple[str, str, str] = ("king", "man", "woman")) -> None:

@@ -9,10 +9,10 @@ import traitlets
 from matplotlib.figure import Figure
 from PIL import Image
 
-from stablediff_edu.display.word_figures import OTHER, Groups, as_image, group_numbers, group_style
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
+from stablediff_edu.metrics.word_vectors import WordVectors
 from stablediff_edu.models.autoencoder import PCA
-from stablediff_edu.training.analogies import WordVectors
+from stablediff_edu.plotting.ch06_words import OTHER, Groups, figure_to_image, group_indices, group_style
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.controls import STYLE, Slider, Text, script
 
@@ -47,14 +47,14 @@ class EmbeddingProjector(Panel):
         neighbors: how many light up at the start.
 
     Raises:
-        CourseError: the word is not known, or there are fewer than four words.
+        UserError: the word is not known, or there are fewer than four words.
     """
 
     def __init__(self, vectors: WordVectors, groups: Groups | None = None, word: str = "", neighbors: int = 10) -> None:
         super().__init__("Embedding projector")
         self.vectors = vectors = vectors.most_frequent(MAX_WORDS)
         if len(vectors) < 4:
-            raise CourseError(f"A 3-D projection needs at least 4 words, got {len(vectors)}.")
+            raise UserError(f"A 3-D projection needs at least 4 words, got {len(vectors)}.")
         directions = vectors.directions.cpu()
         self.directions, self.projected = directions, PCA(directions, 3).encode(directions)  # (V, D), (V, 3)
         points = self.projected - (self.projected.amin(dim=0) + self.projected.amax(dim=0)) / 2
@@ -62,7 +62,7 @@ class EmbeddingProjector(Panel):
         self.cloud = WordCloud3D(
             words=list(vectors.words),
             points=[[round(n, 4) for n in point] for point in (points / points.norm(dim=1).max()).tolist()],
-            groups=group_numbers(vectors.words, groups),
+            groups=group_indices(vectors.words, groups),
             legend=[*([name, *group_style(n)] for n, name in enumerate(groups)), ["other words", OTHER, "o"]],
             selected=vectors.number(word) if word else 0,
         )
@@ -123,7 +123,7 @@ class EmbeddingProjector(Panel):
         axes.scatter(*points.T, c=colors, s=10, depthshade=True)
         for index in (self.cloud.selected, *(index for index, _ in self.cloud.neighbors)):
             axes.text(*points[index].tolist(), self.vectors.words[index], fontsize=9)
-        return [("3-D projection with the nearest words", as_image(figure))]
+        return [("3-D projection with the nearest words", figure_to_image(figure))]
 
 
 def nearest_points(points: torch.Tensor, index: int, count: int) -> list[tuple[int, float]]:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from stablediff_edu.device import device_of
-from stablediff_edu.display.attention_figures import draw_cells, draw_lines, draw_weights, draw_words
-from stablediff_edu.errors import CourseError
-from stablediff_edu.layers.attention import causal_mask, watch_attention
+from stablediff_edu.config import device_of
+from stablediff_edu.errors import UserError
+from stablediff_edu.layers.attention import causal_mask, record_attention
+from stablediff_edu.plotting.ch07_attention import plot_attention, plot_lines, plot_matrix, plot_words
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.blit import BlittedFigure
 from stablediff_edu.widgets.controls import Select, Slider, Text
@@ -25,14 +25,14 @@ class AttentionPanel(Panel):
 
     Args:
         model: (token ids (1, N), mask=(N, N)) -> scores (1, classes) or anything else, with attention layers.
-        encode: sentence -> token ids; raises a CourseError if it cannot.
+        encode: sentence -> token ids; raises a UserError if it cannot.
         words: token id -> word.
         classes: of the scores; without them the panel shows no prediction.
         sentence: the first one.
         masks: to choose from; with one alone the model gets no mask.
 
     Raises:
-        CourseError: the first sentence cannot be encoded, or the model has no attention.
+        UserError: the first sentence cannot be encoded, or the model has no attention.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class AttentionPanel(Panel):
         ids, device = self.encode(sentence), device_of(self.model)
         causal = "mask" in self.controls and self.controls["mask"].value == "causal"
         options = dict(mask=causal_mask(len(ids), device)) if causal else {}
-        with watch_attention(self.model) as seen:
+        with record_attention(self.model) as seen:
             output = self.model(torch.tensor([ids], device=device), **options)
         if not seen:
-            raise CourseError("This network has no attention layer; give one with an Attention layer.")
+            raise UserError("This network has no attention layer; give one with an Attention layer.")
         self.weights_by_layer = [weights[0].cpu() for weights in seen.values()]
         self.shown = [self.words[index] for index in ids]
         self.plot = BlittedFigure([["map", "lines"]], WIDTH, HEIGHT, self._draw_axes, **LAYOUT)
@@ -95,18 +95,18 @@ class AttentionPanel(Panel):
         self._show()
 
     def _draw_axes(self, axes) -> None:
-        draw_weights(axes["map"], torch.zeros(len(self.shown), len(self.shown)), self.shown, self.shown)
+        plot_attention(axes["map"], torch.zeros(len(self.shown), len(self.shown)), self.shown, self.shown)
         axes["map"].set(xlabel="key", ylabel="query")
-        draw_words(axes["lines"], self.shown, "query → key")
+        plot_words(axes["lines"], self.shown, "query → key")
 
     def _show(self) -> None:
         weights = self.weights()
 
         def draw(axes) -> None:
-            draw_cells(axes["map"], weights)
+            plot_matrix(axes["map"], weights)
             if len(weights) <= MAX_VALUES:
                 self.plot.write_numbers(axes["map"], weights, 2, size=12)
-            draw_lines(axes["lines"], weights)
+            plot_lines(axes["lines"], weights)
 
         query, key = divmod(int(weights.argmax()), len(weights))
         alt = f"attention weights of head {self.controls['head'].value} for “{' '.join(self.shown)}”; the largest is "

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import torch
 from PIL import Image
 
-from stablediff_edu.datasets.scene_set import CaptionedScenes
-from stablediff_edu.display.attention_figures import draw_cells
-from stablediff_edu.display.live import strip, to_bytes
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.scenes.dataset import SceneDataset
+from stablediff_edu.errors import UserError
 from stablediff_edu.models.clip import CLIP
+from stablediff_edu.notebook.progress import tile_images, to_uint8
+from stablediff_edu.plotting.ch07_attention import plot_matrix
+from stablediff_edu.tasks.clip_evaluation import similarities
 from stablediff_edu.tokenizers.words import WordTokenizer
-from stablediff_edu.training.clip_quality import similarities
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.blit import BlittedFigure
 from stablediff_edu.widgets.controls import Slider, Text, minus
@@ -38,15 +38,15 @@ class ClipSearch(Panel):
         query: the first one.
 
     Raises:
-        CourseError: the first query has a word that is not in the vocabulary, or there are too few scenes.
+        UserError: the first query has a word that is not in the vocabulary, or there are too few scenes.
     """
 
     def __init__(
-        self, model: CLIP, tokenizer: WordTokenizer, scenes: CaptionedScenes, query: str = "a red boat at sunset"
+        self, model: CLIP, tokenizer: WordTokenizer, scenes: SceneDataset, query: str = "a red boat at sunset"
     ) -> None:
         super().__init__("CLIP search")
         if len(scenes) < PAGE_SIZE:
-            raise CourseError(f"The search needs at least {PAGE_SIZE} scenes, got {len(scenes)}.")
+            raise UserError(f"The search needs at least {PAGE_SIZE} scenes, got {len(scenes)}.")
         self.model, self.tokenizer, self.scenes = model, tokenizer, scenes
         self.cosines = similarities(model, tokenizer, scenes.pixels, scenes.captions).cpu()  # (N, N)
         self.controls |= {
@@ -66,7 +66,7 @@ class ClipSearch(Panel):
     def _search(self) -> None:
         query = self.controls["query"].value.strip()
         if not query:
-            raise CourseError("The query is empty; type one, such as: a red boat at sunset.")
+            raise UserError("The query is empty; type one, such as: a red boat at sunset.")
         self.own = similarities(self.model, self.tokenizer, self.scenes.pixels, [query])[:, 0].cpu()  # (N,)
         self.query, self.best = query, self.own.topk(BEST).indices.tolist()
         caption = self.scenes.captions[self.best[0]]
@@ -77,7 +77,7 @@ class ClipSearch(Panel):
         self._show_matrix()
 
     def _strip(self, indices: Iterable[int]) -> Image.Image:
-        return strip([[to_bytes(self.scenes.pixels[index]) for index in indices]], SIDE, GAP)
+        return tile_images([[to_uint8(self.scenes.pixels[index]) for index in indices]], SIDE, GAP)
 
     def _draw_axes(self, axes) -> None:
         axes["table"].set_axis_off()
@@ -89,7 +89,7 @@ class ClipSearch(Panel):
         sentences = [f"query: {self.query}", *self.scenes.captions[page]]
 
         def draw(axes) -> None:
-            draw_cells(axes["table"], table.T, signed=True, aspect="auto")
+            plot_matrix(axes["table"], table.T, signed=True, aspect="auto")
             self.plot.write_numbers(axes["table"], table.T, 2, size=12)
             for row, sentence in enumerate(sentences):
                 text = textwrap.fill(sentence, LETTERS, max_lines=3, placeholder=" …")

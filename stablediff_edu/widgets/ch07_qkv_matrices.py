@@ -7,8 +7,8 @@ import ipywidgets
 import torch
 import traitlets
 
-from stablediff_edu.display.attention_figures import draw_arrows, draw_cells, draw_plane, draw_weights
 from stablediff_edu.layers.attention import attention_weights
+from stablediff_edu.plotting.ch07_attention import plot_attention, plot_matrix, plot_vectors, setup_vector_axes
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.blit import INK, BlittedFigure
 from stablediff_edu.widgets.controls import STYLE, Button, Select, Slider, SliderRange, script
@@ -137,9 +137,9 @@ class QKVPanel(Panel):
         def draw(axes) -> None:
             for name, color in MATRICES.items():
                 self._draw_words(axes[name], self.transformed(name), color)
-            draw_cells(axes["scores"], scores, float(scores.abs().max()) or 1.0, signed=True)
+            plot_matrix(axes["scores"], scores, float(scores.abs().max()) or 1.0, signed=True)
             self.plot.write_numbers(axes["scores"], scores, 1)
-            draw_cells(axes["weights"], weights)
+            plot_matrix(axes["weights"], weights)
             self.plot.write_numbers(axes["weights"], weights, 2)
             self._draw_words(axes["output"], output, INK)
 
@@ -155,17 +155,17 @@ class QKVPanel(Panel):
         )
 
     def _draw_words(self, axes, vectors: torch.Tensor, color: str) -> None:
-        draw_arrows(axes, vectors, (), color)
+        plot_vectors(axes, vectors, (), color)
         for word, (x, y) in zip(self.words, vectors.tolist(), strict=True):
             if max(abs(x), abs(y)) <= axes.get_xlim()[1]:
                 self.plot.write(axes, x, y, word, ("l" if x >= 0 else "r") + ("d" if y >= 0 else "a"))
 
     def _draw_axes(self, axes) -> None:
         for name in MATRICES:
-            draw_plane(axes[name], name)
-            draw_arrows(axes[name], self.vectors, (), "#cccccc")
+            setup_vector_axes(axes[name], name)
+            plot_vectors(axes[name], self.vectors, (), "#cccccc")
         zeros = torch.zeros(len(self.words), len(self.words))
         for name, title in (("scores", "scores: query · key"), ("weights", "weights: softmax of each row")):
-            draw_weights(axes[name], zeros, self.words, self.words, title=title)
+            plot_attention(axes[name], zeros, self.words, self.words, title=title)
             axes[name].set(xlabel="key", ylabel="")
-        draw_plane(axes["output"], "output", reach=2.0)  # means are shorter
+        setup_vector_axes(axes["output"], "output", reach=2.0)  # means are shorter

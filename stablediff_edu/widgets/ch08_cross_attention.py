@@ -7,10 +7,10 @@ from collections.abc import Generator
 import ipywidgets
 from PIL import Image
 
-from stablediff_edu.display.clip_figures import over_grey
-from stablediff_edu.display.live import png, strip, to_bytes
-from stablediff_edu.display.word_looks import WatchedDrawing, watch_steps, words_of
-from stablediff_edu.stable_diffusion import StableDiffusion
+from stablediff_edu.notebook.progress import encode_png, tile_images, to_uint8
+from stablediff_edu.pipelines.attention_maps import SampleWithAttention, prompt_tokens, stream_with_attention
+from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
+from stablediff_edu.plotting.ch07_clip import overlay_heatmap
 from stablediff_edu.widgets.base import Panel, nearest_multiple
 from stablediff_edu.widgets.controls import Select, Slider, seed_box
 from stablediff_edu.widgets.prompt_input import PromptInput
@@ -23,11 +23,11 @@ class CrossAttentionPanel(Panel):
     """Controls: prompt; seed; token and weight, by which its embedding is multiplied; sampling step.
 
     Images: original, and weighted, the one with the token's weight. `.maps` holds the maps of all tokens as HTML,
-    `.samples` the two `WatchedDrawing`s.
+    `.samples` the two `SampleWithAttention`s.
 
     Args:
         pipe: text encoder, U-Net, autoencoder, and a tokenizer.
-        prompt, steps, guidance, seed: as for `StableDiffusion.draw`, at the start.
+        prompt, steps, guidance, seed: as for `StableDiffusion.stream`, at the start.
     """
 
     def __init__(
@@ -64,19 +64,19 @@ class CrossAttentionPanel(Panel):
         self.follow(self._weigh, "token", "weight")
         self.follow(self._show_maps, "sampling step")
 
-    def _sample(self, weights: dict[int, float]) -> Generator[None, None, WatchedDrawing]:
+    def _sample(self, weights: dict[int, float]) -> Generator[None, None, SampleWithAttention]:
         prompt, seed = self.controls["prompt"].parsed, self.value("seed")
-        return (yield from watch_steps(self.pipe, prompt, weights=weights, seed=seed, **self.options))
+        return (yield from stream_with_attention(self.pipe, prompt, weights=weights, seed=seed, **self.options))
 
     def _read(self) -> Generator[None, None, None]:
         """Sample a new prompt as it is, and then with the weight that is set."""
         self.samples["original"] = yield from self._sample({})
-        tokens = words_of(self.pipe, self.controls["prompt"].parsed)
+        tokens = prompt_tokens(self.pipe, self.controls["prompt"].parsed)
         token = self.controls["token"]
         chosen = min(token.index if len(token.options) > 1 else 1, len(tokens) - 1)
         with self.quietly():
             token.set_options({f"{n + 1}: {word}": n for n, word in enumerate(tokens)}, chosen)
-        self.show("original", self.samples["original"].picture(), f"generated for “{self.controls['prompt'].parsed}”")
+        self.show("original", self.samples["original"].image(), f"generated for “{self.controls['prompt'].parsed}”")
         yield from self._weigh()
 
     def _weigh(self) -> Generator[None, None, None]:
@@ -84,23 +84,23 @@ class CrossAttentionPanel(Panel):
         original = self.samples["original"]
         self.samples["weighted"] = original if weight == 1 else (yield from self._sample({token: weight}))
         self.images["weighted"].title = f"“{original.words[token]}” × {weight:g}"
-        self.show("weighted", self.samples["weighted"].picture(), f"generated with {self.images['weighted'].title}")
+        self.show("weighted", self.samples["weighted"].image(), f"generated with {self.images['weighted'].title}")
         self._show_maps()
 
     def _tiles(self) -> Generator[tuple[str, Image.Image], None, None]:
         sample, step = self.samples["weighted"], self.value("sampling step")
-        image = sample.picture(step).cpu()  # (3, H, W)
+        image = sample.image(step).cpu()  # (3, H, W)
         for word, weights, limit in zip(
             sample.words, sample.looks[step - 1], sample.most(), strict=True
         ):  # (h, w) each
-            tile = strip([[to_bytes(over_grey(image, weights, limit), "unit")]], MAP_SIDE)
+            tile = tile_images([[to_uint8(overlay_heatmap(image, weights, limit), "unit")]], MAP_SIDE)
             yield f"{word} · {weights.mean():.0%}", tile
 
     def _show_maps(self) -> None:
         step = self.value("sampling step")
         figures = []
         for title, tile in self._tiles():
-            source, name = base64.b64encode(png(tile)).decode(), html.escape(title)
+            source, name = base64.b64encode(encode_png(tile)).decode(), html.escape(title)
             figures.append(
                 f'<figure><img src="data:image/png;base64,{source}" width="{MAP_SIDE}" alt="map of {name}">'
                 f"<figcaption>{name}</figcaption></figure>"

@@ -4,9 +4,9 @@ from collections.abc import Generator
 
 import torch
 
-from stablediff_edu.device import device_of
-from stablediff_edu.errors import CourseError
-from stablediff_edu.stable_diffusion import StableDiffusion
+from stablediff_edu.config import device_of
+from stablediff_edu.errors import UserError
+from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
 from stablediff_edu.widgets.controls import Slider
 from stablediff_edu.widgets.generation import GenerationPanel
 
@@ -17,10 +17,10 @@ def box_mask(size: int, left: int, right: int, top: int, bottom: int) -> torch.T
     """Return (size, size), 1 within the box: columns `left` up to `right`, rows `top` up to `bottom`, both excluded.
 
     Raises:
-        CourseError: the box is empty.
+        UserError: the box is empty.
     """
     if left >= right or top >= bottom:
-        raise CourseError("The box is empty: left must be less than right, and top less than bottom.")
+        raise UserError("The box is empty: left must be less than right, and top less than bottom.")
     mask = torch.zeros(size, size)
     mask[top:bottom, left:right] = 1
     return mask
@@ -39,7 +39,7 @@ class InpaintingPanel(GenerationPanel):
         pipe: text encoder, U-Net, autoencoder, and a tokenizer.
         prompt, fill_prompt: at the start.
         image: the original, (3, size, size) in [-1, 1]; without it the prompt is generated.
-        sampling: steps, guidance, seed, as for `StableDiffusion.draw`.
+        sampling: steps, guidance, seed, as for `StableDiffusion.stream`.
     """
 
     def __init__(

@@ -12,9 +12,9 @@ import traitlets
 from ipywidgets import HTML, VBox
 from PIL import Image
 
-from stablediff_edu.device import device_of
-from stablediff_edu.display.live import png
-from stablediff_edu.stable_diffusion import StableDiffusion
+from stablediff_edu.config import device_of
+from stablediff_edu.notebook.progress import encode_png
+from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
 from stablediff_edu.widgets.controls import STYLE, Button, Select, Slider, script
 from stablediff_edu.widgets.generation import SIDE, GenerationPanel
 from stablediff_edu.widgets.sketches import PALETTE, SKETCHES
@@ -39,7 +39,7 @@ class SketchPad(anywidget.AnyWidget):
 
     def set_pixels(self, pixels: np.ndarray) -> None:
         """Put a sketch on the pad, (size, size, 3) uint8."""
-        self.value = PNG + base64.b64encode(png(Image.fromarray(pixels))).decode()
+        self.value = PNG + base64.b64encode(encode_png(Image.fromarray(pixels))).decode()
 
     def pixels(self) -> Image.Image:
         """Return the sketch."""
@@ -58,8 +58,8 @@ class SketchPanel(GenerationPanel):
     Args:
         pipe: text encoder, U-Net, autoencoder, and a tokenizer.
         sketch: a name from `SKETCHES`.
-        strength: as for `StableDiffusion.draw`.
-        sampling: steps, guidance, seed, as for `StableDiffusion.draw`.
+        strength: as for `StableDiffusion.stream`.
+        sampling: steps, guidance, seed, as for `StableDiffusion.stream`.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ import html
 from collections.abc import Generator
 
 from stablediff_edu.diffusion.samplers import SAMPLERS
-from stablediff_edu.stable_diffusion import StableDiffusion
+from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
 from stablediff_edu.widgets.controls import Button, Select, Slider
 from stablediff_edu.widgets.generation import Generation, GenerationPanel
 
@@ -20,7 +20,7 @@ class TextToImagePanel(GenerationPanel):
 
     Args:
         pipe: text encoder, U-Net, autoencoder, and a tokenizer.
-        prompt, negative, steps, guidance, seed, sampler: as for `StableDiffusion.draw`, at the start.
+        prompt, negative, steps, guidance, seed, sampler: as for `StableDiffusion.stream`, at the start.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from stablediff_edu.display.live import live_pictures
+from stablediff_edu.notebook.progress import live_images
 from stablediff_edu.widgets.base import Panel, nearest_multiple
 from stablediff_edu.widgets.controls import Slider
 
@@ -22,7 +22,7 @@ class TrainingReplay(Panel):
     def __init__(self, snapshots: Sequence[tuple[int, torch.Tensor]], columns: int = 4) -> None:
         super().__init__("Training replay")
         self.snapshots = snapshots
-        self.render = live_pictures(columns, nearest_multiple(snapshots[0][1].shape[-1], SIDE))
+        self.render = live_images(columns, nearest_multiple(snapshots[0][1].shape[-1], SIDE))
         self.controls["snapshot"] = Slider("snapshot", 1, len(snapshots), len(snapshots))
         image = self.image("samples", *self.render(*snapshots[0]).size, title="")
         self.lay_out(["snapshot"], self.note, image)

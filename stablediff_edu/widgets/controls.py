@@ -14,7 +14,7 @@ import traitlets
 from PIL import Image
 from traitlets import Bool, Bytes, Float, Int, List, Unicode
 
-from stablediff_edu.errors import CourseError
+from stablediff_edu.errors import UserError
 
 _JS = Path(__file__).with_name("js")
 STYLE = (_JS / "style.css").read_text(encoding="utf-8")
@@ -142,9 +142,7 @@ class Select(Control):
     @traitlets.validate("value")
     def _known(self, proposal: dict) -> Any:
         if proposal["value"] not in self.options:
-            raise CourseError(
-                f"{self.name} has no option {proposal['value']!r}; choose one of {', '.join(self.labels)}."
-            )
+            raise UserError(f"{self.name} has no option {proposal['value']!r}; choose one of {', '.join(self.labels)}.")
         return proposal["value"]
 
     @traitlets.observe("value")
@@ -223,7 +221,7 @@ class Grid(Control):
             self.columns, self.value = columns, list(map(float, value))
 
 
-class Picture(Control):
+class ImageView(Control):
     """An image with a title above it and an alternative text.
 
     Attributes:
@@ -232,7 +230,7 @@ class Picture(Control):
         width, height: on the screen, in CSS pixels; narrower where the page is.
     """
 
-    kind = Unicode("picture").tag(sync=True)
+    kind = Unicode("image").tag(sync=True)
     value = Bytes().tag(sync=True)
     alt = Unicode().tag(sync=True)
     title = Unicode().tag(sync=True)

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import torch
 
-from stablediff_edu.device import device_of, synchronize
-from stablediff_edu.stable_diffusion import DrawnStep, StableDiffusion
+from stablediff_edu.config import device_of, synchronize
+from stablediff_edu.pipelines.stable_diffusion import PipelineStep, StableDiffusion
 from stablediff_edu.widgets.base import Panel, nearest_multiple
-from stablediff_edu.widgets.controls import Button, Check, Control, Picture, seed_box
+from stablediff_edu.widgets.controls import Button, Check, Control, ImageView, seed_box
 from stablediff_edu.widgets.prompt_input import PromptInput
 
 SIDE = 256  # of an image on the screen, about
@@ -21,13 +21,13 @@ class Generation(NamedTuple):
     """A generated image: the settings, every sampling step, and the seconds that it took."""
 
     settings: dict[str, object]
-    steps: list[DrawnStep]
+    steps: list[PipelineStep]
     seconds: float
 
     def image(self, step: int = 0) -> torch.Tensor:
         """Return the predicted image after so many steps, (3, H, W); at the end, or without a step, the result."""
         chosen = self.steps[step - 1]
-        return (chosen.picture() if chosen.number == chosen.of else chosen.preview())[0]
+        return (chosen.image() if chosen.number == chosen.of else chosen.preview())[0]
 
     def summary(self) -> str:
         """Return the settings in a line."""
@@ -46,7 +46,7 @@ class GenerationPanel(Panel):
     Args:
         pipe: text encoder, U-Net, autoencoder, and a tokenizer.
         prompts: name -> prompt at the start.
-        seed: at the start; steps, guidance: as for `StableDiffusion.draw`.
+        seed: at the start; steps, guidance: as for `StableDiffusion.stream`.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class GenerationPanel(Panel):
         self.follow(self._generate, "generate")
         self.follow(self._toggled, "update live")
 
-    def generated_image(self, name: str, title: str | None = None) -> Picture:
+    def generated_image(self, name: str, title: str | None = None) -> ImageView:
         """Add an image of the model's size."""
         return self.image(name, nearest_multiple(self.pipe.config.size, SIDE), title=title)
 
@@ -91,7 +91,7 @@ class GenerationPanel(Panel):
         """Generate an image, and meanwhile show the predicted one as often as time allows."""
         steps, previews, seconds, began = [], 0.0, 0.0, time.perf_counter()
         settings = self.options | settings
-        for step in self.pipe.draw(**settings):
+        for step in self.pipe.stream(**settings):
             steps.append(step)
             now = time.perf_counter()
             if step.number < step.of and previews <= PREVIEW_SHARE * (seconds + now - began):

@@ -6,7 +6,7 @@ import ipywidgets
 import torch
 import traitlets
 
-from stablediff_edu.device import device_of
+from stablediff_edu.config import device_of
 from stablediff_edu.widgets.base import Panel, nearest_multiple
 from stablediff_edu.widgets.controls import Button, Select, Slider, range_for
 

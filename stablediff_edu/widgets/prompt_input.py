@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import traitlets
 
-from stablediff_edu.datasets.captions import tell
-from stablediff_edu.datasets.scene_words import worded_scene
+from stablediff_edu.data.scenes.captions import random_caption
+from stablediff_edu.data.scenes.labels import sample_labeled_scene
 from stablediff_edu.tokenizers.words import split_words
 from stablediff_edu.widgets.controls import Control, script
 
@@ -73,7 +73,7 @@ def next_words(captions: int = 1000) -> dict[str, list[str]]:
     rng = np.random.default_rng(0)
     seen: dict[str, Counter] = defaultdict(Counter)
     for _ in range(captions):
-        words = split_words(tell(worded_scene(rng), rng))
+        words = split_words(random_caption(sample_labeled_scene(rng), rng))
         for before, word in zip(["", *words], words, strict=False):
             seen[before][word] += 1
     return {word: [after for after, _ in counts.most_common()] for word, counts in seen.items()}

@@ -17,18 +17,18 @@ LOWER = (0, 0.55, 1, 1)
 
 
 class Sketch(NamedTuple):
-    """A prompt that fits, and shapes one over the other: kind, colour, and its corners in parts of the picture."""
+    """A prompt that fits, and shapes one over the other: kind, color, and its corners in parts of the image."""
 
     prompt: str
     shapes: tuple[tuple[str, tuple[int, int, int], tuple[float, ...]], ...]
 
     def pixels(self, size: int) -> np.ndarray:
         """Return it as (size, size, 3) uint8."""
-        picture = Image.new("RGB", (4 * size, 4 * size))
-        pen = ImageDraw.Draw(picture)
-        for kind, colour, corners in self.shapes:
-            getattr(pen, kind)([4 * size * number for number in corners], fill=colour)
-        return np.array(picture.reduce(4))
+        image = Image.new("RGB", (4 * size, 4 * size))
+        pen = ImageDraw.Draw(image)
+        for kind, color, corners in self.shapes:
+            getattr(pen, kind)([4 * size * number for number in corners], fill=color)
+        return np.array(image.reduce(4))
 
 
 SKETCHES = {

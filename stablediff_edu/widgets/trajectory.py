@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import torch
 
-from stablediff_edu.device import device_of, synchronize
+from stablediff_edu.config import device_of, synchronize
 from stablediff_edu.diffusion.samplers import sample
-from stablediff_edu.diffusion.schedule import Schedule
+from stablediff_edu.diffusion.schedule import NoiseSchedule
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.controls import Select, Slider, seed_box
 
@@ -52,7 +52,7 @@ class TrajectoryPanel(Panel):
         self,
         title: str,
         model: Model,
-        schedule: Schedule,
+        schedule: NoiseSchedule,
         shape: tuple[int, ...],
         sampler: str | Select,
         steps: Slider | Select,

@@ -1,6 +1,7 @@
-"""How good are the drawn digits? What a network that has seen no other reads of MNIST: by digit, and its confusions.
+"""How good are the synthetic digits? What a network that has seen no other reads of MNIST: by digit, and its
+confusions.
 
-    python tests/benchmarks/digits.py [weights, the shipped ones by default]
+    python tests/benchmarks/digits.py [weights, the pretrained ones by default]
 
 MNIST is taken from data/, or from where STABLEDIFF_DATA points.
 """
@@ -10,19 +11,19 @@ import time
 
 import torch
 
-from stablediff_edu.datasets.digits import draw_digits, load_digits
-from stablediff_edu.training.digit_classifier import load_classifier, probabilities
+from stablediff_edu.data.digits.dataset import load_digits, render_digits
+from stablediff_edu.tasks.digit_classifier import load_classifier, predict_proba
 
 
 def main(name: str = "digit_classifier") -> None:
     started = time.perf_counter()
-    draw_digits(10_000)
-    print(f"10,000 drawn digits in {time.perf_counter() - started:.1f} s (the limit: 10 s)")
-    model, card = load_classifier(name)
-    print(f"{card['command']}: {card['data']}, {card['steps']} steps in {card['seconds']} s")
+    render_digits(10_000)
+    print(f"10,000 synthetic digits in {time.perf_counter() - started:.1f} s (the limit: 10 s)")
+    model, metadata = load_classifier(name)
+    print(f"{metadata['command']}: {metadata['data']}, {metadata['steps']} steps in {metadata['seconds']} s")
     real = load_digits(10_000, "mnist", train=False)
     started = time.perf_counter()
-    answers = probabilities(model, real.pictures)
+    answers = predict_proba(model, real.images)
     seconds = time.perf_counter() - started
     sureness, read = answers.max(dim=1)
     right = read == real.labels

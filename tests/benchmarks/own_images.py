@@ -21,9 +21,9 @@ import colored_shapes  # noqa: E402
 import named_icons  # noqa: E402
 
 from stablediff_edu.__main__ import main as command  # noqa: E402
-from stablediff_edu.stable_diffusion import StableDiffusion  # noqa: E402
-from stablediff_edu.training.scene_quality import BEST  # noqa: E402
-from stablediff_edu.training.sheets import save, sheet  # noqa: E402
+from stablediff_edu.io.images import make_grid, save_image  # noqa: E402
+from stablediff_edu.pipelines.stable_diffusion import StableDiffusion  # noqa: E402
+from stablediff_edu.tasks.text_to_image_evaluation import DEFAULT_SAMPLING  # noqa: E402
 
 BATCH = 32
 
@@ -33,7 +33,7 @@ def score(pipe: StableDiffusion, seen: bool, each: int, work: Path) -> None:
     wanted = colored_shapes.prompts(seen) * each
     texts = [f"a {color} {shape} on a {ground} ground" for color, shape, ground in wanted]
     parts = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
-    made = torch.cat([pipe(part, seed=seed, **BEST).cpu() for seed, part in enumerate(parts)])
+    made = torch.cat([pipe(part, seed=seed, **DEFAULT_SAMPLING).cpu() for seed, part in enumerate(parts)])
     pixels = ((made + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
     read = [colored_shapes.read_image(image) for image in pixels]
     right = np.array(
@@ -44,7 +44,7 @@ def score(pipe: StableDiffusion, seen: bool, each: int, work: Path) -> None:
     print(
         f"{kind:10} {len(wanted):4} prompts  color {color:.1%}  shape {shape:.1%}  both {right.all(axis=1).mean():.1%}"
     )
-    save(sheet(made[:64]), work / f"{kind.replace(' ', '_')}.png")
+    save_image(make_grid(made[:64]), work / f"{kind.replace(' ', '_')}.png")
 
 
 def score_both(out: Path, work: Path) -> None:

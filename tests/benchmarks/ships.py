@@ -1,17 +1,17 @@
 """How good are ships drawn in each way? The measures of `train ships --evaluate` for every sampler, side by side.
 
-    python tests/benchmarks/ships.py [weights, shipped ones by default] [how many samples of each, 100 by default]
+    python tests/benchmarks/ships.py [weights, pretrained ones by default] [how many samples of each, 100 by default]
 
 Each way asks the network 25 times (heun asks twice a step, and once in the last). What is best here stands in
-stablediff_edu/training/sample_quality.py as BEST.
+stablediff_edu/tasks/ddpm_evaluation.py as BEST.
 """
 
 import sys
 
-from stablediff_edu.datasets.cifar10 import load_cifar10
-from stablediff_edu.training.diffusion_recipes import load_diffusion
-from stablediff_edu.training.sample_quality import BEST, evaluate_ships
-from stablediff_edu.training.ship_classifier import load_classifier, share_of_ships
+from stablediff_edu.data.ships.cifar10 import load_cifar10
+from stablediff_edu.tasks.ddpm import load_diffusion
+from stablediff_edu.tasks.ddpm_evaluation import DEFAULT_SAMPLING, evaluate_ships
+from stablediff_edu.tasks.ship_classifier import load_classifier, positive_rate
 
 WAYS = {
     "dpm++": dict(sampler="dpm++"),
@@ -30,18 +30,18 @@ WAYS = {
 
 
 def main(name: str = "ships", count: str = "100") -> None:
-    model, card = load_diffusion(name)
-    judge, judge_card = load_classifier()
-    print(f"{card['command']}: {card['steps']} steps in {card['seconds']} s, {card['result']}")
-    print(f"the judge {judge_card['result']}; by class, of the test pictures:")
-    for thing in ("airplane", "automobile", "truck", "bird", "ship"):
-        pictures, _ = load_cifar10([thing], train=False, most=100)
-        print(f"  {thing:<12} {share_of_ships(judge, pictures.pictures):.0%}")
-    print(f"best so far: {BEST}\n{'way':<20} {'called ship':>12} {'new':>6} {'varied':>7} {'16 in':>8}")
+    model, metadata = load_diffusion(name)
+    classifier, judge_card = load_classifier()
+    print(f"{metadata['command']}: {metadata['steps']} steps in {metadata['seconds']} s, {metadata['result']}")
+    print(f"the classifier {judge_card['result']}; by class, of the test images:")
+    for object_class in ("airplane", "automobile", "truck", "bird", "ship"):
+        images, _ = load_cifar10([object_class], train=False, limit=100)
+        print(f"  {object_class:<12} {positive_rate(classifier, images.images):.0%}")
+    print(f"best so far: {DEFAULT_SAMPLING}\n{'way':<20} {'called ship':>12} {'new':>6} {'varied':>7} {'16 in':>8}")
     for way, options in WAYS.items():
-        quality = evaluate_ships(model, card, int(count), classifier=judge, **options)
+        quality = evaluate_ships(model, metadata, int(count), classifier=classifier, **options)
         print(
-            f"{way:<20} {quality.ships:>12.1%} {quality.newness:>6.2f} {quality.relative_variety:>7.2f} "
+            f"{way:<20} {quality.ships:>12.1%} {quality.novelty:>6.2f} {quality.relative_diversity:>7.2f} "
             f"{quality.seconds:>6.1f} s",
             flush=True,
         )

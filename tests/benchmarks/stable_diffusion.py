@@ -21,18 +21,18 @@ from torch import nn
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from parity import shared_pair
 
-from stablediff_edu.device import pick_device, synchronize
+from stablediff_edu.config import pick_device, synchronize
 
 Call = Callable[[], torch.Tensor]
-STEPS = 20  # of a picture, for images per second
+STEPS = 20  # of an image, for images per second
 
 
 def questions(size: int, like: nn.Module) -> tuple[torch.Tensor, ...]:
     """Return latents with and without the sentence, the steps, the words, and the latent to decode."""
     weight = next(like.parameters())
-    random = torch.Generator().manual_seed(0)
-    x = torch.randn(1, 4, size // 8, size // 8, generator=random).expand(2, -1, -1, -1)
-    context = torch.randn(2, 77, 768, generator=random)
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 4, size // 8, size // 8, generator=rng).expand(2, -1, -1, -1)
+    context = torch.randn(2, 77, 768, generator=rng)
     return tuple(tensor.to(weight) for tensor in (x, torch.full((2,), 500.0), context, x[:1]))
 
 
@@ -124,15 +124,15 @@ def compare(device: torch.device, dtype: torch.dtype, compiled: bool, size: int,
             (model.decoder if part == "vae" else model).compile()
         times[part] = race(part, calls(ours, theirs, size), rounds)
     for whose, step in (("ours", "ours, one call for both"), ("diffusers", "diffusers")):
-        picture = STEPS * times["unet"][step] + times["vae"][whose]
-        print(f"  {whose}: {1 / picture:.3f} images/s of {size}×{size}, {STEPS} steps, guided")
+        image = STEPS * times["unet"][step] + times["vae"][whose]
+        print(f"  {whose}: {1 / image:.3f} images/s of {size}×{size}, {STEPS} steps, guided")
 
 
 @torch.no_grad()
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="how often each is timed (default: 5)")
-    parser.add_argument("--size", type=int, default=512, help="side of the picture in pixels (default: 512)")
+    parser.add_argument("--size", type=int, default=512, help="side of the image in pixels (default: 512)")
     parser.add_argument(
         "--dtypes",
         nargs="+",

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/tiny_sd.py [--weights FILE] [--count 500] [--guidance 4] [--sampler dpm++] [--out FOLDER]
 
-The judge is the shipped one, whose own accuracy stands in the table's first line. Several --guidance and --sampler are
-all tried.
+The classifier is the pretrained one, whose own accuracy stands in the table's first line. Several --guidance and
+--sampler are all tried.
 """
 
 import argparse
@@ -16,18 +16,18 @@ from statistics import median
 
 import torch
 
-from stablediff_edu.datasets.scene_set import load_scenes
-from stablediff_edu.device import use_threads
-from stablediff_edu.stable_diffusion import StableDiffusion
-from stablediff_edu.training import scene_quality
-from stablediff_edu.training.scene_judge import load_judge, read_pictures
-from stablediff_edu.training.sheets import save, sheet
-from stablediff_edu.training.tiny_sd import load_tiny_sd
+from stablediff_edu.config import set_num_threads
+from stablediff_edu.data.scenes.dataset import make_scenes
+from stablediff_edu.io import checkpoint
+from stablediff_edu.io.images import make_grid, save_image
+from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
+from stablediff_edu.tasks import text_to_image_evaluation
+from stablediff_edu.tasks.scene_classifier import load_scene_classifier, predict_attributes
+from stablediff_edu.tasks.tiny_sd import load_tiny_sd
 from stablediff_edu.vision import import_torchvision
-from stablediff_edu.weights import checkpoints
 
 
-def mixed_up(found: dict[str, list[str]], prompts: list[scene_quality.Prompt]) -> str:
+def mixed_up(found: dict[str, list[str]], prompts: list[text_to_image_evaluation.Prompt]) -> str:
     """Say what is most often drawn as something else."""
     wrong = Counter()
     for number, prompt in enumerate(prompts):
@@ -45,9 +45,12 @@ def beside_diffusers(pipe: StableDiffusion, prompt: str, rounds: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         theirs = diffusers.StableDiffusionPipeline.from_pretrained(pipe.save_pretrained(Path(folder) / "tiny-sd"))
     theirs.set_progress_bar_config(disable=True)
-    steps, guidance = scene_quality.BEST["steps"], scene_quality.BEST["guidance"]
+    steps, guidance = (
+        text_to_image_evaluation.DEFAULT_SAMPLING["steps"],
+        text_to_image_evaluation.DEFAULT_SAMPLING["guidance"],
+    )
     calls = {
-        "ours": lambda: pipe(prompt, seed=1, **scene_quality.BEST),
+        "ours": lambda: pipe(prompt, seed=1, **text_to_image_evaluation.DEFAULT_SAMPLING),
         "diffusers": lambda: theirs(prompt, num_inference_steps=steps, guidance_scale=guidance, output_type="pt"),
     }
     times = {name: [] for name in calls}
@@ -64,51 +67,55 @@ def beside_diffusers(pipe: StableDiffusion, prompt: str, rounds: int) -> str:
 
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", default="tiny-sd", metavar="FILE", help="by default the shipped ones")
-    parser.add_argument("--count", type=int, default=scene_quality.PROMPTS, help="prompts (default: %(default)s)")
-    parser.add_argument("--scenes", type=int, default=500, help="of each kind, to judge the judge (default: 500)")
+    parser.add_argument("--weights", default="tiny-sd", metavar="FILE", help="by default the pretrained ones")
+    parser.add_argument(
+        "--count", type=int, default=text_to_image_evaluation.PROMPTS, help="prompts (default: %(default)s)"
+    )
+    parser.add_argument("--scenes", type=int, default=500, help="of each kind, to judge the classifier (default: 500)")
     parser.add_argument(
         "--learned", type=int, default=80_000, help="scenes learned from, to look for copies; 0: do not"
     )
-    parser.add_argument("--guidance", type=float, nargs="+", default=[scene_quality.BEST["guidance"]])
-    parser.add_argument("--sampler", nargs="+", default=[scene_quality.BEST["sampler"]])
+    parser.add_argument(
+        "--guidance", type=float, nargs="+", default=[text_to_image_evaluation.DEFAULT_SAMPLING["guidance"]]
+    )
+    parser.add_argument("--sampler", nargs="+", default=[text_to_image_evaluation.DEFAULT_SAMPLING["sampler"]])
     parser.add_argument(
         "--compare", type=int, default=1600, help="samples for the two-sample test (default: %(default)s); 0: none"
     )
     parser.add_argument("--rounds", type=int, default=9, help="beside diffusers (default: %(default)s); 0: none")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to put sheets of samples and of scenes")
     arguments = parser.parse_args(words)
-    threads = use_threads()
-    pipe, card = load_tiny_sd(arguments.weights)
-    judge, judge_card = load_judge()
-    size = checkpoints.path_of(arguments.weights).stat().st_size / 1e6
-    print(f"{card['command']}: {card['data']}, {card['steps']} steps in {card['seconds']} s")
-    print(f"parts: {card['parts']}")
+    threads = set_num_threads()
+    pipe, metadata = load_tiny_sd(arguments.weights)
+    classifier, judge_card = load_scene_classifier()
+    size = checkpoint.checkpoint_path(arguments.weights).stat().st_size / 1e6
+    print(f"{metadata['command']}: {metadata['data']}, {metadata['steps']} steps in {metadata['seconds']} s")
+    print(f"parts: {metadata['parts']}")
     print(f"{size:.1f} MB (the limit: 32 MB); {threads} threads")
-    print(f"the judge: {judge_card['result']}")
-    wanted = {name.replace("_", " "): value for name, value in scene_quality.WANTED.items()}
+    print(f"the classifier: {judge_card['result']}")
+    wanted = {name.replace("_", " "): value for name, value in text_to_image_evaluation.THRESHOLDS.items()}
     limit = wanted.pop("seconds")
     print("wanted at least: " + ", ".join(f"{name} {share:.0%}" for name, share in wanted.items()), end="; ")
-    print(f"a picture in at most {limit} s")
-    prompts = scene_quality.quality_prompts(arguments.count)
+    print(f"an image in at most {limit} s")
+    prompts = text_to_image_evaluation.evaluation_prompts(arguments.count)
     if arguments.rounds:
         print(beside_diffusers(pipe, prompts[0].sentence, arguments.rounds))
     for guidance, sampler in product(arguments.guidance, arguments.sampler):
         options = dict(guidance=guidance, sampler=sampler)
-        score = scene_quality.judge_prompts(pipe, prompts, judge, arguments.scenes, **options)
+        score = text_to_image_evaluation.evaluate_prompts(pipe, prompts, classifier, arguments.scenes, **options)
         print(f"\nguidance {guidance:g}, {sampler}\n{score}")
-        pictures = scene_quality.draw_prompts(pipe, prompts[:100], **options)
-        print("mixed up among the first 100: " + mixed_up(read_pictures(judge, pictures), prompts[:100]))
+        images = text_to_image_evaluation.sample_prompts(pipe, prompts[:100], **options)
+        print("mixed up among the first 100: " + mixed_up(predict_attributes(classifier, images), prompts[:100]))
         if arguments.learned:
             seen = [prompt for prompt in prompts if prompt.seen][:20]
-            print(scene_quality.compare_with_scenes(pipe, seen, arguments.learned, **options))
+            print(text_to_image_evaluation.compare_with_scenes(pipe, seen, arguments.learned, **options))
         if arguments.compare:
-            print(scene_quality.compare_with_reconstructions(pipe, judge, arguments.compare, **options))
+            print(text_to_image_evaluation.compare_with_reconstructions(pipe, classifier, arguments.compare, **options))
         if arguments.out:
-            save(sheet(pictures[:64]), arguments.out / f"drawn_{sampler}_{guidance:g}.png".replace(" ", "_"))
+            save_image(make_grid(images[:64]), arguments.out / f"drawn_{sampler}_{guidance:g}.png".replace(" ", "_"))
     if arguments.out:
-        scenes = torch.cat([load_scenes(32, pipe.config.size, seed=1, train=train).pictures for train in (True, False)])
-        save(sheet(scenes), arguments.out / "scenes.png")
+        scenes = torch.cat([make_scenes(32, pipe.config.size, seed=1, train=train).images for train in (True, False)])
+        save_image(make_grid(scenes), arguments.out / "scenes.png")
 
 
 if __name__ == "__main__":

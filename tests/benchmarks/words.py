@@ -16,24 +16,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stablediff_edu.datasets.corpus import Corpus, load_corpus
-from stablediff_edu.datasets.download import data_folder
-from stablediff_edu.datasets.text import read_words
-from stablediff_edu.training.analogies import Score, WordVectors, count_analogies, read_questions
-from stablediff_edu.training.word_training import WordRecipe, train_words
+from stablediff_edu.data.download import data_dir
+from stablediff_edu.data.words.corpus import Corpus, load_corpus
+from stablediff_edu.data.words.vocabulary import iter_words
+from stablediff_edu.metrics.word_vectors import AnalogyScore, WordVectors, count_analogies, read_questions
+from stablediff_edu.tasks.word2vec import Word2VecTrainConfig, train_word2vec
 
 MOST_FREQUENT = 30_000  # only these may be asked for and be answers
 APART = ("family", "gram3-comparative", "gram7-past-tense", "gram8-plural", "all")
 
 
 class Sentences:
-    """The text as gensim wants it: lists of at most 10,000 words, read anew in every epoch."""
+    """The text as gensim wants it: lists of at most 10,000 words, read again in every epoch."""
 
     def __init__(self, text: Path, most: int) -> None:
         self.text, self.most = text, most
 
     def __iter__(self) -> Iterator[list[str]]:
-        for block in read_words(self.text, self.most):
+        for block in iter_words(self.text, self.most):
             for start in range(0, len(block), 10_000):
                 yield block[start : start + 10_000]
 
@@ -43,14 +43,14 @@ def clock() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def gensim_vectors(sentences: Sentences, recipe: WordRecipe) -> tuple[WordVectors, np.ndarray]:
+def gensim_vectors(sentences: Sentences, config: Word2VecTrainConfig) -> tuple[WordVectors, np.ndarray]:
     """Train gensim's skip-gram and return its vectors and the two times that its training took."""
     from gensim.models import Word2Vec
 
     model = Word2Vec(
-        sg=1, vector_size=recipe.dimension, window=recipe.window, negative=recipe.negatives, min_count=5,
-        sample=recipe.threshold, alpha=recipe.learning_rate, min_alpha=recipe.last_rate, workers=recipe.workers,
-        epochs=recipe.epochs, seed=recipe.seed,
+        sg=1, vector_size=config.dimension, window=config.window, negative=config.negatives, min_count=5,
+        sample=config.threshold, alpha=config.learning_rate, min_alpha=config.last_rate, workers=config.workers,
+        epochs=config.epochs, seed=config.seed,
     )  # fmt: skip
     model.build_vocab(sentences)
     started = clock()
@@ -59,15 +59,15 @@ def gensim_vectors(sentences: Sentences, recipe: WordRecipe) -> tuple[WordVector
     return WordVectors(model.wv.index_to_key, torch.from_numpy(model.wv.vectors)), seconds
 
 
-def our_vectors(corpus: Corpus, recipe: WordRecipe) -> tuple[WordVectors, np.ndarray]:
+def our_vectors(corpus: Corpus, config: Word2VecTrainConfig) -> tuple[WordVectors, np.ndarray]:
     """Train ours and return its vectors and the two times that its training took."""
     started = clock()
-    model, _ = train_words(corpus, recipe)
+    model, _ = train_word2vec(corpus, config)
     seconds = clock() - started
     return WordVectors(corpus.vocabulary.words, model.words), seconds
 
 
-def line(name: str, seconds: np.ndarray, words: int, scores: dict[str, Score]) -> str:
+def line(name: str, seconds: np.ndarray, words: int, scores: dict[str, AnalogyScore]) -> str:
     counted = "".join(f"{scores[part].share:>12.1%}" for part in APART if part in scores)
     return f"{name:<8}{words / seconds[0]:>12,.0f}{seconds[0]:>8.1f} s{seconds[1]:>8.1f} s{counted}"
 
@@ -78,21 +78,21 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--text", type=Path, default=data_folder("text") / "gutenberg.txt.gz")
-    parser.add_argument("--questions", type=Path, default=data_folder("text") / "questions-words.txt")
+    parser.add_argument("--text", type=Path, default=data_dir("text") / "gutenberg.txt.gz")
+    parser.add_argument("--questions", type=Path, default=data_dir("text") / "questions-words.txt")
     arguments = parser.parse_args()
-    recipe = WordRecipe(epochs=arguments.epochs, workers=arguments.workers, seed=arguments.seed)
+    config = Word2VecTrainConfig(epochs=arguments.epochs, workers=arguments.workers, seed=arguments.seed)
     most = int(arguments.megabytes * 1e6)
     sections = read_questions(arguments.questions)
     started = time.perf_counter()
-    corpus = load_corpus(arguments.text, most=most)
+    corpus = load_corpus(arguments.text, max_chars=most)
     print(
         f"{arguments.text.name}: {len(corpus):,} words of {len(corpus.vocabulary):,} different ones, counted in "
         f"{time.perf_counter() - started:.0f} s; {arguments.workers} workers, {arguments.epochs} epochs"
     )
     ways = {
-        "ours": lambda: our_vectors(corpus, recipe),
-        "gensim": lambda: gensim_vectors(Sentences(arguments.text, most), recipe),
+        "ours": lambda: our_vectors(corpus, config),
+        "gensim": lambda: gensim_vectors(Sentences(arguments.text, most), config),
     }
     lines, rates = [], {}
     for name, way in ways.items():

@@ -97,7 +97,7 @@ def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 def start(root: Path, settings: Path) -> tuple[subprocess.Popen, str]:
     """Start a server on a folder, with the settings that `make lab` installs; return its process and address."""
-    from stablediff_edu.commands.setup import LAB_SETTINGS
+    from stablediff_edu.cli.setup import LAB_SETTINGS
 
     # all cells are on the page, not only those in view, and no question which kernel to take
     tracker = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none", "autoStartDefaultKernel": True}}

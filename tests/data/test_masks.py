@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from stablediff_edu.datasets.folder import read_pair
-from stablediff_edu.datasets.masks import decide
-from stablediff_edu.errors import CourseError
+from stablediff_edu.data.masks import decide
+from stablediff_edu.data.segmentation_folder import read_pair
+from stablediff_edu.errors import UserError
 
 SIZE = HEIGHT, WIDTH = 80, 96
 LOSSY = ("JPEG", "WebP", "soft")
@@ -167,7 +167,7 @@ def test_two_hundred_folders_are_read_right_or_refused_in_a_sentence(tmp_path: P
         masks = [mask for _, mask in pairs]
         decided = {}
         if kind in REFUSED:
-            with pytest.raises(CourseError) as error:
+            with pytest.raises(UserError) as error:
                 decide(masks)
             text, decided = str(error.value), REFUSED[kind][1]
             assert text.endswith((".", "nonzero.")) and "\n" not in text and (not decided or "--" in text), (kind, text)
@@ -176,7 +176,7 @@ def test_two_hundred_folders_are_read_right_or_refused_in_a_sentence(tmp_path: P
         lossy = any(word in kind for word in LOSSY)
         try:
             rule = decide(masks, **decided)
-        except CourseError:
+        except UserError:
             refused += 1
             assert refused <= 4, (seed, kind)
             assert lossy or "photo" in kind  # thin lines that a blur has left without a core; nothing cut out of one
@@ -206,7 +206,7 @@ def test_a_set_of_two_kinds_is_read_right_or_refused(tmp_path: Path):
             make(mask).save(paths[-1], **options)
         try:
             rule = decide(paths)
-        except CourseError as error:
+        except UserError as error:
             assert "--foreground" in str(error) or "alike" in str(error)
         else:
             assert abs(rule.area - np.mean(masks)) < 1e-6, (pair, rule)

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vocabulary import TEXT, write_vocabulary
 
-from stablediff_edu.errors import CourseError
-from stablediff_edu.tokenizers.clip_bpe import END, START, BytePairTokenizer, checked_text
+from stablediff_edu.errors import UserError
+from stablediff_edu.io.from_pretrained import added_tokens, tokenizer_files
+from stablediff_edu.tokenizers.clip_bpe import BOS, EOS, CLIPTokenizer, validate_prompt
 from stablediff_edu.vision import import_torchvision
-from stablediff_edu.weights.pretrained import added_tokens, tokenizer_files
 
 import_torchvision()  # transformers imports it, and a plain import fails where it does not fit torch
-from transformers import CLIPTokenizer  # noqa: E402
+from transformers import CLIPTokenizer as TransformersTokenizer  # noqa: E402
 
 LENGTH = 77
 
@@ -28,16 +28,16 @@ def files(tmp_path_factory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def ours(files) -> BytePairTokenizer:
-    return BytePairTokenizer(*files)
+def ours(files) -> CLIPTokenizer:
+    return CLIPTokenizer(*files)
 
 
 @pytest.fixture(scope="module")
-def theirs(files) -> CLIPTokenizer:
-    return CLIPTokenizer(*map(str, files))
+def theirs(files) -> TransformersTokenizer:
+    return TransformersTokenizer(*map(str, files))
 
 
-def as_theirs(theirs: CLIPTokenizer, texts: list[str]) -> list[list[int]]:
+def as_theirs(theirs: TransformersTokenizer, texts: list[str]) -> list[list[int]]:
     """Rows of 75 of their tokens, each between start and end; all texts have as many rows as the longest."""
     found = [theirs(text, add_special_tokens=False).input_ids for text in texts]
     most = max(1, *(-(-len(ids) // 75) for ids in found))
@@ -51,7 +51,7 @@ LISTED = [
     "it's, we'll, they'd, I'm, you've, we're, don't, 'S 'T '", "''s", "1234567890", "½ ² Ⅷ ٣ 一二三", "café café",
     "ﬁ ß ẞ İ ı", "😀", "👍🏽", "👨\u200d👩\u200d👧 family", "🇩🇪", "Москва", "東京タワー", "مرحبا", "שָׁלוֹם", "हिन्दी", "ก็",
     "\u0301", "e\u0301\u0302\u0303" * 30, "\u200b\u200d\ufeff\u00a0\u2003\u3000", "\x00\x01\x1f\x7f\x85",
-    "\U0010ffff\ufffe", "</w>", "the</w>", "Ġ", START, END, f"a {END} b{START}c", END.upper(), "<|endoftext", "a\\nb",
+    "\U0010ffff\ufffe", "</w>", "the</w>", "Ġ", BOS, EOS, f"a {EOS} b{BOS}c", EOS.upper(), "<|endoftext", "a\\nb",
     "%s {}", "<b>&amp;</b>", "’“”…", "\u2028\u2029",
 ]  # fmt: skip
 
@@ -62,7 +62,7 @@ def test_it_gives_what_transformers_gives(ours, theirs, text: str):
 
 
 PIECES = st.sampled_from(
-    [*"aeinst '.,!?0129\n", "'s", "'ll", "the", "é", "e\u0301", "\u200d", "😀", "中", END, START, "</w>"]
+    [*"aeinst '.,!?0129\n", "'s", "'ll", "the", "é", "e\u0301", "\u200d", "😀", "中", EOS, BOS, "</w>"]
 )
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)  # all but halves of characters
 
@@ -81,7 +81,7 @@ def test_pieces_that_end_a_word_are_others_than_those_that_do_not(ours):
 
 def test_a_row_is_start_pieces_end_and_the_end_as_padding(ours, files):
     numbers = json.loads(files[0].read_text())
-    assert len(ours) == len(numbers) == ours.end + 1 and (ours.start, ours.end) == (numbers[START], numbers[END])
+    assert len(ours) == len(numbers) == ours.end + 1 and (ours.start, ours.end) == (numbers[BOS], numbers[EOS])
     row = ours("a b")
     assert row.dtype == torch.int64 and row.shape == (1, LENGTH)
     assert row[0].tolist() == [ours.start, numbers["a</w>"], numbers["b</w>"], *[ours.end] * 74]
@@ -90,14 +90,14 @@ def test_a_row_is_start_pieces_end_and_the_end_as_padding(ours, files):
 
 
 def test_other_lengths(files):
-    rows = BytePairTokenizer(*files, length=5)("a b c d e f").view(2, 5)
+    rows = CLIPTokenizer(*files, max_length=5)("a b c d e f").view(2, 5)
     assert (rows[:, -1] == rows.max()).all() and rows[:, 1:4].unique().numel() == 6
-    assert len(BytePairTokenizer(*files, length=5).pieces("a b c d e f")) == 6
+    assert len(CLIPTokenizer(*files, max_length=5).pieces("a b c d e f")) == 6
 
 
 @pytest.mark.parametrize("form", ["added_tokens.json", "tokenizer_config.json", "tokenizer.json"])
 def test_added_tokens_are_read_as_transformers_reads_them(files, tmp_path, form):
-    theirs = CLIPTokenizer(*map(str, files))
+    theirs = TransformersTokenizer(*map(str, files))
     theirs.add_tokens(["<cat-toy>", "sks"])
     theirs.save_pretrained(tmp_path)
     sentence = "A photo of a <cat-toy> and SKS, <cat-toy><cat-toy> sksx"
@@ -113,10 +113,10 @@ def test_added_tokens_are_read_as_transformers_reads_them(files, tmp_path, form)
     }
     if form in older:
         (tmp_path / form).write_text(json.dumps(older[form]))
-    ours = BytePairTokenizer(*tokenizer_files(tmp_path), added=added_tokens(tmp_path))
+    ours = CLIPTokenizer(*tokenizer_files(tmp_path), added=added_tokens(tmp_path))
     assert ours([sentence]).tolist() == expected and len(ours) == len(theirs)
-    with pytest.raises(CourseError, match="does not follow the vocabulary"):
-        BytePairTokenizer(*files, added=[{"id": 9_999, "content": "<far>"}])
+    with pytest.raises(UserError, match="does not follow the vocabulary"):
+        CLIPTokenizer(*files, added=[{"id": 9_999, "content": "<far>"}])
 
 
 def test_half_a_character_becomes_a_question_mark_instead_of_an_exception(ours):
@@ -128,8 +128,8 @@ def test_half_a_character_becomes_a_question_mark_instead_of_an_exception(ours):
 
 @pytest.mark.parametrize("prompt", [5, None, 1.5, b"a ship", ["a ship"], {"a": 1}, torch.zeros(2)])
 def test_a_prompt_that_is_no_text_gets_one_sentence(ours, prompt: object):
-    for ask in (lambda: ours([prompt]), lambda: checked_text(prompt)):
-        with pytest.raises(CourseError, match=r"^A prompt is a text; .* put it in quotes\.$"):
+    for ask in (lambda: ours([prompt]), lambda: validate_prompt(prompt)):
+        with pytest.raises(UserError, match=r"^A prompt is a text; .* put it in quotes\.$"):
             ask()
 
 
@@ -143,22 +143,22 @@ def test_a_missing_or_broken_file_gets_one_sentence(files, tmp_path, number: int
         copy.write_bytes(file.read_bytes())
     broken[number].unlink() if content is None else broken[number].write_bytes(content)
     if number == 1 and content == b"":  # no pair is ever joined: letters alone are a vocabulary too
-        assert len(BytePairTokenizer(*broken).pieces("the")) == 3
+        assert len(CLIPTokenizer(*broken).pieces("the")) == 3
         return
-    with pytest.raises(CourseError, match=rf"{broken[0].parent}.*get the folder of the weights again\.$"):
-        BytePairTokenizer(*broken)
+    with pytest.raises(UserError, match=rf"{broken[0].parent}.*get the folder of the weights again\.$"):
+        CLIPTokenizer(*broken)
 
 
 def test_a_vocabulary_without_start_and_end_is_not_clips(files, tmp_path):
     numbers = json.loads(files[0].read_text())
-    del numbers[START]
+    del numbers[BOS]
     (tmp_path / "vocab.json").write_text(json.dumps(numbers))
-    with pytest.raises(CourseError, match=re.escape(f"has no {START} and {END}; it is not the vocabulary of a CLIP.")):
-        BytePairTokenizer(tmp_path / "vocab.json", files[1])
+    with pytest.raises(UserError, match=re.escape(f"has no {BOS} and {EOS}; it is not the vocabulary of a CLIP.")):
+        CLIPTokenizer(tmp_path / "vocab.json", files[1])
 
 
 def test_merges_cut_off_in_the_middle_of_a_line_get_one_sentence(files, tmp_path):
     text = files[1].read_text(encoding="utf-8").rstrip().rsplit(" ", 1)[0]
     (tmp_path / "merges.txt").write_text(text, encoding="utf-8")
-    with pytest.raises(CourseError, match=r"are no vocabulary with its merges"):
-        BytePairTokenizer(files[0], tmp_path / "merges.txt")
+    with pytest.raises(UserError, match=r"are no vocabulary with its merges"):
+        CLIPTokenizer(files[0], tmp_path / "merges.txt")

@@ -104,7 +104,7 @@ function grid({ model, el }) { // the values of a matrix, row by row
   follow(model, { "change:value": show });
 }
 
-function picture({ model, el }) {
+function image({ model, el }) {
   const [figure, title, image] = ["figure", "figcaption", "img"].map((name) => document.createElement(name));
   figure.append(title, image);
   el.append(figure);
@@ -138,7 +138,7 @@ function note({ model, el }) { // what a panel says; while it computes, a button
   follow(model, { "change:value change:state": show });
 }
 
-const KINDS = { slider, select, text, number, check, button, grid, picture, note };
+const KINDS = { slider, select, text, number, check, button, grid, image, note };
 
 function renderControl({ model, el }) {
   el.classList.add("sd", `sd-${model.get("kind")}`);

@@ -1,0 +1,1 @@
+"""Digits: MNIST or synthetic (chapter 5)."""

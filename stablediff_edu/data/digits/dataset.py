@@ -1,0 +1,94 @@
+"""Digits: scanned ones (MNIST) if they have been fetched, else synthetic ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from stablediff_edu.data.digits import mnist
+from stablediff_edu.data.digits.synthetic import render_digits_uint8
+from stablediff_edu.data.download import data_dir
+from stablediff_edu.errors import UserError
+
+
+@dataclass
+class DigitDataset:
+    """Images of single digits.
+
+    Attributes:
+        images: (N, 1, 28, 28) float32 in [-1, 1]; -1 is the black paper, 1 white ink, as in MNIST.
+        labels: (N,) int64, which digit each one is, 0 to 9.
+        source: one line for figures, "synthetic digits" or "MNIST".
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, indices: Sequence[int] | torch.Tensor) -> "DigitDataset":
+        """Return the digits at ``indices``, in that order."""
+        indices = torch.as_tensor(indices, dtype=torch.int64)
+        return replace(self, images=self.images[indices], labels=self.labels[indices])
+
+    def first(self, n: int) -> "DigitDataset":
+        """Return the first ``n`` digits (all of them, if there are fewer); of both sources they are well mixed."""
+        return replace(self, images=self.images[:n], labels=self.labels[:n])
+
+
+def load_digits(count: int = 10_000, source: str = "auto", train: bool = True, seed: int = 0) -> DigitDataset:
+    """Load digits to learn from, or others to test on.
+
+    Args:
+        count: how many; of MNIST at most as many as there are (60,000 to learn from, 10,000 to test on), in its order.
+        source: "mnist" for the scanned digits, "synthetic" for synthetic ones; "auto" takes MNIST if it has been
+            fetched.
+        train: False gives digits that are none of those to learn from.
+        seed: which digits are drawn.
+
+    Raises:
+        UserError: there is no such source, MNIST is not here, or one of its files is damaged.
+    """
+    _check(count)
+    if source == "auto":
+        source = "mnist" if mnist.is_downloaded() else "synthetic"
+    if source == "synthetic":
+        return render_digits(count, seed, train)
+    if source != "mnist":
+        raise UserError(f"There is no source of digits called {source!r}; choose auto, synthetic or mnist.")
+    images, labels = mnist.load(train)
+    return DigitDataset(_to_tensor(images[:count]), labels[:count], "MNIST")
+
+
+def render_digits(count: int = 10_000, seed: int = 0, train: bool = True) -> DigitDataset:
+    """Draw digits: each is decided by the seed and its number, and of every ten there is one of each.
+
+    10,000 take about a second on one core. ``train=False`` draws others, never seen by who learned from the first.
+    """
+    _check(count)
+    images, labels = render_digits_uint8(count, (seed, 0 if train else 1))
+    return DigitDataset(_to_tensor(torch.from_numpy(images)), torch.from_numpy(labels), "synthetic digits")
+
+
+def describe_digits() -> str:
+    """Return one line on which digits :func:`load_digits` will use, and how to get the real ones."""
+    if mnist.is_downloaded():
+        return f"MNIST, {num_mnist_images():,} scanned digits in {data_dir('mnist')}"
+    return f"synthetic digits (built in) · real ones: {mnist.FETCH_COMMAND}"
+
+
+def num_mnist_images() -> int:
+    """Return how many scanned digits there are to learn from, without reading them; 0 if MNIST was not fetched."""
+    return mnist.count()
+
+
+def _check(count: int) -> None:
+    if count < 1:
+        raise UserError(f"{count} digits cannot be had; ask for at least 1.")
+
+
+def _to_tensor(images: torch.Tensor) -> torch.Tensor:
+    """Turn bytes, (N, 28, 28) in 0 … 255, into the images of the course, (N, 1, 28, 28) float32 in [-1, 1]."""
+    return images.unsqueeze(1).float().div_(127.5).sub_(1)

@@ -1,0 +1,1 @@
+"""Fish with masks (chapters 2 and 3)."""

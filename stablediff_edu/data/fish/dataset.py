@@ -1,0 +1,190 @@
+"""Fish with masks: real photographs (Kaggle's Large-Scale Fish Dataset) if they are there, else synthetic ones."""
+
+import contextlib
+import hashlib
+import os
+import re
+import stat
+import sys
+import zipfile
+from itertools import chain, zip_longest
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stablediff_edu.data.download import data_dir
+from stablediff_edu.data.fish import synthetic as synthetic_fish
+from stablediff_edu.data.fish.near_duplicates import cluster_duplicates, rotation_invariant_descriptor
+from stablediff_edu.data.masks import MaskRule
+from stablediff_edu.data.segmentation_folder import (
+    SegmentationDataset,
+    match_masks,
+    read_pair,
+    resize_pair,
+    to_segmentation_dataset,
+)
+from stablediff_edu.errors import UserError
+
+DATASET = "crowww/a-large-scale-fish-dataset"  # Ulucan, Karakaya, Turkan 2020: 9 species, 1000 images of each
+FETCH_COMMAND = "python -m stablediff_edu fetch fish"
+MASKS = MaskRule("brightness", above=127)  # white fish on black
+_CACHE_VERSION = 1  # part of the cache's name: raise it when the images in it would come out otherwise
+
+# Where one image lies: its species, the image, its mask.
+FishFile = tuple[str, Path, Path]
+
+
+def load_fish(count: int = 500, size: int = 128, source: str = "auto", seed: int = 0) -> SegmentationDataset:
+    """Load images of fish with their masks, in equal parts of every species.
+
+    Args:
+        count: how many; of the real ones, at most as many as there are.
+        size: side of the images in pixels. The photographs (590×445) are stretched to squares.
+        source: "kaggle" for the photographs, "synthetic" for synthetic fish; "auto" takes the photographs if
+            ``count`` of them have been fetched.
+        seed: which photographs are taken, or which fish are drawn.
+
+    Returns:
+        The images; of photographs, species take turns, so that the first few show all of them, and turned copies of
+        one original share a group.
+
+    Raises:
+        UserError: the photographs are asked for and not there, or one of them is broken.
+    """
+    if source not in ("auto", "synthetic", "kaggle"):
+        raise UserError(f"There is no source of fish called {source!r}; choose auto, synthetic or kaggle.")
+    if count < 1 or size < 8:
+        raise UserError(f"{count} fish of {size}×{size} pixels cannot be loaded; ask for at least 1 of 8×8.")
+    if source == "kaggle" or (source == "auto" and num_images() >= count):
+        return _load_real(count, size, seed)
+    images, masks, names = synthetic_fish.render_batch(count, size=size, seed=seed)
+    return SegmentationDataset(images, masks, torch.arange(count), list(names), "synthetic fish")
+
+
+def describe_fish_data(count: int = 500) -> str:
+    """Return one line on which fish :func:`load_fish` will use, and how to get the real ones."""
+    there = num_images()
+    if there >= count:
+        return f"Kaggle fish, {there:,} photographs in {data_dir('fish')}"
+    some = f" (only {there} there)" if there else ""
+    return f"synthetic fish (built in) · real ones{some}: {FETCH_COMMAND}"
+
+
+def num_images(folder: Path | None = None) -> int:
+    """Return how many photographs with masks there are; 0 if the set has not been fetched."""
+    return sum(len(files) for files in index_dataset(folder or data_dir("fish")).values())
+
+
+def index_dataset(folder: Path) -> dict[str, list[FishFile]]:
+    """Find photographs and masks in the unpacked archive, whatever it is nested in.
+
+    Somewhere below ``folder`` each species has two neighbors, ``Trout/`` and ``Trout GT/``. Spelling may vary: case,
+    spaces and underscores do not matter, and if there is but one other folder beside ``… GT`` it may be called
+    anything. ``NA_Fish_Dataset``, which has no masks, is passed over.
+
+    Returns:
+        species -> its files, sorted; empty if there are no such folders.
+
+    Raises:
+        UserError: a mask is missing.
+    """
+    found: dict[str, list[FishFile]] = {}
+    for here, inside, _ in os.walk(folder):
+        inside[:] = sorted(name for name in inside if not name.startswith((".", "__", "NA_")))
+        others = {_key(name): name for name in inside if not _is_masks(name)}
+        for masks in filter(_is_masks, inside):
+            only = next(iter(others.values())) if len(others) == 1 else None
+            images = others.get(_key(masks).removesuffix("gt"), only)
+            if images is not None:
+                pairs, _ = match_masks(Path(here) / images, Path(here) / masks)
+                found[images] = [(images, image, files[0]) for image, files in pairs]
+    return dict(sorted(found.items()))
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.casefold())
+
+
+def _is_masks(name: str) -> bool:
+    return _key(name).endswith("gt")
+
+
+# --- photographs ---------------------------------------------------------------------------------------------------
+
+
+def _load_real(count: int, size: int, seed: int) -> SegmentationDataset:
+    folder = data_dir("fish")
+    chosen = _balanced_sample(index_dataset(folder), count, seed)
+    if not chosen:
+        raise UserError(f"There are no fish photographs in {folder}; fetch them with: {FETCH_COMMAND}.")
+    cache = folder / "cache" / f"{_fingerprint(chosen, size)}.npz"
+    arrays = _read_cache(cache, len(chosen), size)
+    if arrays is None:
+        arrays = _decode(chosen, size)
+        _write_cache(cache, arrays)
+    names = [f"{species} {image.stem}" for species, image, _ in chosen]
+    return to_segmentation_dataset(arrays["pictures"], arrays["masks"], arrays["groups"], names, "Kaggle fish")
+
+
+def _balanced_sample(fish: dict[str, list[FishFile]], count: int, seed: int) -> list[FishFile]:
+    """Shuffle each species, then let the species take turns until there are ``count``."""
+    rng = np.random.default_rng(seed)
+    shuffled = [[files[index] for index in rng.permutation(len(files))] for files in fish.values()]
+    in_turn = [file for file in chain.from_iterable(zip_longest(*shuffled)) if file is not None]
+    return in_turn[:count]
+
+
+def _decode(chosen: list[FishFile], size: int) -> dict[str, np.ndarray]:
+    from tqdm import tqdm
+
+    images = np.empty((len(chosen), size, size, 3), np.uint8)
+    masks = np.empty((len(chosen), size, size), np.uint8)
+    signatures = []
+    bar = tqdm(
+        chosen, desc="reading photographs, this first time", leave=False, disable=len(chosen) < 50, file=sys.stdout
+    )
+    for index, (_, image_file, mask_file) in enumerate(bar):
+        image, mask = read_pair(image_file, [mask_file], MASKS)
+        images[index], masks[index] = resize_pair(image, mask, size)
+        signatures.append(rotation_invariant_descriptor(image))
+    groups = cluster_duplicates(np.stack(signatures), [species for species, _, _ in chosen])
+    return {"pictures": images, "masks": masks, "groups": groups}
+
+
+# --- their cache ---------------------------------------------------------------------------------------------------
+
+
+def _fingerprint(chosen: list[FishFile], size: int) -> str:
+    """Name what is in a cache: which files, of which date and length, in which order and size."""
+    digest = hashlib.sha256(f"{_CACHE_VERSION} {size}".encode())
+    for _, *files in chosen:
+        for file in files:
+            status = file.stat()
+            digest.update(f"{file} {status.st_mtime_ns} {status.st_size}\n".encode())
+    return digest.hexdigest()[:24]
+
+
+def _read_cache(cache: Path, count: int, size: int) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(cache, allow_pickle=False) as stored:  # a zip file: every array is checked against its CRC
+            arrays = {name: stored[name] for name in ("pictures", "masks", "groups")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    shapes = {"pictures": (count, size, size, 3), "masks": (count, size, size), "groups": (count,)}
+    return arrays if all(arrays[name].shape == shape for name, shape in shapes.items()) else None
+
+
+def _write_cache(cache: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Store the arrays under a temporary name, then rename; where that is impossible there is no cache."""
+    if not cache.parent.parent.stat().st_mode & stat.S_IWUSR:  # shared, read-only data: root could, but must not
+        return
+    part = cache.with_name(f"{cache.name}.{os.getpid()}.part")
+    try:
+        cache.parent.mkdir(exist_ok=True)
+        with open(part, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(part, cache)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -1,0 +1,263 @@
+"""Images with masks from two folders: your own, and the way every other masked data set is read."""
+
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from stablediff_edu.data.image_files import as_rgb, image_endings, list_images, not_images, open_image
+from stablediff_edu.data.masks import MaskRule, decide
+from stablediff_edu.errors import UserError
+
+_WORDS = r"(masks?|gt|ground[\s_-]?truth|labels?|seg|segmentation|annotations?)"
+# What people add to a name to say "this is a mask of": 7_mask.png, 7-GT.png, "7 label.png", 7_mask_2.png, mask_7.png
+_MASK_WORD = re.compile(rf"^{_WORDS}[\s_.-]+|[\s_.-]+{_WORDS}([\s_.-]*\d+)?$", re.IGNORECASE)
+_IMAGE_WORD = re.compile(r"^(ima?ge?|photo|sat|rgb)[\s_.-]+|[\s_.-]+(ima?ge?|photo|sat|rgb)$", re.IGNORECASE)
+
+
+@dataclass
+class SegmentationDataset:
+    """Images, the mask of each, and which of them are copies of one original.
+
+    Attributes:
+        images: (N, 3, S, S) float32 in [-1, 1].
+        masks: (N, 1, S, S) float32, 1 where the thing is and 0 elsewhere.
+        groups: (N,) int64; turned or flipped copies of one original carry the same number.
+        names: a short name for each image.
+        source: one line for figures, such as "synthetic fish".
+        left_out: files that were not used, each with the reason.
+    """
+
+    images: torch.Tensor
+    masks: torch.Tensor
+    groups: torch.Tensor
+    names: list[str]
+    source: str
+    left_out: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.images), len(self.masks), len(self.groups), len(self.names)}
+        if len(lengths) != 1:
+            raise ValueError(f"images, masks, groups and names must be equally many, not {sorted(lengths)}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, indices: Sequence[int] | torch.Tensor) -> "SegmentationDataset":
+        """Return the images at ``indices``, in that order."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        names = [self.names[index] for index in chosen.tolist()]
+        return replace(
+            self, images=self.images[chosen], masks=self.masks[chosen], groups=self.groups[chosen], names=names
+        )
+
+    def first(self, n: int) -> "SegmentationDataset":
+        """Return the first ``n`` images (all of them, if there are fewer)."""
+        return self.take(range(min(n, len(self))))
+
+    def split(self, held_out: float = 0.2, seed: int = 0) -> tuple["SegmentationDataset", "SegmentationDataset"]:
+        """Split into images to learn from and images held out to test on.
+
+        Whole groups go to one side: a network that has seen one copy of an original must not be tested on another.
+
+        Args:
+            held_out: the part to hold out, between 0 and 1; it is met as nearly as whole groups allow.
+            seed: which groups are held out.
+
+        Returns:
+            (train, held_out); neither is empty.
+
+        Raises:
+            UserError: there is only one group, or ``held_out`` is no fraction.
+        """
+        if not 0 < held_out < 1:
+            raise UserError(f"held_out is {held_out}; give the part to hold out as a fraction, such as 0.2.")
+        kinds, sizes = self.groups.unique(return_counts=True)
+        if len(kinds) < 2:
+            raise UserError(
+                f"These {len(self)} images cannot be split: they come from {len(kinds)} original(s) and a split "
+                "needs two at least, so add images."
+            )
+        order = torch.randperm(len(kinds), generator=torch.Generator().manual_seed(seed))
+        so_far = sizes[order].cumsum(0)[:-1]  # images held out after 1, 2, … groups; never all of the groups
+        count = 1 + int((so_far - held_out * len(self)).abs().argmin())
+        is_held_out = torch.isin(self.groups, kinds[order[:count]])
+        return self.take((~is_held_out).nonzero().flatten()), self.take(is_held_out.nonzero().flatten())
+
+
+def load_segmentation_folder(
+    images: str | Path, masks: str | Path, size: int = 128, foreground: Collection[int] | str = (), invert: bool = False
+) -> SegmentationDataset:
+    """Read your own images and masks.
+
+    An image and its mask have the same name, and the mask may add a word: ``7.jpg`` goes with ``7.png``,
+    ``7_mask.png``, ``mask_7.gif``, ``7.jpg.png`` or ``7 label.tif``; ``7_mask_1.png`` and ``7_mask_2.png`` are united.
+    Both folders may have folders inside (then these must agree too), and may be one and the same.
+
+    Images may be of any mode and size; they are stretched to squares. `masks.decide` says how masks are read. If your
+    images are tiles or frames of a few originals, set ``groups`` yourself, or a split will leak.
+
+    Args:
+        images: the folder of images.
+        masks: the folder of masks.
+        size: side of the result in pixels.
+        foreground: the mask values that are foreground, where the files do not tell.
+        invert: the masks mark the background.
+
+    Returns:
+        The images sorted by name, each a group of its own.
+
+    Raises:
+        UserError: a folder or a mask is missing, a file is broken, a mask's size differs or its meaning is not clear.
+    """
+    images, masks = Path(images), Path(masks)
+    pairs, left_out = match_masks(images, masks)
+    rule = decide([mask for _, found in pairs for mask in found], foreground, invert)
+    pictures = np.empty((len(pairs), size, size, 3), np.uint8)
+    foregrounds = np.empty((len(pairs), size, size), np.uint8)
+    for index, (image, found) in enumerate(pairs):
+        pictures[index], foregrounds[index] = resize_pair(*read_pair(image, found, rule), size)
+    names = [image.relative_to(images).with_suffix("").as_posix() for image, _ in pairs]
+    source = f"your own images ({len(pairs)}; {rule})"
+    return replace(
+        to_segmentation_dataset(pictures, foregrounds, np.arange(len(pairs)), names, source), left_out=left_out
+    )
+
+
+def to_segmentation_dataset(
+    images: np.ndarray, masks: np.ndarray, groups: np.ndarray, names: list[str], source: str
+) -> SegmentationDataset:
+    """Turn bytes, (N, S, S, 3) in 0 … 255 and (N, S, S) in 0 or 1, into the tensors of the course."""
+    channels_first = torch.from_numpy(images).permute(0, 3, 1, 2)  # (N, S, S, 3) -> (N, 3, S, S)
+    return SegmentationDataset(
+        images=channels_first.contiguous().float().div_(127.5).sub_(1),
+        masks=torch.from_numpy(masks).unsqueeze(1).float(),  # (N, S, S) -> (N, 1, S, S)
+        groups=torch.from_numpy(groups).long(),
+        names=list(names),
+        source=source,
+    )
+
+
+# --- which mask belongs to which image -----------------------------------------------------------------------------
+
+
+def match_masks(images: Path, masks: Path) -> tuple[list[tuple[Path, list[Path]]], list[str]]:
+    """Return (image, its masks) for every image, sorted by name, and what was left out; see
+    `load_segmentation_folder`."""
+    (images_there, other_files), (mask_files, _) = list_images(images), list_images(masks, "masks")
+    if images.resolve() == masks.resolve():
+        images_there = [path for path in images_there if not _MASK_WORD.search(_stem(path.name))]
+        mask_files = [path for path in mask_files if _MASK_WORD.search(_stem(path.name))]
+    elif masks.resolve().is_relative_to(images.resolve()):
+        images_there = [path for path in images_there if not path.resolve().is_relative_to(masks.resolve())]
+    elif images.resolve().is_relative_to(masks.resolve()):
+        mask_files = [path for path in mask_files if not path.resolve().is_relative_to(images.resolve())]
+    if not images_there:
+        raise UserError(f"There are no images in {images}; name the folder that holds them (png, jpg, tif, …).")
+    names = [path.relative_to(masks).as_posix() for path in mask_files]
+    partners = pair_names([path.relative_to(images).as_posix() for path in images_there], names)
+    used = {mask for found in partners.values() for mask in found}
+    left_out = not_images(other_files, images)
+    left_out += [f"{name}: a mask without an image" for name in names if name not in used]
+    return [(images / image, [masks / mask for mask in found]) for image, found in partners.items()], left_out
+
+
+def pair_names(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[str]]:
+    """Find the masks of each image by name alone: the same name first, then the same but for a word such as _mask.
+
+    Args:
+        images: names such as ``"a/7.jpg"``, relative to their folder.
+        masks: names such as ``"a/7_mask.png"``, relative to theirs.
+
+    Returns:
+        image name -> mask names, in the order of the images.
+
+    Raises:
+        UserError: an image has no mask, or it cannot be told which of two is meant.
+    """
+    partners: dict[str, list[str]] = {}
+    for key in (_plain_key, _loose_key, _number_key):  # what a stricter rule has paired is not paired again
+        taken = {mask for found in partners.values() for mask in found}
+        owners: dict[str, str] = {}
+        there = _by_key([mask for mask in masks if mask not in taken], key)
+        for image in [name for name in images if name not in partners]:
+            found = there.get(key(image), [])
+            if len(found) > 1 and len({_word(name) for name in found}) > 1:
+                raise UserError(f"Two masks fit {image}: {found[0]} and {found[1]}; take one of them away.")
+            if found and found[0] in owners:
+                both = f"{owners[found[0]]} and {image}"
+                raise UserError(f"{both} would share the mask {found[0]}; rename one of the two.")
+            if found:
+                partners[image], owners[found[0]] = found, image
+    missing = [name for name in images if name not in partners]
+    if missing:
+        others = f" (and for {len(missing) - 1} more)" if len(missing) > 1 else ""
+        stem = _stem(missing[0].rpartition("/")[2])
+        raise UserError(
+            f"There is no mask for {missing[0]}{others}; in the folder of masks it may be called {stem}.png, "
+            f"{stem}_mask.png or mask_{stem}.png."
+        )
+    return {name: partners[name] for name in images}
+
+
+def _by_key(names: Sequence[str], key) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(key(name), []).append(name)
+    return found
+
+
+def _stem(name: str) -> str:
+    """Return a file's name without its ending, or without both in "7.jpg.png"."""
+    stem, _, _ = name.rpartition(".")
+    inner, _, ending = stem.rpartition(".")
+    return inner if inner and f".{ending.lower()}" in image_endings() else stem
+
+
+def _plain_key(name: str) -> str:
+    return unicodedata.normalize("NFC", _stem(name)).casefold()
+
+
+def _loose_key(name: str) -> str:
+    return "/".join(_IMAGE_WORD.sub("", _MASK_WORD.sub("", part)) for part in _plain_key(name).split("/"))
+
+
+def _number_key(name: str) -> str:
+    return re.sub(r"(?<!\d)0+(?=\d)", "", _loose_key(name))
+
+
+def _word(name: str) -> str:
+    """Return which word makes a name that of a mask; ".png" and ".gif" of one name differ, too."""
+    found = _MASK_WORD.search(_plain_key(name))
+    return found[1] or found[2] if found else name
+
+
+# --- reading one image and its masks -------------------------------------------------------------------------------
+
+
+def read_pair(image: Path, masks: Sequence[Path], rule: MaskRule) -> tuple[Image.Image, Image.Image]:
+    """Read an image (mode RGB) and the union of its masks (mode L, 0 or 255), upright, in their own size."""
+    stored = open_image(image)
+    colors, union = as_rgb(stored), None
+    for mask in masks:
+        read = rule.read(mask, stored)
+        if colors.size != read.size:
+            (width, height), (mask_width, mask_height) = colors.size, read.size
+            raise UserError(
+                f"{image.name} is {width}×{height} pixels but its mask {mask.name} is {mask_width}×{mask_height}; "
+                "a mask must have the size of its image."
+            )
+        union = read if union is None else Image.fromarray(np.maximum(np.asarray(union), np.asarray(read)))
+    return colors, union
+
+
+def resize_pair(image: Image.Image, mask: Image.Image, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Stretch both to squares: the image smoothly, (S, S, 3) uint8; the mask by majority, (S, S) uint8 of 0 and 1."""
+    small = image.resize((size, size), Image.Resampling.BICUBIC)  # Pillow filters as wide as it shrinks: no aliasing
+    share = np.asarray(mask.resize((size, size), Image.Resampling.BOX))  # part of each new pixel that is foreground
+    return np.asarray(small), (share >= 128).astype(np.uint8)

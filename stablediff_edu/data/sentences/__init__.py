@@ -1,0 +1,1 @@
+"""Sentences with negations (chapter 7)."""

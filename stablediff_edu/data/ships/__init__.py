@@ -1,0 +1,1 @@
+"""Ships: CIFAR-10 or synthetic (chapter 4)."""

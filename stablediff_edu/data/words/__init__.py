@@ -1,0 +1,1 @@
+"""Text for word vectors: text8 or synthetic (chapter 6)."""

@@ -1,1 +1,0 @@
-"""Pictures to learn from: real where they are there, drawn where they are not."""

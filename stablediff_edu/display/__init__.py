@@ -1,1 +1,0 @@
-"""Figures, flashcards and exercises."""

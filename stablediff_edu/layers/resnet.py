@@ -1,0 +1,37 @@
+"""The block that Stable Diffusion is built of, in its autoencoder as in its U-Net."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions whose finding is added to what came in: (B, in, H, W) -> (B, out, H, W).
+
+    Normalization and SiLU come before each convolution, not after it, so that the sum passes from block to block
+    untouched (He et al., 2016, "Identity mappings in deep residual networks", figure 1b).
+
+    Args:
+        in_channels, out_channels: if they differ, a 1×1 convolution takes what came in to the new channels.
+        groups: of both normalizations; must divide both channel numbers.
+        eps: of both normalizations, added to the variance; 1e-6 in the autoencoder, 1e-5 in the U-Net.
+        time_features: how many numbers tell the block the step; 0: it is not told.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, groups: int = 32, eps: float = 1e-6, time_features: int = 0
+    ) -> None:
+        super().__init__()
+        self.first_norm = nn.GroupNorm(groups, in_channels, eps)
+        self.first = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.time = nn.Linear(time_features, out_channels) if time_features else None
+        self.second_norm = nn.GroupNorm(groups, out_channels, eps)
+        self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
+
+    def forward(self, x: torch.Tensor, time: torch.Tensor | None = None) -> torch.Tensor:
+        found = self.first(F.silu(self.first_norm(x), inplace=True))  # (B, in, H, W) -> (B, out, H, W)
+        if self.time:
+            found = found + self.time(F.silu(time))[:, :, None, None]  # (B, time_features) -> (B, out, 1, 1)
+        found = self.second(F.silu(self.second_norm(found), inplace=True))
+        return self.shortcut(x) + found

@@ -1,0 +1,1 @@
+"""What notebooks show beside figures: training progress, flashcards, exercises."""

@@ -1,0 +1,1 @@
+"""Figures; only this folder and widgets import matplotlib."""

@@ -1,0 +1,1 @@
+"""One file for each trained model: config, data, model, loss, evaluation."""
