@@ -234,7 +234,20 @@ _EXPORTS = {
     "sample_with_attention": "pipelines.attention_maps",
     "reweight_tokens": "pipelines.attention_maps",
 }
-_MODULES = ("layers", "models", "diffusion", "data", "training", "io", "plotting", "widgets")
+_MODULES = (
+    "layers",
+    "models",
+    "diffusion",
+    "pipelines",
+    "data",
+    "training",
+    "tasks",
+    "metrics",
+    "io",
+    "plotting",
+    "notebook",
+    "widgets",
+)
 
 
 def __getattr__(name: str):

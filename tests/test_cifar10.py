@@ -160,7 +160,7 @@ def test_real_pictures(real_data: Path, monkeypatch: pytest.MonkeyPatch):
     [
         (dict(classes=["ship", "submarine"]), "no class 'submarine'; its classes are airplane, "),
         (dict(classes=[]), "nothing to show when no class is named"),
-        (dict(most=0), "0 images of each class cannot be loaded"),
+        (dict(limit=0), "0 images of each class cannot be loaded"),
         (dict(), r"CIFAR-10 is not in .*; get it with: python -m stablediff_edu fetch cifar10"),
     ],
 )

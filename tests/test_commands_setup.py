@@ -73,7 +73,7 @@ def test_another_python_or_place_begins_anew(calls: list[str], change: str):
 
 
 def test_an_interrupted_set_up_begins_anew(calls: list[str], monkeypatch: pytest.MonkeyPatch):
-    def interrupted(*words: object, sorry: str) -> None:
+    def interrupted(*words: object, error: str) -> None:
         raise KeyboardInterrupt
 
     setup.set_up()

@@ -190,9 +190,9 @@ def test_the_comparison_finds(mistake: Callable[[ConditionalUNet], None]):
 
 
 TIMES = {
-    "sines first": dict(cosine_first=False),
-    "frequency shift": dict(shift=1),
-    "slower waves": dict(longest=20_000),
+    "sines first": dict(flip_sin_to_cos=False),
+    "frequency shift": dict(downscale_freq_shift=1),
+    "slower waves": dict(max_period=20_000),
 }
 
 

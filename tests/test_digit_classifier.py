@@ -133,9 +133,7 @@ class TestShippedReader:
     def test_card_and_size(self):
         _, metadata = digit_classifier.load_classifier()
         assert metadata["command"] == "python -m stablediff_edu train digit-classifier"
-        assert (
-            metadata["data"] == "40000 synthetic digits" and "of MNIST, of which it has seen none" in metadata["result"]
-        )
+        assert metadata["data"].startswith("40000") and "of MNIST, of which it has seen none" in metadata["result"]
         assert int(metadata["steps"]) == digit_classifier.DIGIT_CLASSIFIER.steps
         assert checkpoint.checkpoint_path("digit_classifier").stat().st_size < 0.5e6
 

@@ -65,10 +65,10 @@ def test_unseen_drawn_ships_are_other_ships():
 def test_unseen_photographs_are_the_test_ones(monkeypatch):
     asked = {}
 
-    def load(classes, train=True, most=None):
-        asked.update(classes=classes, train=train, most=most)
-        return ImageDataset(torch.zeros(most, 3, 32, 32), "CIFAR-10"), None
+    def load(classes, train=True, limit=None):
+        asked.update(classes=classes, train=train, limit=limit)
+        return ImageDataset(torch.zeros(limit, 3, 32, 32), "CIFAR-10"), None
 
     monkeypatch.setattr("stablediff_edu.data.ships.dataset.load_cifar10", load)
     load_test_ships(5, ImageDataset(torch.zeros(9, 3, 32, 32), "CIFAR-10 (JPEG copies)"))
-    assert asked == dict(classes=["ship"], train=False, most=5)
+    assert asked == dict(classes=["ship"], train=False, limit=5)

@@ -23,7 +23,7 @@ def last_cells() -> list[str]:
         cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if "claim-8.7" in cell["metadata"].get("tags", [])
     ]
     sources = ["".join(cell["source"]) for cell in cells]
-    return sources[next(number for number, source in enumerate(sources) if "weights_at_hand" in source) :]
+    return sources[next(number for number, source in enumerate(sources) if "find_local_weights" in source) :]
 
 
 @pytest.fixture(params=["folder", "single.safetensors"])

@@ -208,7 +208,7 @@ class TestShippedWeights:
     def test_card_and_size(self):
         metadata = checkpoint.read_metadata("fish")
         assert metadata["command"] == "python -m stablediff_edu train fish"
-        assert int(metadata["steps"]) == fish_task.PRETRAINED.steps and "synthetic fish" in metadata["data"]
+        assert int(metadata["steps"]) == fish_task.PRETRAINED.steps and "fish" in metadata["data"]
         assert checkpoint.checkpoint_path("fish").stat().st_size <= 6e6
 
     def test_the_network_without_skips_has_the_quick_recipe(self):

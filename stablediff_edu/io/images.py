@@ -1,4 +1,4 @@
-"""Images drawn by a network, on sheets and on disk; and a training that keeps a log and sheets of samples."""
+"""Images on disk, and several in one grid."""
 
 import math
 from pathlib import Path
@@ -8,7 +8,6 @@ from PIL import Image
 
 from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
-from stablediff_edu.training.loop import ProgressBar
 
 
 def make_grid(images: torch.Tensor) -> torch.Tensor:
@@ -28,29 +27,3 @@ def save_image(image: torch.Tensor, out: Path) -> None:
     kind = {".jpg": "jpeg"}.get(out.suffix.lower(), out.suffix[1:].lower())
     with checkpoint.atomic_write(out) as temporary:
         Image.fromarray(pixels).save(temporary, format=kind)
-
-
-class SampleLogger(ProgressBar):
-    """The bar in the terminal; and beside the progress of a training a log, and a sheet of each snapshot's images.
-
-    Args:
-        progress: `NAME.progress`; the log is `NAME.log`, the sheets are `NAME_samples/STEP.png`.
-        every: how many steps a line of the log sums up.
-    """
-
-    def __init__(self, progress: Path, every: int = 100) -> None:
-        self.log, self.folder = progress.with_suffix(".log"), progress.with_name(f"{progress.stem}_samples")
-        self.every = every
-        self.losses: list[float] = []
-
-    def step(self, step: int, loss: float) -> None:
-        super().step(step, loss)
-        self.losses.append(loss)
-        if step % self.every == 0:
-            with self.log.open("a", encoding="utf-8") as file:
-                file.write(f"step {step}, mean loss {sum(self.losses) / len(self.losses):.5f}\n")
-            self.losses = []
-
-    def snapshot(self, step: int, image: torch.Tensor) -> None:
-        """Write a sheet of images (N, 3, H, W) in [-1, 1]."""
-        save_image(make_grid(image), self.folder / f"{step:06}.png")

@@ -23,7 +23,6 @@ from stablediff_edu.data.caption_tokens import make_tokenizer, sample_prompts, t
 from stablediff_edu.data.captioned_folder import CaptionedImages
 from stablediff_edu.diffusion.schedule import NoiseSchedule
 from stablediff_edu.io import images as image_io
-from stablediff_edu.io.images import SampleLogger
 from stablediff_edu.metrics.memorization import Memorization, measure_memorization
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL
 from stablediff_edu.models.clip import TextConfig, TextEncoder
@@ -37,6 +36,7 @@ from stablediff_edu.training.amp import autocast_half, memory_format
 from stablediff_edu.training.loop import NullCallback, TrainResult, sample_steps, train
 from stablediff_edu.training.losses import psnr
 from stablediff_edu.training.progress import fingerprint
+from stablediff_edu.training.sample_logger import SampleLogger
 
 MIN_IMAGES = 200  # images; with fewer, samples are mostly copies of training images
 GRID_SIZE = 9  # samples on a sheet

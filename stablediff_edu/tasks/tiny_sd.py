@@ -20,7 +20,6 @@ from stablediff_edu.data.scenes.captions import VOCABULARY, full_caption_of, par
 from stablediff_edu.data.scenes.dataset import SceneDataset, render_scenes, scene_at
 from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
-from stablediff_edu.io.images import SampleLogger
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL
 from stablediff_edu.models.clip import TextEncoder
 from stablediff_edu.models.unet_2d_condition import UNetConfig
@@ -32,6 +31,7 @@ from stablediff_edu.tasks.vae import VAETrainConfig, as_float_images, load_vae, 
 from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training import distributed
 from stablediff_edu.training.loop import Callback, TrainResult, sample_steps
+from stablediff_edu.training.sample_logger import SampleLogger
 from stablediff_edu.training.trained_models import load_trained, save_trained
 
 TINY_SD = TextToImageTrainConfig(  # the pretrained weights `tiny-sd`

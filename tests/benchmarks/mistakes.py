@@ -95,8 +95,8 @@ MISTAKES = [
     Mistake(
         "sine before cosine in the U-Net",
         "models/unet_2d_condition.py",
-        "cosine_first=True",
-        "cosine_first=False",
+        "flip_sin_to_cos=True",
+        "flip_sin_to_cos=False",
         "test_conditional_unet.py",
     ),
     Mistake(
@@ -124,7 +124,7 @@ MISTAKES = [
     Mistake(
         "CLIP loss without temperature",
         "models/clip.py",
-        "logits = sharpness * similarities",
+        "logits = logit_scale * similarities",
         "logits = similarities",
         "test_clip.py",
     ),
@@ -153,8 +153,8 @@ MISTAKES = [
     Mistake(
         "betas not squared",
         "diffusion/schedule.py",
-        "check_num_steps(steps), dtype=torch.float64) ** 2)",
-        "check_num_steps(steps), dtype=torch.float64))",
+        "check_num_steps(steps), **EXACT) ** 2)",
+        "check_num_steps(steps), **EXACT))",
         "test_schedule.py",
     ),
     Mistake(
@@ -174,22 +174,22 @@ MISTAKES = [
     Mistake(
         "variance of a DDPM step",
         "diffusion/samplers.py",
-        "variance = (1 - there.alpha_bar) / (1 - here) * beta",
+        "variance = (1 - target.alpha_bar) / (1 - here) * beta",
         "variance = beta",
         "test_samplers_parity.py",
     ),
     Mistake(
         "DDIM adds noise and removes none",
         "diffusion/samplers.py",
-        "1 - there.alpha_bar - fresh**2",
-        "1 - there.alpha_bar",
+        "1 - target.alpha_bar - fresh**2",
+        "1 - target.alpha_bar",
         "test_samplers_parity.py",
     ),
     Mistake(
         "one step less in PNDM's memory",
         "diffusion/samplers.py",
-        "[now, *before][:3]",
-        "[now, *before][:2]",
+        "[current, *history][:3]",
+        "[current, *history][:2]",
         "test_samplers_parity.py",
     ),
     Mistake(
@@ -202,8 +202,8 @@ MISTAKES = [
     Mistake(
         "Karras sigmas with another rho",
         "diffusion/samplers.py",
-        "dtype=torch.float64)) ** 7",
-        "dtype=torch.float64)) ** 6",
+        "steps, **EXACT)) ** 7",
+        "steps, **EXACT)) ** 6",
         "test_samplers_parity.py",
     ),
     Mistake(
@@ -231,8 +231,8 @@ MISTAKES = [
     Mistake(
         "inpainting keeps what it should replace",
         "diffusion/inpainting.py",
-        "torch.where(self.new, z, self.noisy(level, eps))",
-        "torch.where(self.new, self.noisy(level, eps), z)",
+        "torch.where(self.new, z, self.add_noise(level, eps))",
+        "torch.where(self.new, self.add_noise(level, eps), z)",
         "test_stable_diffusion.py",
     ),
     Mistake(
@@ -260,8 +260,8 @@ MISTAKES = [
     Mistake(
         "captions dropped where they should stay",
         "tasks/text_to_image.py",
-        "torch.rand(config.batch_size, 1) < config.without_text",
-        "torch.rand(config.batch_size, 1) > config.without_text",
+        "torch.rand(config.batch_size, 1) < config.cond_drop_prob",
+        "torch.rand(config.batch_size, 1) > config.cond_drop_prob",
         "test_text_to_picture.py",
     ),
     Mistake(
@@ -275,8 +275,8 @@ MISTAKES = [
     Mistake(
         "held-out combinations in the training set",
         "data/scenes/dataset.py",
-        "while held_out(scene := sample_labeled_scene(random)) == train:",
-        "while held_out(scene := sample_labeled_scene(random)) < (not train):",
+        "while is_held_out(scene := sample_labeled_scene(rng)) == train:",
+        "while is_held_out(scene := sample_labeled_scene(rng)) < (not train):",
         "test_captions.py",
     ),
     Mistake(

@@ -73,7 +73,7 @@ def make_scenes(
     if count < 1 or size < 8:
         raise UserError(f"{count} scenes of {size}×{size} pixels cannot be had; ask for at least 1 of 8×8.")
     scenes = [scene_at(number, seed, train) for number in range(count)]
-    source = "drawn scenes" if train else "drawn scenes, combinations never learned from"
+    source = "synthetic scenes" if train else "synthetic scenes, held-out combinations"
     return SceneDataset(
         render_scenes(scenes, size, cache, workers), [full_caption_of(scene) for scene in scenes], scenes, source
     )
