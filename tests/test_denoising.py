@@ -12,6 +12,7 @@ from stablediff_edu.diffusion.optimal_denoiser import optimal_denoiser
 from stablediff_edu.diffusion.schedule import NoiseSchedule
 from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
+from stablediff_edu.metrics import images as metrics
 from stablediff_edu.models.unet import UNet
 from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, load_diffusion, make_diffusion, train_diffusion
 from stablediff_edu.training import losses
@@ -277,16 +278,16 @@ def test_a_stopped_training_does_not_take_the_place_of_finished_shipped_weights(
 
 def test_psnr_is_ten_more_for_a_tenth_of_the_squared_error():
     true = torch.zeros(1, 3, 8, 8)
-    assert losses.psnr(true + 0.2, true) == pytest.approx(20)  # 10 · log10(4 / 0.04)
-    assert losses.psnr(true + 0.2 / 10**0.5, true) == pytest.approx(30)
-    assert losses.psnr(torch.full((4, 3, 8, 8), 7.0), true + 1) > 120  # beyond white is white
+    assert metrics.psnr(true + 0.2, true) == pytest.approx(20)  # 10 · log10(4 / 0.04)
+    assert metrics.psnr(true + 0.2 / 10**0.5, true) == pytest.approx(30)
+    assert metrics.psnr(torch.full((4, 3, 8, 8), 7.0), true + 1) > 120  # beyond white is white
 
 
 def test_edge_strength_is_the_mean_step_between_neighbours():
     stripes = torch.tensor([0.0, 1.0]).repeat(4).expand(1, 3, 8, 8)  # steps of 1 across, of 0 down
-    assert losses.mean_abs_gradient(stripes) == pytest.approx(0.5)
+    assert metrics.mean_abs_gradient(stripes) == pytest.approx(0.5)
     blurred = torch.nn.functional.avg_pool2d(stripes, 2, stride=1)
-    assert losses.mean_abs_gradient(blurred) == pytest.approx(0)
+    assert metrics.mean_abs_gradient(blurred) == pytest.approx(0)
 
 
 def test_errors_by_level_are_those_of_the_noise_put_in():

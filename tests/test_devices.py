@@ -12,6 +12,7 @@ from tiny_tasks import STEPS, TASKS, make_pipe
 from stablediff_edu.diffusion.samplers import SAMPLERS, sample, sample_final
 from stablediff_edu.diffusion.schedule import NoiseSchedule
 from stablediff_edu.errors import UserError
+from stablediff_edu.metrics import images as metrics
 from stablediff_edu.models.autoencoder import PCA, Autoencoder
 from stablediff_edu.models.probing import channel_correlations
 from stablediff_edu.models.unet import UNet
@@ -118,7 +119,7 @@ def test_evaluations_and_helpers_take_the_device_from_the_model(accelerator):
     metadata = dict(size="32", schedule="cosine", prediction="velocity")
     assert ddpm_evaluation.sample_images(unet, metadata, 3, steps=2).device.type == "cpu"
     assert ddpm_evaluation.mean_loss(unet, metadata, x) > 0
-    assert losses.psnr(there, x) > 100 and losses.mean_abs_gradient(there) > 0
+    assert metrics.psnr(there, x) > 100 and metrics.mean_abs_gradient(there) > 0
     assert losses.mse_by_timestep(unet, there[:1], schedule, [5, 500], count=2)
     assert (
         ddpm_evaluation.nearest_neighbors(there, x)[0].device.type == "cpu"

@@ -118,33 +118,53 @@ def test_a_module_is_short(path: Path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
 
 
-# room -> the rooms of the package it must not import: arrows run downwards only (synthetic fish, say, know no U-Net)
-UPWARDS = {
-    "layers": "models datasets training weights display widgets commands",
-    "models": "datasets training weights display widgets commands",
-    "tokenizers": "models datasets training weights display widgets commands",
-    "metrics": "models datasets training weights display widgets commands",
-    "datasets": "models training weights display widgets commands",
-    "weights": "datasets training display widgets commands",
-    "training": "display widgets commands",
-    "display": "widgets commands",
-    "widgets": "commands",
+# folder -> what it may import of the package, besides `errors`. Arrows of the design: generating needs no training and
+# no data, data know no networks, and neither figures nor panels train.
+ARROWS = {
+    "layers": "",
+    "tokenizers": "",
+    "metrics": "",
+    "diffusion": "config",
+    "models": "layers config",
+    "data": "tokenizers vision",
+    "io": "models tokenizers pipelines",  # of pipelines, the type of what is saved
+    "pipelines": "layers models diffusion tokenizers io config",
+    "training": "models diffusion io config",
+    "tasks": "layers models diffusion tokenizers pipelines io data training metrics config",
+    "plotting": "layers models diffusion pipelines data notebook",
+    "notebook": "plotting training",  # of training, the type of a result
+    "widgets": "layers models diffusion tokenizers pipelines data metrics plotting notebook config",
+    "cli": "tokenizers pipelines io data training tasks metrics config",
 }
+EXCEPTIONS = {("widgets/ch05_latent_sliders.py", "tasks"), ("widgets/ch07_clip_search.py", "tasks")}
 
 
-@pytest.mark.parametrize("room", UPWARDS)
-def test_imports_run_downwards_only(room: str):
-    forbidden = tuple(f"stablediff_edu.{other}" for other in UPWARDS[room].split())
-    for path in (ROOT / "stablediff_edu" / room).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            modules += [node.module] if isinstance(node, ast.ImportFrom) else []
-            assert not [module for module in modules if module.startswith(forbidden)], path
-            if room not in ("display", "widgets"):
-                drawing = ("matplotlib", "ipywidgets")
-                assert not [m for m in modules if m.startswith(drawing)], (
-                    f"{path.name}: only display/ and widgets/ draw"
-                )
+def own_imports(path: Path) -> set[str]:
+    """The folders and modules at the top of the package that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{name}" for name in names]
+        found |= {name.split(".")[1] for name in names if name.startswith("stablediff_edu.")}
+    return found
+
+
+def test_every_folder_has_its_arrows():
+    folders = {path.parent.name for path in (ROOT / "stablediff_edu").glob("*/*.py")}
+    assert folders == set(ARROWS)
+
+
+@pytest.mark.parametrize("folder", ARROWS)
+def test_imports_follow_the_arrows(folder: str):
+    allowed = {folder, "errors", *ARROWS[folder].split()}
+    for path in (ROOT / "stablediff_edu" / folder).rglob("*.py"):
+        name = path.relative_to(ROOT / "stablediff_edu").as_posix()
+        wrong = {other for other in own_imports(path) - allowed if (name, other) not in EXCEPTIONS}
+        assert not wrong, f"{name} imports {wrong}"
+        if folder not in ("plotting", "widgets"):
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"^ *(?:import|from) (?:matplotlib|ipywidgets)", text, re.M), f"{name} plots"
 
 
 def make(*words: str, **environment: str) -> subprocess.CompletedProcess:

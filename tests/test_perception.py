@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from stablediff_edu.metrics.images import squared_error
 from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig
-from stablediff_edu.tasks.autoencoder import squared_error
 from stablediff_edu.tasks.scene_vae import SCENE_VAE
 from stablediff_edu.tasks.vae import mse_l1_gradient_loss
 from stablediff_edu.training.perceptual_loss import (

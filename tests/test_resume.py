@@ -191,5 +191,5 @@ def test_another_seed_and_another_picture_are_refused_and_named(tmp_path):
     with pytest.raises(UserError, match="another training, with other data; go on with that one, or delete it"):
         fish_net(checkpoint=path, data=changed)
     with pytest.raises(UserError, match="with other seed 0 instead of 1"):
-        fish_net(checkpoint=path, recipe=replace(FISH, seed=1))
+        fish_net(checkpoint=path, config=replace(FISH, seed=1))
     assert progress.load(path, progress.torch.load(path)["plan"])["steps"] == 2

@@ -9,9 +9,9 @@ import torch
 from stablediff_edu.__main__ import main
 from stablediff_edu.data.scenes.dataset import make_scenes
 from stablediff_edu.io import checkpoint
+from stablediff_edu.metrics.images import squared_error
 from stablediff_edu.models.autoencoder_kl import VAEConfig
 from stablediff_edu.tasks import scene_vae, vae_gan
-from stablediff_edu.tasks.autoencoder import squared_error
 from stablediff_edu.tasks.scene_vae import SCENE_VAE, reconstruct, score_scene_vae
 from stablediff_edu.tasks.vae import as_float_images, batches, l1_gradient_loss, load_vae, train_vae
 

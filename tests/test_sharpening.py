@@ -5,8 +5,8 @@ from dataclasses import replace
 import torch
 
 from stablediff_edu.data.scenes.dataset import make_scenes
+from stablediff_edu.metrics.images import squared_error
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig
-from stablediff_edu.tasks.autoencoder import squared_error
 from stablediff_edu.tasks.vae import VAETrainConfig
 from stablediff_edu.tasks.vae_gan import (
     DecoderGAN,

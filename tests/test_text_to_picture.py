@@ -50,7 +50,7 @@ def test_a_batch_has_latents_with_their_own_sentences_and_now_and_then_none():
     known = dataset()
     torch.manual_seed(0)
     batch = next(batches(known, replace(SMALL, batch_size=2000)))
-    drop = (batch.tokens == known.nothing).all(dim=1)
+    drop = (batch.tokens == known.null_tokens).all(dim=1)
     assert 0.07 < drop.float().mean() < 0.13
     number = batch.tokens[~drop, 1]
     assert torch.equal(batch.x0[~drop], known.latents[number])

@@ -165,7 +165,7 @@ def test_a_lesson_is_kept_and_made_anew_for_another_recipe_or_other_parts(parts,
     dataset = cache_latents(SMALL, parts, file)
     monkeypatch.setattr(tiny_sd, "render_dataset", lambda *_: pytest.fail("it is made again"))
     assert all(torch.equal(a, b) for a, b in zip(dataset, cache_latents(SMALL, parts, file), strict=True))
-    for config, other in ((replace(SMALL, scenes=6), parts), (SMALL, parts._replace(made_by="another"))):
+    for config, other in ((replace(SMALL, scenes=6), parts), (SMALL, parts._replace(provenance="another"))):
         with pytest.raises(pytest.fail.Exception):
             cache_latents(config, other, file)
 

@@ -125,13 +125,16 @@ def own_plan() -> custom_text_to_image.TrainingPlan:
 
 def train_own_vae(callback, checkpoint):
     plan = own_plan()
-    with patch.object(custom_text_to_image, "LOOKS", 2):
+    with patch.object(custom_text_to_image, "NUM_SNAPSHOTS", 2):
         return plan.vae, plan.train_vae(callback=callback, checkpoint=checkpoint)
 
 
 def train_own_unet(callback, checkpoint):
     plan = own_plan()
-    with patch.dict(custom_text_to_image.DEFAULT_SAMPLING, steps=2), patch.object(custom_text_to_image, "LOOKS", 2):
+    with (
+        patch.dict(custom_text_to_image.DEFAULT_SAMPLING, steps=2),
+        patch.object(custom_text_to_image, "NUM_SNAPSHOTS", 2),
+    ):
         return plan.model, plan.train_unet(plan.cache_latents(), callback=callback, checkpoint=checkpoint)
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from stablediff_edu.config import device_of, pick_device, to_device
+from stablediff_edu.metrics.images import squared_error
 from stablediff_edu.models.autoencoder import Autoencoder
 from stablediff_edu.models.autoencoder_kl import kl_divergence, reparameterize
 from stablediff_edu.training.loop import Callback, TrainResult, train
@@ -51,11 +51,6 @@ def batches(images: torch.Tensor, batch_size: int, device: torch.device | str = 
     """Give batches of images, sampled at random, for ever: (N, 1, S, S) -> (B, 1, S, S)."""
     while True:
         yield to_device(images[torch.randint(len(images), (batch_size,))], device)
-
-
-def squared_error(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-    """Return the mean squared error per pixel of images in [-1, 1], as if they were in [0, 1]."""
-    return F.mse_loss(found, true) / 4  # half the range, a quarter of the square
 
 
 def loss(model: Autoencoder, x: torch.Tensor, divergence: float = 0.0) -> torch.Tensor:

@@ -23,6 +23,7 @@ from stablediff_edu.data.caption_tokens import make_tokenizer, sample_prompts, t
 from stablediff_edu.data.captioned_folder import CaptionedImages
 from stablediff_edu.diffusion.schedule import NoiseSchedule
 from stablediff_edu.io import images as image_io
+from stablediff_edu.metrics.images import psnr
 from stablediff_edu.metrics.memorization import Memorization, measure_memorization
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL
 from stablediff_edu.models.clip import TextConfig, TextEncoder
@@ -34,7 +35,6 @@ from stablediff_edu.tasks.text_to_image_evaluation import DEFAULT_SAMPLING
 from stablediff_edu.tasks.transfer import init_from_pretrained
 from stablediff_edu.training.amp import autocast_half, memory_format
 from stablediff_edu.training.loop import NullCallback, TrainResult, sample_steps, train
-from stablediff_edu.training.losses import psnr
 from stablediff_edu.training.progress import fingerprint
 from stablediff_edu.training.sample_logger import SampleLogger
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 
 from stablediff_edu.config import seed_everything
 from stablediff_edu.data.digits.dataset import DigitDataset
+from stablediff_edu.metrics.images import squared_error
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig
-from stablediff_edu.tasks.autoencoder import squared_error
 from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, train_diffusion
 from stablediff_edu.tasks.vae import VAETrainConfig, map_batches, train_vae
 from stablediff_edu.training.loop import TrainResult

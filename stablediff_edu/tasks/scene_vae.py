@@ -11,12 +11,12 @@ import torch
 
 from stablediff_edu.config import seed_everything
 from stablediff_edu.data.scenes.dataset import make_scenes
+from stablediff_edu.metrics.images import mean_abs_gradient, psnr
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig
 from stablediff_edu.tasks.vae import VAETrainConfig, load_vae, map_batches, train_vae
 from stablediff_edu.tasks.vae_gan import finetune_decoder_gan
 from stablediff_edu.training import distributed
 from stablediff_edu.training.loop import TrainResult
-from stablediff_edu.training.losses import mean_abs_gradient, psnr
 from stablediff_edu.training.trained_models import save_trained
 
 SCENES, UNSEEN = 40_000, 1_000

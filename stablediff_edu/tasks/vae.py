@@ -15,8 +15,8 @@ from stablediff_edu.config import device_of, pick_device, to_device
 from stablediff_edu.data.scenes.dataset import to_float_images
 from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
+from stablediff_edu.metrics.images import squared_error
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig, kl_divergence
-from stablediff_edu.tasks.autoencoder import squared_error
 from stablediff_edu.tasks.clip import load_clip
 from stablediff_edu.training.amp import autocast_half, memory_format
 from stablediff_edu.training.distributed import shard_batch, sharded_noise

@@ -6,7 +6,7 @@ import torch
 
 from stablediff_edu.config import device_of
 from stablediff_edu.diffusion.schedule import NoiseSchedule, to_x0_eps
-from stablediff_edu.training.losses import psnr
+from stablediff_edu.metrics.images import psnr
 from stablediff_edu.widgets.base import nearest_multiple
 from stablediff_edu.widgets.controls import Note, Select, Slider
 from stablediff_edu.widgets.trajectory import Model, TrajectoryPanel

@@ -6,7 +6,7 @@ import ipywidgets
 import torch
 from PIL import Image
 
-from stablediff_edu.training.losses import psnr
+from stablediff_edu.metrics.images import psnr
 from stablediff_edu.widgets.base import Panel, nearest_multiple
 from stablediff_edu.widgets.controls import Slider
 

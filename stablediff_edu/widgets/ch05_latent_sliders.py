@@ -3,7 +3,7 @@
 import ipywidgets
 import torch
 
-from stablediff_edu.tasks.autoencoder import squared_error
+from stablediff_edu.metrics.images import squared_error
 from stablediff_edu.widgets.base import Panel, nearest_multiple
 from stablediff_edu.widgets.controls import Button
 from stablediff_edu.widgets.latent_dataset import ExamplePicker, LatentDataset
