@@ -63,12 +63,12 @@ def test_the_score_counts_every_field_and_both_kinds_of_scenes():
             head.bias.copy_(-torch.arange(len(FIELDS[field])))
     line = score_scene_classifier(model, 50)
     share = sum(scene.thing == FIELDS["thing"][0] for scene in make_scenes(50, 16, seed=1).scenes) / 50
-    assert line.startswith(f"thing {share:.1%}, color ") and line.count("thing ") == 2
+    assert line.startswith(f"thing {share:.1%}, colour ") and line.count("thing ") == 2
     assert all(line.count(f"{field} ") == 2 for field in FIELDS)
 
 
 def test_the_command_trains_a_judge_and_scores_it(monkeypatch, tmp_path, capsys):
-    for name, value in dict(SCENE_JUDGE=SMALL, SCENES=8, SCENES_HELD_OUT=2, UNSEEN=3).items():
+    for name, value in dict(SCENE_CLASSIFIER=SMALL, SCENES=8, SCENES_HELD_OUT=2, NUM_TEST=3).items():
         monkeypatch.setattr(scene_classifier, name, value)
     monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path)
     assert main(["train", "scene-judge"]) == 0
