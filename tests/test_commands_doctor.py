@@ -63,7 +63,7 @@ def test_a_machine_that_is_well():
         (with_versions(numpy=None), "packages", "install -c constraints.txt"),
         (replace(WELL, errors={"packages": "numpy is broken"}), "packages", "--force-reinstall --no-deps numpy"),
         (replace(WELL, errors={"device": "no cuda here"}), "device", "unset STABLEDIFF_DEVICE"),
-        (replace(WELL, errors={"budget": "not a preset"}), "budget", "export STABLEDIFF_PRESET=quick"),
+        (replace(WELL, errors={"preset": "not a preset"}), "preset", "export STABLEDIFF_PRESET=quick"),
         (with_versions(ipywidgets="7.8.5"), "widgets", "constraints.txt ipywidgets"),
         (with_versions(jupyterlab="3.6.0"), "widgets", "constraints.txt jupyterlab"),
     ],

@@ -101,7 +101,7 @@ def test_the_command_trains_and_says_how_well_unseen_scenes_come_back(small, cap
     assert not checkpoint.checkpoint_path("scene-vae").exists()
     assert main(["train", "scene-vae"]) == 0
     out = capsys.readouterr().out
-    assert "drawing scenes" in out and " dB on 1,000 scenes of combinations never seen" not in out
+    assert "rendering scenes" in out and " dB on 1,000 scenes of combinations never seen" not in out
     model, metadata = load_vae("scene-vae")
     assert metadata["command"] == "python -m stablediff_edu train scene-vae" and " dB on " in metadata["result"]
     assert metadata["steps"] == "5" and "; before sharpening " in metadata["result"]

@@ -75,7 +75,7 @@ def run_checks(facts: Environment) -> list[CheckResult]:
         _setting(facts, "device", facts.device, "unset STABLEDIFF_DEVICE"),
         CheckResult("cores", str(facts.cores)),
         _memory(facts),
-        _setting(facts, "budget", facts.preset, "export STABLEDIFF_PRESET=quick"),
+        _setting(facts, "preset", facts.preset, "export STABLEDIFF_PRESET=quick"),
         *(_data(name, found) for name, found in facts.data.items()),
         _widgets(facts),
         *(
@@ -186,7 +186,7 @@ def collect() -> Environment:
     if device:
         _try(facts, "torchvision", lambda: importlib.import_module("stablediff_edu.vision").import_torchvision())
         facts.device = _try(facts, "device", lambda: _describe(torch, device.pick_device())) or ""
-        facts.preset = _try(facts, "budget", device.preset) or ""
+        facts.preset = _try(facts, "preset", device.preset) or ""
         counts = {"fish": _count_fish, "cifar10": _count_ships, "mnist": _count_digits, "text8": _count_text}
         facts.data = {name: _try(facts, f"data: {name}", count) or "" for name, count in counts.items()}
     return facts

@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise UserError('There is no prompt; say what to draw, in quotes: generate "a red ship".')
         steps = draw(arguments, model or load(arguments), settings)
     began = time.perf_counter()
-    with tqdm(desc="drawing", total=arguments.steps, unit="step") as bar:
+    with tqdm(desc="sampling", total=arguments.steps, unit="step") as bar:
         for step in steps:
             if arguments.previews:
                 save_image(make_grid(step.preview()), arguments.previews / f"step_{step.number:03}.png")
@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for image, file in zip(images, numbered, strict=True):
             save_image(image, file)
-    print(f"drawn in {time.perf_counter() - began:.1f} s: {arguments.out}")
+    print(f"generated in {time.perf_counter() - began:.1f} s: {arguments.out}")
     return 0
 
 
@@ -128,7 +128,7 @@ def load(arguments: argparse.Namespace) -> StableDiffusion:
 
 
 def draw(arguments: argparse.Namespace, pipe: StableDiffusion, settings: dict[str, object]) -> Iterator[PipelineStep]:
-    """Return the steps of a drawing after a prompt."""
+    """Return the sampling steps of a prompt."""
     guidance = DEFAULT_SAMPLING["guidance"] if isinstance(pipe.tokenizer, WordTokenizer) else GUIDANCE
     settings["guidance"] = guidance if arguments.guidance is None else arguments.guidance
     settings |= {
@@ -151,7 +151,7 @@ def load_default_model() -> StableDiffusion:
     )
     if not checkpoint.checkpoint_path(DEFAULT_MODEL).exists():
         raise UserError(f"There are no weights to draw with; {how}.")
-    print(f"drawing with the course's tiny model; {how}")
+    print(f"sampling with the course's tiny model; {how}")
     return load_tiny_sd(DEFAULT_MODEL)[0]
 
 

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     # only the config of the pretrained weights goes to their place
     name = arguments.name if config == clip_task.CLIP_SCENES else f"{arguments.name}_own.safetensors"
     out, progress = output_paths(arguments, checkpoint.checkpoint_path(name))
-    print(f"drawing {config.scenes:,} scenes to learn from; weights go to {out}")
+    print(f"rendering {config.scenes:,} scenes to train on; weights go to {out}")
     _, training, score, out = clip_task.make_clip(config, out, command_line(arguments), progress)
     print_summary(training, out)
     print(score)

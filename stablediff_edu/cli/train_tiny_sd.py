@@ -93,7 +93,7 @@ def _run_part(arguments: argparse.Namespace) -> int:
     distributed.check_batch(config.batch_size)
     with distributed.distributed():
         if distributed.is_main_process():
-            print(f"drawing scenes to learn from; weights go to {out}", flush=True)
+            print(f"rendering scenes to train on; weights go to {out}", flush=True)
         _, training, line, out = make(config, out, command_line(arguments), progress)
         if distributed.is_main_process():
             print_summary(training, out)
