@@ -188,7 +188,7 @@ def test_a_schedule_of_its_own_goes_to_the_last_step_and_stops_at_none_of_stable
 def test_weights_in_half_precision_and_numbers_in_between_in_single():
     pipe = make()
     whole = pipe("a red ship", steps=3)
-    *_, step = pipe.half().draw("a red ship", steps=3)
+    *_, step = pipe.half().stream("a red ship", steps=3)
     assert step.latent.dtype == torch.float32 and step.image().dtype == torch.float32
     assert (step.image() - whole).abs().mean() < 0.02 * whole.std()
     assert not torch.equal(step.image(), whole)
@@ -311,7 +311,7 @@ def test_half_precision_that_overflows_is_computed_again_and_nan_is_never_a_pict
 
 def test_without_a_tokenizer_it_says_that_it_cannot_read():
     with pytest.raises(UserError, match="There is no tokenizer"):
-        StableDiffusion(SMALLER).read("a ship")
+        StableDiffusion(SMALLER).encode_prompt("a ship")
 
 
 @pytest.mark.parametrize(

@@ -161,14 +161,14 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from test_text_to_picture import SMALL, lesson, text_encoder
+from test_text_to_picture import SMALL, dataset, text_encoder
 from stablediff_edu.training import distributed
 from stablediff_edu.tasks.text_to_image import train_text_to_image
 
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
 with distributed.distributed():
-    model, training = train_text_to_image(SMALL, lesson(), text_encoder())
+    model, training = train_text_to_image(SMALL, dataset(), text_encoder())
     rank = torch.distributed.get_rank() if distributed.world_size() > 1 else 0
     print(json.dumps([distributed.world_size(), training.losses]),
     file=Path(sys.argv[1]).joinpath(f"{rank}.json").open("w"))

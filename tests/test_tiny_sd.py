@@ -72,7 +72,7 @@ def small(monkeypatch, tmp_path) -> Path:
     monkeypatch.setenv("STABLEDIFF_DEVICE", "cpu")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path)
-    monkeypatch.setattr(tiny_sd.scene_quality, "PROMPTS", 10)
+    monkeypatch.setattr(tiny_sd.text_to_image_evaluation, "PROMPTS", 10)
     monkeypatch.setattr(tiny_sd, "TINY_SD", SMALL)
     monkeypatch.setattr(tiny_sd, "TINY_SD_PRESETS", {"quick": replace(SMALL, steps=2), "full": SMALL})
     monkeypatch.setattr(tiny_sd, "PROMPTS", ("a red duck at sunset", "a blue fish"))
@@ -181,7 +181,7 @@ def test_snapshots_are_what_the_averaged_network_draws_and_take_no_chance(parts)
     again, other = train_tiny_sd(SMALL, parts, dataset, NullCallback(), prompts=["a red duck", "a fish"])
     assert training.losses == other.losses
     step, last = training.snapshots[-1]
-    assert step == 3 and torch.equal(last, pipe("a red duck", seed=1, **tiny_sd.scene_quality.BEST))
+    assert step == 3 and torch.equal(last, pipe("a red duck", seed=1, **tiny_sd.text_to_image_evaluation.DEFAULT_SAMPLING))
     assert other.snapshots[0][1].shape == (2, 3, 64, 64) and again.vae is parts.vae
 
 
