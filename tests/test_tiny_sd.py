@@ -181,7 +181,9 @@ def test_snapshots_are_what_the_averaged_network_draws_and_take_no_chance(parts)
     again, other = train_tiny_sd(SMALL, parts, dataset, NullCallback(), prompts=["a red duck", "a fish"])
     assert training.losses == other.losses
     step, last = training.snapshots[-1]
-    assert step == 3 and torch.equal(last, pipe("a red duck", seed=1, **tiny_sd.text_to_image_evaluation.DEFAULT_SAMPLING))
+    assert step == 3 and torch.equal(
+        last, pipe("a red duck", seed=1, **tiny_sd.text_to_image_evaluation.DEFAULT_SAMPLING)
+    )
     assert other.snapshots[0][1].shape == (2, 3, 64, 64) and again.vae is parts.vae
 
 
