@@ -19,7 +19,7 @@ help:
 	@echo "make notebooks  run every notebook and store it in place, with its outputs"
 	@echo "make test       set up, and run the whole test suite"
 	@echo "make data       fetch the real data sets into data/"
-	@echo "make doctor     say whether this machine can run the course, and what would mend it"
+	@echo "make doctor     say whether this machine can run the course, and what would fix it"
 	@echo "make format     format the code and the notebooks"
 	@echo "make lock       renew constraints.txt from pyproject.toml"
 	@echo ""

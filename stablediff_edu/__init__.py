@@ -1,4 +1,4 @@
-"""stablediff_edu: Stable Diffusion built from nothing.
+"""stablediff_edu: Stable Diffusion built from scratch.
 
 ``import stablediff_edu as sd`` is cheap: each name below is imported from its module when it is first used.
 """

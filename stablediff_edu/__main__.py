@@ -13,7 +13,7 @@ COMMANDS = {
     "doctor": "say whether this machine can run the course, and what would fix it",
     "fetch": "download a real data set into data/",
     "download": "the same as fetch",
-    "generate": "draw an image of a sentence, with Stable Diffusion or the course's own tiny model",
+    "generate": "generate an image from a prompt, with Stable Diffusion or the course's own tiny model",
     "lab": "open the notebooks in JupyterLab",
     "run": "run the notebooks in order without a screen",
     "segment": "predict masks for your own images, with the weights of train fish",

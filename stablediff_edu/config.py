@@ -128,7 +128,7 @@ def setup_notebook(
 
     Args:
         quick: the numbers of the quick preset; ``minutes`` (expected, for the whole notebook) must be among them.
-        full: the same names with the full preset's values. Budgets differ in numbers, never in code.
+        full: the same names with the full preset's values. Presets differ in numbers, never in code.
         data: one line on which data the notebook uses.
         seed: for :func:`seed_everything`.
         test: those numbers that differ from quick where the course is tested.

@@ -1,4 +1,4 @@
-"""``doctor``: say whether this machine can run the course, and for whatever is wrong the one line that mends it.
+"""``doctor``: say whether this machine can run the course, and for whatever is wrong the one line that fixes it.
 
 It must answer where torch is missing or broken too, so everything beyond the standard library is imported where it
 is asked about. :func:`collect` looks at the machine, :func:`run_checks` judges what was found, :func:`table` prints it.
@@ -62,7 +62,7 @@ class Environment:
 
 
 def run_checks(facts: Environment) -> list[CheckResult]:
-    """Judge the facts: one row for each thing that the course stands on."""
+    """Check the facts: one row for each requirement of the course."""
     return [
         _python(facts),
         _torch(facts),
@@ -87,7 +87,7 @@ def run_checks(facts: Environment) -> list[CheckResult]:
 
 
 def table(rows: list[CheckResult]) -> str:
-    """Return the rows as text, below them the lines that mend what is wrong, and last the verdict."""
+    """Return the rows as text, below them the lines that fix what is wrong, and last the verdict."""
     width = max(len(row.name) for row in rows)
     lines = [f"{row.state:5}  {row.name:{width}}  {row.found}" for row in rows]
     for title, states in (("To mend what is wrong:", (FAIL,)), ("What could be better:", (WARN,))):

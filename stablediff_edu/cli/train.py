@@ -7,19 +7,19 @@ from stablediff_edu.cli.parser import ConciseParser
 from stablediff_edu.cli.training_options import add_common
 from stablediff_edu.errors import UserError
 
-# name -> the module of commands/ that trains it (add_arguments(parser, name) and run(arguments)), and what it is
+# name -> the module of cli/ that trains it (add_arguments(parser, name) and run(arguments)), and what it is
 NAMES = {
     "fish": ("train_fish", "a U-Net that cuts out fish, or whatever your masks show (notebook 02)"),
-    "one-fish": ("train_diffusion", "the network of notebook 03, which can draw one fish only"),
-    "ships": ("train_diffusion", "a diffusion model that draws ships, or what your images show (notebook 04)"),
+    "one-fish": ("train_diffusion", "the network of notebook 03, which can generate one fish only"),
+    "ships": ("train_diffusion", "a diffusion model of ships, or of what your images show (notebook 04)"),
     "cifar10-all": ("train_diffusion", "the same network, trained short on all ten classes of CIFAR-10 (notebook 04)"),
-    "ship-classifier": ("train_classifier", "the classifier that says which generated images look like ships"),
+    "ship-classifier": ("train_classifier", "the classifier that says which generated images are ships"),
     "digit-classifier": (
         "train_classifier",
         "the classifier that reads digits, from synthetic ones alone (notebook 05)",
     ),
     "digit-vae": ("train_latent", "the autoencoder that turns digits into latents (notebook 05)"),
-    "latent-digits": ("train_latent", "a diffusion model that draws latents of digits (notebook 05)"),
+    "latent-digits": ("train_latent", "a diffusion model of latents of digits (notebook 05)"),
     "clip-scenes": ("train_clip", "a small CLIP: sentences and images of scenes that agree (notebook 07)"),
     "scene-vae": ("train_tiny_sd", "the autoencoder of the tiny Stable Diffusion, on captioned scenes (notebook 08)"),
     "scene-judge": ("train_tiny_sd", "the classifier that reads what scenes show (notebook 08)"),

@@ -1,4 +1,4 @@
-"""`train ship-classifier` and `train digit-classifier`: the judges of what the course's generators draw."""
+"""`train ship-classifier` and `train digit-classifier`: the classifiers that evaluate generated images."""
 
 import argparse
 from dataclasses import replace

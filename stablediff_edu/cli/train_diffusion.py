@@ -68,7 +68,7 @@ def _recipe(arguments: argparse.Namespace):
 
 
 def _data(arguments: argparse.Namespace, config):
-    """Return the images and their licence, and note in `arguments` which source was chosen, for the card."""
+    """Return the images and their licence, and note in `arguments` which source was chosen, for the metadata."""
     from stablediff_edu.data.fish.dataset import load_fish
     from stablediff_edu.data.image_folder import ImageDataset, load_image_folder
     from stablediff_edu.data.ships import cifar10

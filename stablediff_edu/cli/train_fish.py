@@ -107,7 +107,7 @@ def _evaluate(arguments: argparse.Namespace, config) -> int:
             arguments.images, arguments.masks, config.size, arguments.foreground or (), arguments.invert
         )
     else:
-        data = load_fish(config.held_out, config.size, "synthetic", config.seed + 1)  # another seed: fish never seen
+        data = load_fish(config.held_out, config.size, "synthetic", config.seed + 1)  # another seed: held-out fish
     print(f"{data.source}: {segmentation.evaluate_segmentation(model, data)}")
     _evaluate_photographs(model, config.size)
     return 0

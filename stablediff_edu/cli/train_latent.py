@@ -79,7 +79,7 @@ def _load_vae(arguments: argparse.Namespace):
 
 
 def _prepare(arguments: argparse.Namespace, shipped):
-    """Return the config, where weights and progress go, and the digits to learn from and others.
+    """Return the config, where weights and progress go, and the digits to train on and others.
 
     Only the config of the pretrained weights, on the digits that these learned from, goes to their place.
     """
@@ -97,7 +97,7 @@ def _prepare(arguments: argparse.Namespace, shipped):
 
 
 def _digits(source: str):
-    """Return digits to learn from, and others."""
+    """Return digits to train on, and others."""
     from stablediff_edu.data.digits.dataset import load_digits
     from stablediff_edu.tasks import latent_diffusion
 

@@ -1,5 +1,5 @@
-"""`train tiny-sd`: the course's own Stable Diffusion; `train scene-vae`: its autoencoder; `train scene-judge`: who says
-how good what it draws is."""
+"""`train tiny-sd`: the course's own Stable Diffusion; `train scene-vae`: its autoencoder; `train scene-judge`: the
+classifier that evaluates it."""
 
 import argparse
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Plain images, without masks or words: what a diffusion model learns from."""
+"""Images without masks or captions, to train diffusion models on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

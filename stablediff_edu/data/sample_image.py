@@ -1,4 +1,4 @@
-"""The one real photograph of the course, at hand without a download: it travels with matplotlib.
+"""The one real photograph of the course, available without a download: it comes with matplotlib.
 
 It shows Grace Hopper, a pioneer of programming: an official portrait of the United States Navy, in the public domain.
 """
@@ -40,7 +40,7 @@ def sample_image(size: int = 256, *, gray: bool = False) -> torch.Tensor:
 
 
 def _photo_path() -> Path:
-    """Find the file beside matplotlib without importing it: only ``display`` does that."""
+    """Find the file beside matplotlib without importing it: only ``plotting`` does that."""
     package = importlib.util.find_spec("matplotlib")
     if package is None or not package.submodule_search_locations:
         return Path("matplotlib is not installed")

@@ -61,7 +61,7 @@ class SegmentationDataset:
         return self.take(range(min(n, len(self))))
 
     def split(self, held_out: float = 0.2, seed: int = 0) -> tuple["SegmentationDataset", "SegmentationDataset"]:
-        """Split into images to learn from and images held out to test on.
+        """Split into images to train on and images held out to test on.
 
         Whole groups go to one side: a network that has seen one copy of an original must not be tested on another.
 

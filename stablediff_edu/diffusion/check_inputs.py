@@ -1,4 +1,4 @@
-"""What may be wished of a drawing: each function returns what is meant, or says in one sentence what does not go."""
+"""Validation of the pipeline's arguments: each function returns the completed value, or raises UserError."""
 
 import math
 
@@ -22,7 +22,7 @@ def check_size(size: Size, shrink: int, image: torch.Tensor | None = None) -> tu
 
 
 def check_inputs(count: int, guidance: float, seed: int | torch.Generator) -> None:
-    """See that there is at least one image to draw, that guidance is a number, and that there is a seed."""
+    """Check that there is at least one image to generate, that guidance is a number, and that there is a seed."""
     if not isinstance(count, int) or count < 1:
         raise UserError(f"{count!r} images cannot be generated; count must be a whole number from 1 up.")
     if not isinstance(guidance, int | float) or not math.isfinite(guidance):
@@ -32,7 +32,7 @@ def check_inputs(count: int, guidance: float, seed: int | torch.Generator) -> No
 
 
 def check_image(image: torch.Tensor | None, strength: float | None, mask: torch.Tensor | None) -> None:
-    """See that the image is an image, and that the mask fits to it."""
+    """Check that the image is an image, and that the mask fits it."""
     if image is None:
         if strength is not None or mask is not None:
             raise UserError("strength and mask are about an image; give image=, the image to begin with, too.")
@@ -48,7 +48,7 @@ def check_image(image: torch.Tensor | None, strength: float | None, mask: torch.
 
 
 def get_start_step(steps: int, strength: float | None, mask: torch.Tensor | None) -> int:
-    """Return how many first steps are left out: strength is the share of the steps to go, 1 all of them."""
+    """Return how many first steps are skipped: strength is the share of the steps that are run, 1 all of them."""
     if strength is None:
         strength = 0.8 if mask is None else 1.0
     if not isinstance(strength, int | float) or not 0 < strength <= 1:
@@ -57,7 +57,7 @@ def get_start_step(steps: int, strength: float | None, mask: torch.Tensor | None
 
 
 def expand_to_batch(images: torch.Tensor, batch: int, count: int) -> torch.Tensor:
-    """Spread one image, or one for each prompt, over a batch with `count` of each, (batch, …)."""
+    """Expand one image, or one for each prompt, to a batch with `count` of each, (batch, …)."""
     if len(images) not in (1, batch // count):
         raise UserError(f"{len(images)} images or masks for {batch // count} prompts: give one, or one for each.")
     return images.repeat_interleave(batch // len(images), 0)

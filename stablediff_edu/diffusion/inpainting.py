@@ -1,4 +1,4 @@
-"""Begin with an image, not with noise alone: change all of it a little, or a part of it entirely.
+"""Image-to-image and inpainting: start from an image instead of noise, and change all or a part of it.
 
 Image-to-image makes the image as noisy as it would be after some steps, and goes on from there (Meng et al., 2021,
 "SDEdit"). Inpainting puts what is to stay back after every step, as noisy as the rest is then, so that what is new fits
@@ -15,18 +15,18 @@ from stablediff_edu.diffusion.samplers import NoiseLevel
 
 
 class InpaintingCondition:
-    """The image that a drawing begins with, and where it stays, for every image of a batch.
+    """The initial image, and the mask of what is kept, for every image of a batch.
 
     Args:
         image: (3, H, W) in [-1, 1], or one for each prompt.
         mask: (H, W), 1 where the image is generated again and 0 where it stays, or one for each prompt; None: all is
             new.
-        batch, count: how many images are drawn, and how many of them of each prompt.
+        batch, count: how many images are generated, and how many of them for each prompt.
         encode: images (B, 3, H, W) to latents (B, 4, h, w).
 
     Attributes:
         z0: the latents, (batch, 4, h, w).
-        new: where they are new, (batch, 1, h, w): in every position that has a pixel to be drawn again.
+        new: where they are new, (batch, 1, h, w): in every position that has a pixel to be generated again.
 
     Latents are on the device of the networks, the image and the mask on the CPU.
     """
@@ -48,10 +48,10 @@ class InpaintingCondition:
         return self.z0 if level.t is None else level.signal * self.z0 + level.noise * eps
 
     def blend_known_region(self, z: torch.Tensor, level: NoiseLevel, eps: torch.Tensor) -> None:
-        """Write the original's latent into z, where it stays."""
+        """Write the initial image's latent into z, where it is kept."""
         if self.mask is not None:
             z.copy_(torch.where(self.new, z, self.add_noise(level, eps)))
 
     def composite(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the generated images with the original's own pixels where it stays: decoding blurs a little."""
+        """Return the generated images with the original pixels where they are kept: decoding blurs a little."""
         return images if self.mask is None else torch.where(self.mask, images, self.image)

@@ -1,8 +1,9 @@
-"""The ideal denoiser: the best possible answer when the clean image is one of a few that are known.
+"""The optimal denoiser: the best possible prediction when the clean image is one of a few known ones.
 
-Nothing is learned here. Each known image gets the weight that Bayes' rule gives it, and the answer is the weighted
-mean (Karras et al., 2022, appendix B.3, "Denoising score matching"). A network that has seen only these images can at
-best do the same: so it is a yardstick for networks, and samplers that are given it must arrive at one of the images.
+Nothing is learned here. Each known image gets the weight that Bayes' rule gives it, and the prediction is the
+weighted mean (Karras et al., 2022, appendix B.3, "Denoising score matching"). A network that has seen only these
+images can at best do the same: so it bounds what networks can reach, and a sampler that uses it must end at one of
+the images.
 """
 
 from collections.abc import Callable
@@ -16,12 +17,12 @@ from stablediff_edu.errors import UserError
 def optimal_denoiser(
     images: torch.Tensor, schedule: NoiseSchedule, prediction: str = "noise"
 ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """Return the best answers to noisy images, to be used like a network: (xt, t) -> prediction.
+    """Return the optimal prediction as a function, to be used like a network: (xt, t) -> prediction.
 
     Args:
-        images: (N, 3, H, W) in [-1, 1], each as likely as the others. One alone is always the answer.
+        images: (N, 3, H, W) in [-1, 1], each as likely as the others. A single one is always the prediction.
         schedule: how the images were mixed with noise.
-        prediction: what to answer: "noise", "clean" or "velocity".
+        prediction: what to predict: "noise", "clean" or "velocity".
 
     Raises:
         UserError: there is no image, the noisy images are of another size, or the prediction has an unknown name.

@@ -1,8 +1,8 @@
-"""Samplers: ways from noise to an image, each a small step to be read beside its paper's formula.
+"""Samplers: from noise to an image, each one step that can be read beside its paper's formula.
 
-A network looks at xt and answers; x0 (the image that it sees) and eps (the noise that it sees) follow from that. A
-step mixes them again, with less noise. Here xt is always √ᾱ·x0 + √(1-ᾱ)·eps, also for the papers that write
-x = xt/√ᾱ = x0 + σ·eps with σ = √(1-ᾱ)/√ᾱ: so all samplers start from the same noise and show the network the same.
+The network's prediction for xt gives x0 (the predicted clean image) and eps (the predicted noise). A step mixes them
+again, with less noise. Here xt is always √ᾱ·x0 + √(1-ᾱ)·eps, also for the papers that write x = xt/√ᾱ = x0 + σ·eps
+with σ = √(1-ᾱ)/√ᾱ: so all samplers start from the same noise and show the network the same.
 """
 
 import math
@@ -29,7 +29,8 @@ SPACINGS = ("leading", "linspace", "trailing")
 
 
 class NoiseLevel(NamedTuple):
-    """A stop on the way: t, which the network is told (None at the end), ᾱ, √ᾱ, √(1-ᾱ), and σ, from infinity to 0."""
+    """A noise level of the sampling trajectory: t, the network's input (None at the end), ᾱ, √ᾱ, √(1-ᾱ), and σ, from
+    infinity to 0."""
 
     t: float | None
     alpha_bar: float
@@ -39,8 +40,8 @@ class NoiseLevel(NamedTuple):
 
 
 class SamplerStep(NamedTuple):
-    """A step: its number from 1, where it began, and four times (B, 3, H, W): xt, what the network was shown there; x0
-    and eps, the image and the noise that it saw in it; `next`, what the next step goes on with."""
+    """A sampling step: its number from 1, its timestep and noise level, and four tensors (B, 3, H, W): xt, the
+    network's input; x0 and eps, the predicted clean image and noise; `next`, the input of the next step."""
 
     number: int
     t: float
@@ -51,9 +52,9 @@ class SamplerStep(NamedTuple):
     next: torch.Tensor | None = None  # after the last step the result
 
 
-# The steps, from `current` to the level `target`. draw() gives fresh noise, ask(xt, level) one more answer as (x0,
-# eps); `history` are the steps before now, the latest first. ᾱ here and there is the papers' ᾱ_t and ᾱ_{t-1} (in
-# DDIM's, α).
+# One step each, from `current` to the level `target`. noise_fn() gives fresh noise, model_fn(xt, level) one more
+# prediction as (x0, eps); `history` are the steps before, the latest first. ᾱ here and there is the papers' ᾱ_t and
+# ᾱ_{t-1} (in DDIM's, α).
 
 
 def ddpm(current: SamplerStep, target: NoiseLevel, noise_fn: Callable, **_) -> torch.Tensor:
@@ -113,8 +114,8 @@ def dpm_solver(current: SamplerStep, target: NoiseLevel, history: Sequence[Sampl
 def pndm(
     current: SamplerStep, target: NoiseLevel, history: Sequence[SamplerStep], model_fn: Callable, **_
 ) -> torch.Tensor:
-    """DDIM's step, its noise foreseen from up to four answers (Liu et al., 2022, arXiv 2202.09778).
-    Stable Diffusion's PLMS: where the paper begins with three steps of four answers each, one step of two answers."""
+    """DDIM's step with the noise extrapolated from up to four predictions (Liu et al., 2022, arXiv 2202.09778).
+    Stable Diffusion's PLMS: where the paper begins with three steps of four predictions each, one step of two."""
     if history:
         eps = sum(
             weight * step.eps for weight, step in zip(ADAMS_BASHFORTH[len(history)], [current, *history], strict=True)
@@ -158,7 +159,7 @@ def spaced_timesteps(steps: int, total: int, spacing: str, offset: int, stops: s
 def noise_levels(
     schedule: NoiseSchedule, steps: int, sampler="dpm++", spacing="trailing", offset: int = 0, to_clean: bool = True
 ) -> list[NoiseLevel]:
-    """Return the steps + 1 levels from noise to image at which `sample` stops; the arguments are explained there."""
+    """Return the steps + 1 noise levels of `sample`; the arguments are explained there."""
     total, stops = len(schedule), SAMPLERS[check_choice(sampler, SAMPLERS, "sampler")][1]
     check_num_steps(steps, total)
     check_choice(spacing, SPACINGS, "spacing")
@@ -197,7 +198,7 @@ def sample(
     skip: int = 0,
     device: torch.device | str | None = None,
 ) -> Iterator[SamplerStep]:
-    """Go from noise to images (B, 3, H, W) and give every step on the way, on the device of the network.
+    """Sample images (B, 3, H, W) from noise and yield every step, on the device of the network.
 
     Args:
         model: (xt, t) -> its prediction: "noise", "clean" or "velocity"; t is (B,), whole but for "euler…" and "heun".
@@ -206,7 +207,8 @@ def sample(
         to_clean: False ends at ᾱ[0] instead of 1: Stable Diffusion with "ddim" and "pndm".
         eta: of "ddim": 0 takes no fresh noise, 1 as much as "ddpm".
         clip: keep every x0 within [-1, 1], where pixels are (latents are not).
-        start: begin with this, not with drawn noise. With `skip` first steps left out: a mixture as at levels(…)[skip].
+        start: start from this, not from sampled noise. With `skip` first steps left out: a noisy image as at
+            noise_levels(…)[skip].
         device: only for a `model` that is a function, if not the CPU.
     """
     stops = noise_levels(schedule, steps, sampler, spacing, offset, to_clean)
@@ -242,7 +244,7 @@ def sample_final(*arguments, **named) -> torch.Tensor:
 
 
 def make_noise_fn(seed: int | torch.Generator, like: torch.Tensor) -> Callable[[], torch.Tensor]:
-    """Return what draws noise shaped like `like`; of a number it is the same on every device."""
+    """Return a function that samples noise shaped like `like`; with a number as seed it is the same on every device."""
     if isinstance(seed, torch.Generator):
         return lambda: randn_like(like, seed)
     own, shape = [torch.Generator().manual_seed(seed * 1_000_003 + number) for number in range(len(like))], like.shape

@@ -1,4 +1,4 @@
-"""How much noise there is at every step, and the way between image, noise and mixture.
+"""Noise schedules, and the conversions between clean image, noise and noisy image.
 
 One formula holds it together (Ho, Jain and Abbeel, 2020, "Denoising diffusion probabilistic models", equation 4):
 
@@ -22,7 +22,8 @@ PREDICTIONS = ("noise", "clean", "velocity")  # what a network may be asked for;
 
 @dataclass(frozen=True, eq=False)  # two tensors cannot be compared by ==
 class NoiseSchedule:
-    """ᾱ, (T,) float64: how much of xt's variance is image, from the first step to the last; T is 1000 as a rule."""
+    """ᾱ, (T,) float64: the share of the image in xt's variance, from the first timestep to the last; T is usually
+    1000."""
 
     alpha_bar: torch.Tensor
     _tables: dict = field(default_factory=dict, init=False, repr=False, compare=False)  # copies on other devices
@@ -104,20 +105,20 @@ class NoiseSchedule:
         return (xt - noise * eps) / signal
 
     def target(self, x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor | int, prediction: str) -> torch.Tensor:
-        """Return what a network should answer; velocity is √ᾱ·eps - √(1-ᾱ)·x0 (Salimans and Ho, 2022, appendix D)."""
+        """Return the training target; velocity is √ᾱ·eps - √(1-ᾱ)·x0 (Salimans and Ho, 2022, appendix D)."""
         signal, noise = self.coefficients(t, x0)
         answers = {"noise": eps, "clean": x0, "velocity": signal * eps - noise * x0}
         return answers[check_choice(prediction, PREDICTIONS, "prediction")]
 
     def to_noise(self, answer: torch.Tensor, xt: torch.Tensor, t: torch.Tensor | int, prediction: str) -> torch.Tensor:
-        """Return the noise that a network's answer means: each of the three follows from any other and xt."""
+        """Return the noise of a prediction: each of the three follows from any other and xt."""
         return to_x0_eps(answer, xt, *self.coefficients(t, xt), prediction)[1]
 
 
 def to_x0_eps(
     answer: torch.Tensor, xt: torch.Tensor, signal: torch.Tensor | float, noise: torch.Tensor | float, prediction: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (x0, eps), what a network's answer means where xt = signal · x0 + noise · eps."""
+    """Return (x0, eps) of a prediction, where xt = signal · x0 + noise · eps."""
     if check_choice(prediction, PREDICTIONS, "prediction") == "noise":
         return (xt - noise * answer) / signal, answer
     if prediction == "clean":

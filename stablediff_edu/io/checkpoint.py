@@ -1,7 +1,7 @@
-"""Trained weights on disk: safetensors with a card that says how they came to be.
+"""Trained weights on disk: safetensors, with metadata on how they were trained.
 
 The card is the file's metadata: text to text, read without loading a single tensor. No weights without their config:
-`save_checkpoint` refuses a card that does not say which command, data and licence made them.
+`save_checkpoint` refuses metadata that does not say which command, data and licence made them.
 """
 
 import json
@@ -28,13 +28,14 @@ def checkpoint_path(name: str | Path) -> Path:
 
 
 def save_checkpoint(path: str | Path, model: nn.Module, card: dict[str, object], half: bool = True) -> Path:
-    """Write the model's weights and its card, and return the file.
+    """Write the model's weights and its metadata, and return the file.
 
     The file is written beside its place under a temporary name, then renamed: an interrupted save leaves the old one.
 
     Args:
         path: a file, or the name of a pretrained checkpoint.
-        model: its `config` attribute, if there is one, goes into the card, so that `load_checkpoint` can rebuild it.
+        model: its `config` attribute, if there is one, goes into the metadata, so that `load_checkpoint` can rebuild
+            it.
         card: everything in `REQUIRED_METADATA`, and more if you like.
         half: store floating-point weights in half precision, which takes half the space.
     """
@@ -97,7 +98,7 @@ def read_metadata(name: str | Path) -> dict[str, str]:
 def load_checkpoint(
     name: str | Path, device: torch.device | str = "cpu"
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Return the weights (floating-point ones in single precision) and the card of a pretrained checkpoint or of a
+    """Return the weights (floating-point ones in single precision) and the metadata of a pretrained checkpoint or of a
     file.
 
     Raises:
@@ -109,7 +110,7 @@ def load_checkpoint(
 
 
 def load_into(model: nn.Module, name: str | Path) -> dict[str, str]:
-    """Load a checkpoint into `model`, every key of it and nothing else, and return the card."""
+    """Load a checkpoint into `model`, every key of it and nothing else, and return the metadata."""
     tensors, metadata = load_checkpoint(name)
     own = {key: value.shape for key, value in model.state_dict().items()}
     theirs = {key: value.shape for key, value in tensors.items()}

@@ -1,4 +1,4 @@
-"""The sizes of the three networks as others write them down: config.json of a diffusers folder, or not at all.
+"""The sizes of the three networks from a diffusers folder's config.json, or from the tensors' shapes.
 
 In a single file nothing but the shapes of the tensors tells how large a network is.
 """

@@ -1,4 +1,4 @@
-"""What the world calls the tensors of Stable Diffusion: the map between our names and the two layouts on disk.
+"""The names of Stable Diffusion's tensors: the map between ours and the two layouts on disk.
 
 "diffusers" is the layout of a folder with one file a part; "compvis" that of the single file in which the CompVis group
 first published it (Rombach et al., 2021). Each line of the tables below is a rule: our name, that of diffusers, that of

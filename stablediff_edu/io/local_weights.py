@@ -1,4 +1,4 @@
-"""Are the published weights of Stable Diffusion v1 on this computer? Nothing is ever fetched to find out."""
+"""Finds the published weights of Stable Diffusion v1 on this computer, without any download."""
 
 import os
 from pathlib import Path

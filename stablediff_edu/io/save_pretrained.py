@@ -1,4 +1,4 @@
-"""Stable Diffusion to disk in the two layouts that others read: diffusers' folder, and CompVis' single file.
+"""Saving Stable Diffusion in the two published layouts: diffusers' folder, and CompVis' single file.
 
 Everything is written under another name and then renamed, so that an interrupted save leaves what stood there before.
 """

@@ -1,1 +1,1 @@
-"""The parts all networks are made of."""
+"""Layers and blocks that the models share."""

@@ -1,4 +1,4 @@
-"""Attention: every position attends to all others and takes from those that matter (Vaswani et al., 2017, section
+"""Scaled dot-product attention, self and cross (Vaswani et al., 2017, section
 3.2)."""
 
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from torch import nn
 
 
 def attention_weights(q: torch.Tensor, k: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-    """Return how much each query takes from each key: (..., N, F), (..., M, F) -> (..., N, M), rows of sum 1.
+    """Return the attention weights of queries and keys: (..., N, F), (..., M, F) -> (..., N, M), rows of sum 1.
 
-    softmax(q kᵀ / √F), written out. `mask`, (N, M) or anything that can be spread to (..., N, M), is True where a query
-    may look; a query that may look nowhere gets zeros.
+    softmax(q kᵀ / √F), written out. `mask`, (N, M) or anything that broadcasts to (..., N, M), is True where a query
+    may attend; a query that may attend to nothing gets zeros.
     """
     scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5  # by chance they grow with √F, and the softmax would saturate
     if mask is None:
@@ -22,7 +22,7 @@ def attention_weights(q: torch.Tensor, k: torch.Tensor, mask: torch.Tensor | Non
 
 
 def causal_mask(length: int, device: torch.device | str | None = None) -> torch.Tensor:
-    """Return the mask (N, N) with which a word attends to itself and those before it, never ahead."""
+    """Return the mask (N, N) with which a position attends to itself and the positions before it."""
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 
 
@@ -31,7 +31,7 @@ class Attention(nn.Module):
 
     Args:
         features: of every position.
-        heads: how many looks at once, each with features / heads numbers.
+        heads: number of heads, each of features / heads dimensions.
         context_features: of every position of the context, if that differs.
         bias: whether query, key and value have one, as in CLIP and in Stable Diffusion's autoencoder. (The key's
             changes nothing: it adds the same to all scores of a query, and the softmax takes no notice.)
@@ -54,10 +54,10 @@ class Attention(nn.Module):
         mask: torch.Tensor | None = None,
         causal: bool = False,
     ) -> torch.Tensor:
-        """Let places (B, N, features) look at the context (B, M, context_features), or at themselves.
+        """Attend from positions (B, N, features) to the context (B, M, context_features), or to themselves.
 
-        `mask` is True where a place may look: (N, M), (B, 1, 1, M), or anything that can be spread to (B, heads, N, M).
-        `causal` is the mask of `causal_mask` without a tensor: a GPU's fastest kernel takes no other.
+        `mask` is True where a position may attend: (N, M), (B, 1, 1, M), or anything that broadcasts to (B, heads, N,
+        M). `causal` is the mask of `causal_mask` without a tensor: a GPU's fastest kernel takes no other.
         """
         context = x if context is None else context
         q, k, v = (self._split(part) for part in (self.query(x), self.key(context), self.value(context)))
@@ -72,7 +72,7 @@ class Attention(nn.Module):
         mask: torch.Tensor | None = None,
         causal: bool = False,
     ) -> torch.Tensor:
-        """Return what each position takes from each of the context, for images: (B, heads, N, M)."""
+        """Return the attention weights, for figures: (B, heads, N, M)."""
         context = x if context is None else context
         mask = causal_mask(x.shape[1], x.device) if causal else mask
         return attention_weights(self._split(self.query(x)), self._split(self.key(context)), mask)
@@ -83,7 +83,7 @@ class Attention(nn.Module):
 
 @contextmanager
 def record_attention(model: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
-    """Write down the weights of every attention in a model while it computes: its name -> (B, heads, N, M).
+    """Record the attention weights of every `Attention` in a model: name -> (B, heads, N, M).
 
     with record_attention(model) as seen:
         model(x)

@@ -1,4 +1,4 @@
-"""Convolution written out, kernels with names, and how far an output can see.
+"""Convolution written out, named kernels, and receptive fields.
 
 What deep learning calls a convolution lays the kernel on the image as it stands (mathematicians would turn it by
 180° first and call this one a cross-correlation). ``torch.nn.functional.conv2d`` does the same, only faster.
@@ -15,7 +15,7 @@ from stablediff_edu.errors import UserError
 
 
 def conv2d(image: Tensor, kernel: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int = 0) -> Tensor:
-    """Multiply the surrounding pixels by the kernel's numbers and add up, at every position at once.
+    """Compute a 2-D convolution: at every position, the sum of the surrounding pixels times the kernel's values.
 
     Instead of walking over the pixels, it walks over the kernel: the whole image, shifted by one offset, is
     multiplied by the number that the kernel has there and added to the result.
@@ -98,7 +98,8 @@ KERNELS: dict[str, dict[int, Tensor]] = {
 
 
 class ReceptiveField(NamedTuple):
-    """How far one output sees: a square of ``size`` input pixels; neighbors' squares lie ``jump`` pixels apart."""
+    """Receptive field of one output: a square of ``size`` input pixels; those of neighbors lie ``jump`` pixels
+    apart."""
 
     size: int
     jump: int
@@ -134,9 +135,9 @@ def effective_receptive_field(
 ) -> Tensor:
     """Measure which input pixels one output position depends on: those where its gradient is not zero.
 
-    Normalization layers are replaced by nothing, on a copy: their mean and variance look at the whole image, so
-    with them every output would depend on every pixel, if only by a breath. What is measured is the receptive field
-    of the convolutions. The network itself is left as it was.
+    Normalization layers are replaced by nothing, on a copy: their mean and variance look at the whole image, so with
+    them every output would depend on every pixel, if only a little. What is measured is the receptive field of the
+    convolutions. The network itself is left as it was.
 
     Args:
         network: any network from (B, C, H, W) to (B, O, h, w).

@@ -1,4 +1,4 @@
-"""The blocks that every level of the U-Net is made of."""
+"""Blocks of the U-Net: double convolution, timestep embedding, self-attention."""
 
 import math
 
@@ -21,10 +21,9 @@ def group_norm(channels: int, max_groups: int = 8) -> nn.GroupNorm:
 class DoubleConv(nn.Module):
     """Two 3×3 convolutions, each followed by normalization and SiLU: (B, in, H, W) -> (B, out, H, W).
 
-    With `time_features` the block is conditioned on the timestep (chapter 3): a linear layer turns the step's vector
-    into one number a channel, which is added between the two convolutions. It is then also residual: what the
-    convolutions find is added to what came in (He et al., 2016), which lets an image's fine noise pass and trains
-    faster.
+    With `time_features` the block is conditioned on the timestep (chapter 3): a linear layer turns the embedding of
+    the timestep into one value a channel, added between the two convolutions. The block is then also residual: the
+    output of the convolutions is added to the input (He et al., 2016), which preserves fine noise and trains faster.
     """
 
     def __init__(self, in_channels: int, out_channels: int, time_features: int = 0) -> None:
@@ -49,7 +48,7 @@ class DoubleConv(nn.Module):
 
 
 class TimestepEmbedding(nn.Module):
-    """The vector that tells the network the step: (B,) -> (B, features); sines and cosines, then two linear layers."""
+    """Timestep embedding: sinusoidal embedding, then two linear layers: (B,) -> (B, features)."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -62,7 +61,7 @@ class TimestepEmbedding(nn.Module):
 
 
 class SpatialSelfAttention(nn.Module):
-    """Every position of a small image looks at all others, and what it finds is added: (B, C, H, W) -> the same.
+    """Residual self-attention over all positions of an image: (B, C, H, W) -> the same.
 
     `norm` replaces the U-Net's normalization, and `bias` is the attention's: Stable Diffusion's autoencoder
     has its own of both.

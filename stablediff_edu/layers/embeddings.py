@@ -1,4 +1,4 @@
-"""Positions as vectors: the sinusoidal encoding (Vaswani et al., 2017, "Attention is all you need", section 3.5)."""
+"""Sinusoidal embedding of positions and timesteps (Vaswani et al., 2017, "Attention is all you need", section 3.5)."""
 
 import math
 
@@ -12,14 +12,14 @@ def sinusoidal_embedding(
     flip_sin_to_cos: bool = False,
     downscale_freq_shift: float = 0.0,
 ) -> torch.Tensor:
-    """Write each position as a vector of sines and cosines of slower and slower waves: (N,) -> (N, features).
+    """Embed positions as sines and cosines of decreasing frequency: (N,) -> (N, dim).
 
-    Every number lies between -1 and 1, near positions get similar vectors, and no two of the first `max_period`
+    Every value lies between -1 and 1, near positions get similar vectors, and no two of the first `max_period`
     positions get the same one.
 
     Args:
         positions: whole numbers or not; the waves are computed in their precision (whole numbers: float32).
-        dim: how many numbers a vector has; half of them sines, half cosines.
+        dim: length of a vector; half sines, half cosines.
         max_period: the slowest wave takes 2π · `max_period` ** (1 - 2 / features) positions to come round.
         flip_sin_to_cos: put the cosines first, as Stable Diffusion does.
         downscale_freq_shift: taken off the number of waves in the exponent: with 1 the slowest takes 2π ·

@@ -1,4 +1,4 @@
-"""The block that Stable Diffusion is built of, in its autoencoder as in its U-Net."""
+"""The residual block of Stable Diffusion's autoencoder and U-Net."""
 
 import torch
 import torch.nn.functional as F
@@ -6,16 +6,16 @@ from torch import nn
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions whose finding is added to what came in: (B, in, H, W) -> (B, out, H, W).
+    """Two convolutions, added to the input: (B, in, H, W) -> (B, out, H, W).
 
     Normalization and SiLU come before each convolution, not after it, so that the sum passes from block to block
     untouched (He et al., 2016, "Identity mappings in deep residual networks", figure 1b).
 
     Args:
-        in_channels, out_channels: if they differ, a 1×1 convolution takes what came in to the new channels.
+        in_channels, out_channels: if they differ, a 1×1 convolution maps the input to the new channels.
         groups: of both normalizations; must divide both channel numbers.
         eps: of both normalizations, added to the variance; 1e-6 in the autoencoder, 1e-5 in the U-Net.
-        time_features: how many numbers tell the block the step; 0: it is not told.
+        time_features: size of the timestep embedding; 0: not conditioned on the timestep.
     """
 
     def __init__(

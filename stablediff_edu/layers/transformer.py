@@ -1,4 +1,5 @@
-"""The transformer block: look around, then think; what is found is added (Vaswani et al., 2017, figure 1).
+"""The transformer block: self-attention, cross-attention and an MLP, each with a residual connection (Vaswani et al.,
+2017, figure 1).
 
 The normalizations come before each part, not after it, so that the sum passes from block to block untouched: the way of
 CLIP's text encoder and of Stable Diffusion's U-Net (Xiong et al., 2020, "On layer normalization in the transformer").
@@ -34,10 +35,10 @@ class MLP(nn.Module):
 
 
 class GEGLU(nn.Module):
-    """An MLP that also learns how much of every hidden number may pass: (B, N, features) -> the same.
+    """An MLP with learned gates on its hidden features: (B, N, features) -> the same.
 
-    Of twice as many hidden numbers the first half are values; the second half, through GELU, are their gates (Shazeer,
-    2020, "GLU variants improve transformer"). Stable Diffusion's U-Net thinks with it.
+    Of twice as many hidden features the first half are values; the second half, through GELU, are their gates
+    (Shazeer, 2020, "GLU variants improve transformer"). Used in Stable Diffusion's U-Net.
     """
 
     def __init__(self, features: int, hidden: int) -> None:
@@ -96,7 +97,7 @@ class TransformerBlock(nn.Module):
         mask: torch.Tensor | None = None,
         causal: bool = False,
     ) -> torch.Tensor:
-        """Take places (B, N, features), the context (B, M, context_features), and the self-attention's mask."""
+        """Take positions (B, N, features), the context (B, M, context_features), and the self-attention's mask."""
         x = x + self.attention(self.norm1(x), mask=mask, causal=causal)
         if self.cross:
             x = x + self.cross(self.norm_cross(x), context)
@@ -104,14 +105,14 @@ class TransformerBlock(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    """Let every position of an image look at all others and at a sentence: (B, C, H, W) -> the same.
+    """Self-attention over the positions of an image, and cross-attention to a prompt: (B, C, H, W) -> the same.
 
-    A transformer block between two 1×1 convolutions; what it finds is added (Rombach et al., 2021, section 3.3).
+    A transformer block between two 1×1 convolutions, with a residual connection (Rombach et al., 2021, section 3.3).
 
     Args:
         channels: of the image; a multiple of `heads` and of `groups`.
         heads: of both attentions.
-        context_features: of every word of the sentence.
+        context_features: of every token of the prompt.
         groups: of the normalization, whose eps is 1e-6, unlike that of all others in the U-Net.
     """
 
@@ -123,7 +124,7 @@ class SpatialTransformer(nn.Module):
         self.leave = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        """Take images (B, C, H, W) and sentences (B, N, context_features)."""
+        """Take images (B, C, H, W) and token embeddings (B, N, context_features)."""
         places = self.norm(x).flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H·W, C)
         places = conv1x1_as_linear(self.enter, places)
         for block in self.blocks:

@@ -1,4 +1,4 @@
-"""The way to an image of twice the size, in Stable Diffusion's autoencoder as in its U-Net."""
+"""Upsampling by 2 in Stable Diffusion's autoencoder and U-Net."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ PHASES = [[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]]
 
 
 class Upsample(nn.Sequential):
-    """Every number becomes a square of four, then a 3×3 convolution: (B, C, H, W) -> (B, C, 2H, 2W).
+    """Nearest-neighbor upsampling by 2, then a 3×3 convolution: (B, C, H, W) -> (B, C, 2H, 2W).
 
     With a `size` the image comes out just that large: (2H - 1) × (2W - 1), say, where an odd side had been halved.
     """
@@ -32,8 +32,8 @@ class Upsample(nn.Sequential):
 def upsample2x_conv3x3(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """Do both at once, in about half the time, gradients too: (B, C, H, W) -> (B, C, 2H, 2W).
 
-    A 3×3 kernel meets only 2×2 different numbers of the small image, in one of four ways; where two of its numbers
-    meet the same, their sum does. So four 2×2 kernels find every fourth number each: 16 products instead of 36.
+    A 3×3 kernel meets only 2×2 different values of the small image, in one of four ways; where two of its values meet
+    the same one, their sum does. So four 2×2 kernels compute every fourth output each: 16 products instead of 36.
     """
     batch, channels, height, width = x.shape
     rows = weight.new_tensor(PHASES)

@@ -1,1 +1,1 @@
-"""The networks, one a file."""
+"""The networks, one per file."""

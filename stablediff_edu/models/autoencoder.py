@@ -1,4 +1,4 @@
-"""Autoencoders: an image squeezed into a few numbers, and drawn again from them (chapter 5).
+"""Autoencoders: images to a latent vector of few dimensions, and back (chapter 5).
 
 Both halves are stacks of fully connected layers: 28×28 pixels are few enough for them. The variational kind is that of
 Kingma and Welling (2013), "Auto-Encoding Variational Bayes"; the linear one, without any training, is PCA.
@@ -14,13 +14,13 @@ from stablediff_edu.errors import UserError
 
 
 class Autoencoder(nn.Module):
-    """Encode images into a few numbers, and decode: (B, 1, S, S) -> (B, latent) -> (B, 1, S, S).
+    """Encode images into latent vectors, and decode: (B, 1, S, S) -> (B, latent) -> (B, 1, S, S).
 
     Args:
         latent: how many numbers an image becomes.
         widths: of the layers in between, from the image to the latent; the decoder has them in reverse.
-        variational: the encoder answers with a mean and the logarithm of a variance for each number (`moments`), and
-            the training loss decodes a number drawn from there; `encode` and the call itself use the mean.
+        variational: the encoder predicts mean and log variance of each latent dimension (`moments`), and the training
+            loss decodes a sample; `encode` and the call itself use the mean.
         size: side of the images in pixels.
 
     Raises:
@@ -49,14 +49,14 @@ class Autoencoder(nn.Module):
         )
 
     def moments(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the mean and the logarithm of the variance of each number, (B, latent) both (variational only)."""
+        """Return mean and log variance, (B, latent) both (variational only)."""
         if not self.variational:
             raise ValueError("a plain autoencoder has no moments; make it with variational=True")
         mean, logvar = self._encoded(x).chunk(2, dim=1)  # (B, 2·latent) -> twice (B, latent)
         return mean, logvar.clamp(-30, 20)
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the numbers of images, (B, 1, S, S) -> (B, latent); the variational kind answers with the mean."""
+        """Return the latent vectors of images, (B, 1, S, S) -> (B, latent); if variational, their means."""
         return self.moments(x)[0] if self.variational else self._encoded(x)
 
     def _encoded(self, x: torch.Tensor) -> torch.Tensor:
@@ -69,7 +69,7 @@ class Autoencoder(nn.Module):
         return self.encoder(x)
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """Draw the images that numbers stand for: (B, latent) -> (B, 1, S, S) in [-1, 1]."""
+        """Decode latent vectors into images: (B, latent) -> (B, 1, S, S) in [-1, 1]."""
         return self.decoder(z)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -79,8 +79,8 @@ class Autoencoder(nn.Module):
 class PCA:
     """The linear autoencoder with the least squared error, found without training: principal component analysis.
 
-    The numbers are how far an image lies from the mean image along the `latent` directions in which images differ
-    most; decoding adds these directions up again (Pearson, 1901). It computes on the CPU.
+    The latent values are an image's coordinates along the `latent` principal components, relative to the mean image;
+    decoding adds these components up again (Pearson, 1901). It computes on the CPU.
 
     Args:
         images: (N, 1, S, S) to find the directions in.

@@ -1,9 +1,9 @@
-"""The autoencoder of Stable Diffusion: images to latents, 48 times fewer numbers, and back.
+"""The autoencoder of Stable Diffusion: images to latents with 48 times fewer values, and back.
 
 Its family is the variational autoencoder (Kingma and Welling, 2013): the encoder gives a mean and a variance, so that
-every image is a small cloud of latents, and near latents give near images. The networks are those of Rombach et
-al. (2021, "High-resolution image synthesis with latent diffusion models", section 3.1). With `V1` it has the sizes of
-Stable Diffusion v1; with smaller numbers it is chapter 5's, for digits: the same code.
+every image has a Gaussian posterior over latents, and near latents decode to similar images. The networks are those
+of Rombach et al. (2021, "High-resolution image synthesis with latent diffusion models", section 3.1). With `V1` it
+has the sizes of Stable Diffusion v1; with smaller numbers it is chapter 5's, for digits: the same code.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ class VAEConfig:
     scaling: float = 0.18215  # 1 / the latents' standard deviation, so that the diffusion meets numbers of about 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(self.widths))  # the card of a checkpoint gives a list
+        object.__setattr__(self, "widths", tuple(self.widths))  # the metadata of a checkpoint gives a list
         for width in self.widths:
             if width % self.groups:
                 raise UserError(
@@ -89,7 +89,7 @@ class AutoencoderKL(nn.Module):
         return mean, logvar.clamp(*LOGVAR_RANGE)
 
     def encode(self, x: torch.Tensor, sample: bool = False, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Return scaled latents (B, latent, h, w): the mean of each image's cloud, or a `sample` from it."""
+        """Return scaled latents (B, latent, h, w): the mean of each image's posterior, or a `sample` from it."""
         mean, logvar = self.moments(x)
         return self.config.scaling * (reparameterize(mean, logvar, generator) if sample else mean)
 
@@ -104,14 +104,15 @@ class AutoencoderKL(nn.Module):
 
 
 def reparameterize(mean: torch.Tensor, logvar: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-    """Draw from a normal distribution so that gradients reach mean and logvar (Kingma and Welling, section 2.4)."""
+    """Sample from a normal distribution so that gradients reach mean and logvar (Kingma and Welling, section 2.4)."""
     return mean + torch.exp(logvar / 2) * randn_like(mean, generator)
 
 
 def kl_divergence(mean: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
-    """Return how far the clouds are from the standard normal distribution, in nats: mean over B of (B, ...).
+    """Return the KL divergence of the posteriors from the standard normal distribution, in nats: mean over B of (B,
+    ...).
 
-    The closed form of Kingma and Welling (2013, appendix B), summed over all numbers of a latent.
+    The closed form of Kingma and Welling (2013, appendix B), summed over all values of a latent.
     """
     return (mean**2 + logvar.exp() - 1 - logvar).flatten(1).sum(1).mean() / 2
 
@@ -135,7 +136,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """(B, latent, h, w) -> (B, in_channels, H, W): the same way back, with one block more in every level."""
+    """(B, latent, h, w) -> (B, in_channels, H, W): the encoder mirrored, with one block more in every level."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
@@ -173,12 +174,13 @@ def levels(widths: Sequence[int], blocks: int, groups: int, resize: Callable[[in
 
 
 def make_downsample(channels: int) -> nn.Module:
-    """Halve the sides: zeros at the right and at the bottom only, then a 3×3 convolution at every other place."""
+    """Halve the sides: zeros at the right and at the bottom only, then a 3×3 convolution with stride 2."""
     return nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(channels, channels, 3, stride=2))
 
 
 def make_mid_block(channels: int, groups: int) -> nn.Module:
-    """Work where the image is smallest: a block, a look at all positions, a block; (B, C, h, w) -> the same."""
+    """Make the middle block, at the smallest size: residual block, self-attention, residual block; (B, C, h, w) ->
+    the same."""
     block, other_block = (ResidualBlock(channels, channels, groups, EPS) for _ in range(2))
     look_around = SpatialSelfAttention(channels, heads=1, norm=nn.GroupNorm(groups, channels, EPS), bias=True)
     return nn.Sequential(block, look_around, other_block)

@@ -1,4 +1,4 @@
-"""CLIP: an encoder of sentences and one of images, which agree on what goes with what.
+"""CLIP: a text encoder and an image encoder that embed captions and images in one space.
 
 The text encoder is the one that Stable Diffusion v1 reads its prompts with; with `TextConfig()` it has those sizes,
 with smaller numbers it is chapter 7's: the same code. From Radford et al. (2021, "Learning transferable visual models
@@ -33,7 +33,7 @@ class TextConfig:
 
 
 class TextEncoder(nn.Module):
-    """Tokens to one vector a word that knows the words before it: (B, N) int64 -> (B, N, width)."""
+    """Tokens to contextual embeddings, causal: (B, N) int64 -> (B, N, width)."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
@@ -67,14 +67,14 @@ class ImageConfig:
     heads: int = 4  # of the attention that sums up the image
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", tuple(self.channels))  # the card of a checkpoint gives a list
+        object.__setattr__(self, "channels", tuple(self.channels))  # the metadata of a checkpoint gives a list
         step = self.patch * 2 ** (len(self.channels) - 1)
         if self.size % step:
             raise UserError(f"Images of {self.size} pixels cannot be halved so often; use a multiple of {step}.")
 
 
 class ImageEncoder(nn.Module):
-    """Images to one vector each, by convolutions and one attention: (B, 3, S, S) -> (B, channels[-1])."""
+    """Images to one embedding each, by convolutions and one attention: (B, 3, S, S) -> (B, channels[-1])."""
 
     def __init__(self, config: ImageConfig) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class ImageEncoder(nn.Module):
         return self.forward_features(x)[1]
 
     def forward_features(self, x: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Return what every level finds on the way, (B, channels, H, W) each, and the vector."""
+        """Return the output of every level, (B, channels, H, W) each, and the embedding."""
         found = []
         x = F.pixel_unshuffle(x, self.config.patch)  # (B, 3, S, S) -> (B, 3·patch², S/patch, S/patch)
         for number, level in enumerate(self.levels):
@@ -102,7 +102,8 @@ class ImageEncoder(nn.Module):
 
 
 class CLIP(nn.Module):
-    """Both encoders, each followed by a matrix into one space, where what belongs together points the same way.
+    """Both encoders, each followed by a projection into one space, where matching images and captions have a high
+    cosine similarity.
 
     Args:
         text, image: the sizes of the encoders.
@@ -141,7 +142,8 @@ class CLIP(nn.Module):
 
 
 def pool_eos(hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Return the vector at the first end token, which alone has read the whole sentence: (B, N, width) -> (B, width).
+    """Return the embedding at the first end token, the only one that attends to the whole sentence: (B, N, width) ->
+    (B, width).
 
     The end token has the highest number, and `argmax` finds the first.
     """
@@ -149,7 +151,7 @@ def pool_eos(hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def contrastive_loss(similarities: torch.Tensor, logit_scale: torch.Tensor | float = 1.0) -> torch.Tensor:
-    """Return how badly the pairs find each other, image i and sentence i among all: (B, B) -> one number.
+    """Return the symmetric contrastive loss; image i belongs to sentence i: (B, B) -> one number.
 
     Each image chooses among the sentences, and each sentence among the images: two cross-entropies.
     """

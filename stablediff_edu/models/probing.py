@@ -1,4 +1,4 @@
-"""Finding out what a network's parts do: correlation with regions that we know, and what is lost without a part."""
+"""Probing a network: correlation of channels with known regions, and ablation of a part."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from stablediff_edu.models.unet import UNet
 
 
 def foreground_background_masks(images: torch.Tensor, masks: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return where things are in images of fish: name -> (N, 1, S, S) in {0, 1}.
+    """Return masks of the fish and of two parts of the background: name -> (N, 1, S, S) in {0, 1}.
 
     The body is the mask. The ground around it is told apart by its brightness: the lighter half of its pixels (light
     from the lamp, glare, a white board) and the darker half (shadow, black corners).
@@ -45,7 +45,7 @@ def channel_correlations(maps: torch.Tensor, region: torch.Tensor) -> torch.Tens
 
 @contextmanager
 def ablate_time_embedding(model: UNet, stage: str) -> Iterator[None]:
-    """Keep the step from one stage of a noise predictor, such as "middle", while the block runs."""
+    """Remove the timestep embedding from one stage of a noise predictor, such as "middle", while the block runs."""
     handle = model.stages()[stage].time.register_forward_hook(lambda module, inputs, told: torch.zeros_like(told))
     try:
         yield

@@ -1,4 +1,4 @@
-"""A reader of small sentences with one layer of attention: chapter 7's smallest network that has something to learn."""
+"""A classifier of short sentences with one layer of self-attention (chapter 7)."""
 
 import torch
 from torch import nn
@@ -8,17 +8,17 @@ from stablediff_edu.layers.embeddings import sinusoidal_embedding
 
 
 class SentenceClassifier(nn.Module):
-    """Numbers of words, (B, N), to a score a class, (B, classes).
+    """Token ids, (B, N), to logits, (B, classes).
 
-    Every word becomes a vector, its position is added, the word attend to each other once, and the mean over all words
-    goes through one linear layer. Number 0 is no word: nobody looks at it, and it does not count.
+    Every word is embedded, its position is added, the words attend to each other once, and the mean over all words
+    goes through one linear layer. Id 0 is padding: it is masked and not counted.
 
     Args:
-        words: how many words there are, number 0 included.
-        classes: how many answers there are.
-        features: numbers of a word's vector.
+        words: size of the vocabulary, id 0 included.
+        classes: number of classes.
+        features: size of a word's embedding.
         heads: of the attention.
-        positions: whether the words are told where they stand.
+        positions: whether position embeddings are added.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class SentenceClassifier(nn.Module):
         self.answer = nn.Linear(features, classes)
 
     def forward(self, token_ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Read sentences; `mask`, (N, N), is True where a word may look, besides the rule about number 0."""
+        """Classify sentences; `mask`, (N, N), is True where a word may attend, besides the padding mask."""
         here = token_ids != 0  # (B, N)
         key_padding_mask = here[:, None, None, :]  # (B, 1, 1, N): by all heads and words
         x = self.words(token_ids)  # (B, N) -> (B, N, features)

@@ -1,11 +1,12 @@
 """The U-Net of the course (Ronneberger, Fischer and Brox, 2015, "U-Net", figure 1).
 
-Down: two convolutions, then half the size, again and again. Up: twice the size, the copy from the way down put
-beside it, two convolutions. A last 1×1 convolution mixes the channels into the output. Four things differ from the
+Encoder: two convolutions, then downsample, repeated. Decoder: upsample, concatenate the skip connection, two
+convolutions. A last 1×1 convolution mixes the channels into the output. Four things differ from the
 paper: convolutions are padded, so that the output is as large as the input; the image is shrunk by averaging; every
 convolution is normalized, which trains faster; and SiLU replaces ReLU.
 
-With `time` it is told a step at every level, and is the noise predictor of chapters 3 and 4 (Ho et al., 2020).
+With `time` it is conditioned on a timestep at every level, and is the noise predictor of chapters 3 and 4 (Ho et al.,
+2020).
 """
 
 import math
@@ -28,10 +29,10 @@ class UNet(nn.Module):
         in_channels: 3 for color images.
         out_channels: 1 for a mask.
         channels: the channels of every level from the largest image to the smallest, the middle.
-        skips: False takes the copies away: the way up then has to manage without them.
-        time: how many numbers tell the network the step, at every level; 0: it is not told (chapter 2).
-        patch: 2 lays each 2×2 pixels into the channels first and takes them apart again at the end, so that the
-            network works at half the size: about four times as fast.
+        skips: False removes the skip connections.
+        time: size of the timestep embedding; 0: not conditioned on a timestep (chapter 2).
+        patch: 2: pixel unshuffle of 2×2 pixels at the input and pixel shuffle at the output, so that the network
+            works at half the size: about four times as fast.
         attention: on how many of the smallest levels, the middle first, every position attends to all others (with
             time).
 
@@ -104,7 +105,7 @@ class UNet(nn.Module):
             )
 
     def stages(self) -> dict[str, nn.Module]:
-        """Return the modules whose outputs are worth looking at, by name, in the order in which they run."""
+        """Return the stages by name, in the order in which they run."""
         named: dict[str, nn.Module] = {f"down {i}": block for i, block in enumerate(self.down, 1)}
         named["middle"] = self.middle
         named |= {f"up {i}": block for i, block in zip(range(len(self.up), 0, -1), self.up, strict=True)}
@@ -112,7 +113,7 @@ class UNet(nn.Module):
 
     @contextmanager
     def record_activations(self) -> Iterator[dict[str, torch.Tensor]]:
-        """Record what every stage gives while the block runs: ``with unet.record_activations() as maps: unet(x)``.
+        """Record the output of every stage while the block runs: ``with unet.record_activations() as maps: unet(x)``.
 
         `maps` goes from the stage's name to its tensor. Outside such a block nothing is recorded and nothing costs.
         """
@@ -132,7 +133,7 @@ class UNet(nn.Module):
                 handle.remove()
 
     def receptive_fields(self) -> dict[str, float]:
-        """Return how many input pixels, along one side, one pixel of every stage can see: by formula.
+        """Return the receptive field of every stage, in input pixels along one side, by formula.
 
         The range of pixels that count is followed backwards: two 3×3 convolutions widen it by 2 on each side, below
         an averaging each pixel stands for two, below an enlargement two pixels share one. (The normalization looks at
@@ -182,5 +183,5 @@ def make_attention(channels: int, here: bool) -> nn.Module:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Return how many numbers the module can learn."""
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in module.parameters())

@@ -1,9 +1,9 @@
-"""The U-Net of Stable Diffusion: it finds the noise in a latent, conditioned on the timestep and a sentence.
+"""The U-Net of Stable Diffusion: predicts the noise in a latent, conditioned on the timestep and a prompt.
 
-It is chapter 2's way down and up, its copies passed across. What is new: its blocks are conditioned on the timestep,
-and behind them every position attends to all others and at the words (Rombach et al., 2021, "High-resolution image
-synthesis with latent diffusion models", section 3.3). With `V1` it has the sizes of Stable Diffusion v1, with smaller
-numbers it is chapter 8's: the same code.
+Encoder, decoder and skip connections are those of chapter 2. New: the blocks are conditioned on the timestep, and
+self-attention and cross-attention to the tokens follow them (Rombach et al., 2021, "High-resolution image synthesis
+with latent diffusion models", section 3.3). With `V1` it has the sizes of Stable Diffusion v1, with smaller numbers
+it is chapter 8's: the same code.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ class UNetConfig:
 
     Raises:
         UserError: the levels of `widths` and `attention` differ in number, `groups` does not divide every width, or
-            `heads` not every width that looks around.
+        `heads` not every width with attention.
     """
 
     in_channels: int = 4
@@ -43,7 +43,7 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         for name in ("widths", "attention"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # the card of a checkpoint gives a list
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # the metadata of a checkpoint gives a list
         if len(self.attention) != len(self.widths):
             raise UserError(
                 f"{len(self.widths)} widths and {len(self.attention)} entries of attention do not fit together; "
@@ -68,7 +68,7 @@ V1 = UNetConfig()
 class ConditionalUNet(nn.Module):
     """Noisy latents (B, in_channels, h, w), steps (B,), sentences (B, N, context) -> noise (B, out_channels, h, w).
 
-    Any h and w will do: where a level halves an odd side, the way up comes back to the very size of the copy.
+    Any h and w will do: where a level halves an odd side, the decoder returns to the size of the skip connection.
     """
 
     def __init__(self, config: UNetConfig = V1) -> None:
@@ -98,10 +98,10 @@ class ConditionalUNet(nn.Module):
         self.last = nn.Conv2d(top, config.out_channels, 3, padding=1)
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        """Return the noise in each latent, or whatever else the network was trained to find.
+        """Return the predicted noise of each latent, or whatever else the network was trained to predict.
 
         Raises:
-            UserError: the words have another number of features than `context` of the config.
+            UserError: the token embeddings have another size than `context` of the config.
         """
         if context.shape[-1] != self.config.context:
             raise UserError(
@@ -132,7 +132,7 @@ class ConditionalUNet(nn.Module):
 
 
 class Level(nn.Module):
-    """What happens at one size: blocks, a look behind each if the level looks around, and the way to the next size."""
+    """One resolution: residual blocks, each followed by attention if the level has it, and the change of size."""
 
     def __init__(
         self, config: UNetConfig, incoming: Sequence[int], width: int, looks: bool, resize: nn.Module | None
@@ -143,7 +143,7 @@ class Level(nn.Module):
         self.resize = resize
 
     def stages(self) -> Iterator[tuple[nn.Module, Callable]]:
-        """Go through the blocks, each with the look behind it."""
+        """Run the blocks, each with the attention behind it."""
         return zip_longest(self.blocks, self.looks, fillvalue=no_attention)
 
 

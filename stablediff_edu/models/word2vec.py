@@ -1,8 +1,8 @@
 """word2vec: skip-gram with negative sampling (Mikolov et al., 2013), its gradient written by hand.
 
-Two lists give every word a vector each: `words`, used where a word stands in the center, and `contexts`, used where it
-stands near another. For a center word and a word near it the dot product across the lists should grow; for the center
-word and words sampled at random (the negatives) it should shrink. Nothing else is learned.
+Two matrices hold an embedding of every word: `words`, the input embeddings of center words, and `contexts`, the
+output embeddings of context words. For a center word and a word near it the dot product of the two should grow; for
+the center word and words sampled at random (the negatives) it should shrink. Nothing else is learned.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from torch.nn.functional import embedding, logsigmoid  # embedding(numbers, tabl
 
 
 class Word2Vec(nn.Module):
-    """The two lists, ``words`` and ``contexts``, (V, D) each: V words, D numbers a word.
+    """Input and output embeddings, ``words`` and ``contexts``, (V, D) each: V words, D dimensions.
 
-    They begin as in the authors' program: words small and at random, contexts zero.
+    Initialized as in the authors' program: words small and at random, contexts zero.
     """
 
     def __init__(self, size: int, dimension: int) -> None:
@@ -71,11 +71,11 @@ class Batch:
 
     A piece is one matrix of scores, its centers times everything they are compared with: the words around them, and
     negatives that all its centers share. So nearly all the work is matrix products, which a processor does best. Each
-    of the K negatives counts `per_pair`/K times for every pair, as if every pair had drawn `per_pair` of its own.
+    of the K negatives counts `per_pair`/K times for every pair, as if every pair had sampled `per_pair` of its own.
 
     Attributes:
         pieces: (B, S + 2w) word numbers; the middle S are centers, w more on either side are neighbors only.
-        reach: (B, S) how far each center looks, from 1 to w: sampled at random, so that near words count more.
+        reach: (B, S) window of each center, from 1 to w: sampled at random, so that near words count more.
         negatives: (B, K) word numbers.
         per_pair: how many negatives a pair is worth.
     """

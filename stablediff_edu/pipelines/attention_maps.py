@@ -1,4 +1,4 @@
-"""Which word drew which part: a drawing whose cross-attention is watched, and whose words can be given more weight."""
+"""Cross-attention maps of a sample, one per token and step, and prompts with weighted tokens."""
 
 from collections.abc import Callable, Generator, Mapping
 from typing import NamedTuple
@@ -15,13 +15,13 @@ NUM_BOS = 1  # tokens before the first word: the start
 
 
 class SampleWithAttention(NamedTuple):
-    """A drawing, and how strongly its places looked at each word in every step.
+    """A sample, and the attention weight of every token at each position in every step.
 
     Attributes:
         words: N words, or the pieces that the tokenizer cuts the prompt into.
-        looks: (steps, N, h, w), the share of its attention that a place of the latent gives a word, mean over all
-            heads and all cross-attentions. What is left to 1 goes to the start and the end of the prompt.
-        latents: (steps, 4, h, w), the clean latent that the network saw in each step; the last is the result.
+        looks: (steps, N, h, w), the attention weight of a token at a position of the latent, mean over all heads and
+            all cross-attentions. What is left to 1 goes to the start and the end of the prompt.
+        latents: (steps, 4, h, w), the predicted clean latent of each step; the last is the result.
         decode: latents to images.
     """
 
@@ -31,16 +31,16 @@ class SampleWithAttention(NamedTuple):
     decode: Callable[[torch.Tensor], torch.Tensor]
 
     def image(self, number: int = 0) -> torch.Tensor:
-        """Return what the network saw in this step, from 1 on, (3, H, W); without a number the result."""
+        """Return the predicted clean image of this step, from 1 on, (3, H, W); without a number the result."""
         return self.decode(self.latents[[number - 1]])[0]
 
     def most(self) -> list[float]:
-        """Return for each word how strongly it is looked at most: a scale of its own, or "a" leaves others dark."""
+        """Return the largest attention weight of each token: the scale of its map."""
         return self.looks.amax(dim=(0, 2, 3)).tolist()  # (steps, N, h, w) -> N
 
 
 def prompt_tokens(pipe: StableDiffusion, prompt: str) -> list[str]:
-    """Return the words of a prompt, one a token: as many as the network reads."""
+    """Return the tokens of a prompt as text, as many as the network reads."""
     cut = getattr(pipe.tokenizer, "pieces", split_words)
     return [word.removesuffix("</w>") for word in cut(prompt)[: pipe.config.text.positions - 2]]
 

@@ -1,9 +1,9 @@
-"""Stable Diffusion: a sentence in, an image out.
+"""Stable Diffusion: text to image.
 
     pipe = StableDiffusion.from_pretrained("stable-diffusion-v1-5/stable-diffusion-v1-5")
     image = pipe("a blue sofa in a white room", steps=20, guidance=7.5, seed=1)  # (1, 3, 512, 512) in [-1, 1]
 
-Three networks: one reads the sentence, one finds the noise in a latent, one turns latents into images (Rombach et
+Three networks: a text encoder, a U-Net that predicts the noise in a latent, an autoencoder (Rombach et
 al., 2021, "High-resolution image synthesis with latent diffusion models"). With `V1` they are Stable Diffusion v1, with
 `TINY` the course's own: the same code.
 """
@@ -33,7 +33,7 @@ from stablediff_edu.models.clip import TextConfig, TextEncoder
 from stablediff_edu.models.unet_2d_condition import ConditionalUNet, UNetConfig
 from stablediff_edu.tokenizers.clip_bpe import validate_prompt
 
-Text = str | Sequence[str] | torch.Tensor  # one prompt, several, or what `read` has made of them
+Text = str | Sequence[str] | torch.Tensor  # one prompt, several, or what `encode_prompt` returns
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class StableDiffusionConfig:
 
     def __post_init__(self) -> None:
         for name, kind in dict(text=TextConfig, unet=UNetConfig, vae=VAEConfig).items():
-            if isinstance(sizes := getattr(self, name), dict):  # the card of a checkpoint gives a dictionary
+            if isinstance(sizes := getattr(self, name), dict):  # the metadata of a checkpoint gives a dictionary
                 object.__setattr__(self, name, kind(**sizes))
 
 
@@ -70,18 +70,18 @@ SAMPLER_SPACING = {
     "ddim": DIFFUSERS_SPACING | {"to_clean": False},
     "pndm": DIFFUSERS_SPACING | {"to_clean": False},
 }
-CPU_SLICE_THRESHOLD = 48 * 48  # places of latents that are decoded at once, to spare the memory
+CPU_SLICE_THRESHOLD = 48 * 48  # positions of latents that are decoded at once, to save memory
 
 
 @dataclass(frozen=True)
 class PipelineStep:
-    """One step of a drawing.
+    """One sampling step.
 
     Attributes:
         number, of: 1, 2, … of so many.
         t: the step of the schedule where it began.
         latent: (B, 4, h, w), what the next step goes on with.
-        x0: (B, 4, h, w), the clean latent that the U-Net already sees in the noise.
+        x0: (B, 4, h, w), the predicted clean latent.
         decode: latents to images, for `preview` and `image`.
     """
 
@@ -93,7 +93,7 @@ class PipelineStep:
     decode: Callable[[torch.Tensor], torch.Tensor]
 
     def preview(self) -> torch.Tensor:
-        """Decode what the U-Net already sees, blurred at first: (B, 3, H, W). It costs about as much as a step."""
+        """Decode the predicted clean latent, blurred at first: (B, 3, H, W). It costs about as much as a step."""
         return self.decode(self.x0)
 
     def image(self) -> torch.Tensor:
@@ -102,7 +102,7 @@ class PipelineStep:
 
 
 class StableDiffusion(nn.Module):
-    """Text encoder, U-Net, autoencoder; `pipe("a red ship")` draws.
+    """Text encoder, U-Net and autoencoder; `pipe("a red ship")` returns images.
 
     Args:
         config: `V1`, `TINY`, or other sizes.
@@ -127,10 +127,9 @@ class StableDiffusion(nn.Module):
         return vae.encode(to_device(images, self._like.device).to(vae.quant.weight)).to(self._dtype)
 
     def denoise(self, xt, context, uncond, guidance, steps, sampler, seed=0, skip=0) -> Iterator[SamplerStep]:
-        """2. The U-Net takes the noise away in many small steps, each time told how much is left (as a position).
-
-        `xt` is noise (B, 4, h, w), or a mixture as at the step after the first `skip`; `context` and `uncond`,
-        (B, N, width), are the prompt as it was read and what it is compared with.
+        """2. The U-Net removes the noise in many small steps, conditioned on the timestep. `xt` is noise (B, 4, h,
+        w), or a noisy latent as after the first `skip` steps; `context` and `uncond`, (B, N, width), are the
+        embeddings of prompt and negative prompt.
         """
 
         def model(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -141,9 +140,9 @@ class StableDiffusion(nn.Module):
 
     @torch.no_grad()
     def encode_prompt(self, prompts: Text) -> torch.Tensor:
-        """3. The text encoder turns prompts into vectors, one a token, that know the tokens before: (B, N, width).
+        """3. The text encoder turns prompts into contextual token embeddings: (B, N, width).
 
-        A prompt of more than 75 tokens is read in chunks of 75, one after the other, and N is 77 times their number.
+        A prompt of more than 75 tokens is encoded in chunks of 75, one after the other, and N is 77 times their number.
         """
         if isinstance(prompts, torch.Tensor):
             return prompts.to(self._like)
@@ -172,7 +171,7 @@ class StableDiffusion(nn.Module):
         return (self._finite("unet", compute) if self._like.dtype.itemsize < 4 else compute()).to(xt)
 
     def cross_attention_maps(self, xt: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> dict[str, torch.Tensor]:
-        """5. The U-Net's cross-attention joins words and places: the name of each -> (B, heads, h', w', N)."""
+        """5. The U-Net's cross-attention maps, by the layer's name: (B, heads, h', w', N)."""
         parts = {name: part for name, part in self.unet.named_modules() if name.endswith(".cross")}
         with ExitStack() as stack:
             seen = {name: stack.enter_context(record_attention(part)) for name, part in parts.items()}
@@ -199,7 +198,7 @@ class StableDiffusion(nn.Module):
     # --- all in one call ----------------------------------------------------------------------------------------------
 
     def forward(self, prompt: Text, negative: Text = "", **more) -> torch.Tensor:
-        """Return images (B, 3, H, W) in [-1, 1]; `draw` has the same arguments and gives every step too."""
+        """Return images (B, 3, H, W) in [-1, 1]; `stream` has the same arguments and also yields every step."""
         return deque(self.stream(prompt, negative, **more), maxlen=1)[0].image()
 
     def stream(
@@ -207,12 +206,12 @@ class StableDiffusion(nn.Module):
         seed: int | torch.Generator = 0, sampler: str = "dpm++", size: check_inputs.Size | None = None, count: int = 1,
         image: torch.Tensor | None = None, strength: float | None = None, mask: torch.Tensor | None = None,
     ) -> Iterator[PipelineStep]:  # fmt: skip
-        """Draw, and give every step on the way.
+        """Generate, and yield every sampling step.
 
         Args:
-            prompt: what to draw; a list is drawn in one batch. Or what `read` gave, changed as you like.
-            negative: what to stay away from: one for all prompts, or one for each.
-            guidance: how much more the prompt counts than it would by itself; 1: no more, 0: not at all.
+            prompt: what to generate; a list makes one batch. Or the output of `encode_prompt`, changed as you like.
+            negative: the negative prompt: one for all prompts, or one for each.
+            guidance: the guidance scale; 1: conditional prediction, 0: unconditional.
             seed: of all noise; image i of a seed is the same in every batch.
             sampler: one of SAMPLERS.
             size: of the images in pixels; by default the image's, or what the model was trained on.
@@ -262,9 +261,9 @@ class StableDiffusion(nn.Module):
                 yield PipelineStep(step.number, len(stops) - 1, step.t, step.next, step.x0, decode)
 
     def classifier_free_guidance(self, xt, t, context, uncond, guidance: float) -> torch.Tensor:
-        """Find the noise with the prompt and without it, and go from this towards that and beyond, where guidance > 1.
+        """Predict with and without the prompt, and extrapolate from the one to the other, where guidance > 1.
 
-        nothing + guidance · (prompt - nothing) (Ho and Salimans, 2022, "Classifier-free diffusion guidance").
+        uncond + guidance · (cond - uncond) (Ho and Salimans, 2022, "Classifier-free diffusion guidance").
         """
         if guidance in (0, 1):
             return self.predict_noise(xt, t, context if guidance else uncond)
@@ -345,7 +344,7 @@ class StableDiffusion(nn.Module):
         )
 
     def _encode_prompts(self, prompt: Text, negative: Text, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return for every image what was read of its prompt and of what to stay away from: twice (B, N, width)."""
+        """Return for every image the embeddings of its prompt and its negative prompt: twice (B, N, width)."""
         context, uncond = self.encode_prompt(prompt), self.encode_prompt(negative)
         missing = int((context.shape[1] - uncond.shape[1]) / self.config.text.positions)  # chunks of 77 tokens
         if missing:

@@ -1,4 +1,4 @@
-"""Training autoencoders: give back what came in, through a few numbers (chapter 5)."""
+"""Training autoencoders on digits (chapter 5)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,12 +16,11 @@ from stablediff_edu.training.loop import Callback, TrainResult, train
 
 @dataclass(frozen=True)
 class AutoencoderTrainConfig:
-    """How an autoencoder learns to give back its input.
+    """Hyperparameters of an autoencoder.
 
     Attributes:
         latent, widths: of the network.
-        kl_weight: the weight of the pull towards the standard normal distribution, for the variational kind; 0
-            trains a plain one.
+        kl_weight: the weight of the KL term, for the variational kind; 0 trains a plain one.
         steps, batch_size, learning_rate: of the training.
     """
 
@@ -54,7 +53,7 @@ def batches(images: torch.Tensor, batch_size: int, device: torch.device | str = 
 
 
 def loss(model: Autoencoder, x: torch.Tensor, divergence: float = 0.0) -> torch.Tensor:
-    """Return how badly the images (B, 1, S, S) come back; for a variational network, plus `divergence` · KL."""
+    """Return the reconstruction error of images (B, 1, S, S); for a variational network, plus `divergence` · KL."""
     if not model.variational:
         return squared_error(model(x), x)
     mean, logvar = model.moments(x)  # (B, latent) both
@@ -90,6 +89,6 @@ def train_autoencoder(
 
 @torch.no_grad()
 def reconstruction_error(model, images: torch.Tensor) -> float:
-    """Return the mean squared error per pixel, in [0, 1], of images (N, 1, S, S) that a network or PCA gives back."""
+    """Return the mean squared error per pixel, in [0, 1], of images (N, 1, S, S) reconstructed by a network or PCA."""
     images = to_device(images, device_of(model))
     return squared_error(model(images), images).item()

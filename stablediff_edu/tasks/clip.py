@@ -1,4 +1,4 @@
-"""Training CLIP on captioned scenes: images and sentences that belong together find each other (chapter 7)."""
+"""Training CLIP on captioned scenes (chapter 7)."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -25,12 +25,12 @@ SMALL_TEXT = TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=128,
 
 @dataclass(frozen=True)
 class CLIPTrainConfig:
-    """How a small CLIP learns.
+    """Hyperparameters of a small CLIP.
 
     Attributes:
         text, image: the sizes of the encoders.
-        scenes: how many to learn from.
-        captions_per_image: in how many ways each is told.
+        scenes: how many to train on.
+        captions_per_image: how many captions each has.
         steps, batch_size, learning_rate: of the training; in a batch every image is compared with every sentence.
     """
 
@@ -49,7 +49,7 @@ class CLIPTrainConfig:
         return CLIP(self.text, self.image)
 
     def data(self, train: bool = True, count: int | None = None) -> SceneDataset:
-        """Return the scenes to learn from, or others with combinations that are not among them."""
+        """Return the scenes to train on, or others with combinations that are not among them."""
         return make_scenes(count or self.scenes, self.image.size, self.seed, train)
 
 
@@ -80,7 +80,8 @@ def batches(
 ) -> Iterator[Batch]:
     """Give batches for ever: images (B, 3, S, S), and for each the tokens (B, length) of one of its wordings.
 
-    All chance comes from torch's own generator, whose state the training loop saves. Several processes share them out.
+    All randomness comes from torch's default generator, whose state the training loop saves. Several processes share
+    them out.
     """
     while True:
         chosen = torch.randint(len(pixels), (batch_size,))
@@ -133,7 +134,7 @@ def tokenizer_of(text: TextConfig, words: tuple[str, ...] = VOCABULARY) -> WordT
 def make_clip(
     config: CLIPTrainConfig, out: Path, command: str, checkpoint: Path | None = None
 ) -> tuple[CLIP, TrainResult, str, Path]:
-    """Train, score on scenes never seen, and save with a card: the network, the record, the score, the file."""
+    """Train, score on held-out scenes, and save with metadata: the network, the record, the score, the file."""
     from stablediff_edu.tasks.clip_evaluation import evaluate_clip
 
     seed_everything(config.seed)
@@ -153,10 +154,10 @@ def make_clip(
 
 
 def load_clip(name: str | Path = "clip-scenes") -> tuple[CLIP, WordTokenizer, dict[str, str]]:
-    """Return a trained CLIP, built with the sizes on its card, its tokenizer, and the card.
+    """Return a trained CLIP, built with the sizes in its metadata, its tokenizer, and the metadata.
 
     Raises:
-        UserError: the file is missing, cut off, or holds anything else than such a network with its card.
+        UserError: the file is missing, cut off, or holds anything else than such a network with its metadata.
     """
     model, metadata = load_trained(_clip, name, "a CLIP")
     words = tuple(metadata.get("words", "").split())

@@ -1,4 +1,4 @@
-"""How good is a CLIP? It finds the image of a sentence among 64, and names what it has never seen (row 7.12)."""
+"""Evaluation of CLIP: retrieval among 64 images, and zero-shot classification of held-out scenes (row 7.12)."""
 
 from dataclasses import dataclass
 

@@ -115,7 +115,7 @@ class TrainingPlan:
 
     Args:
         config: the hyperparameters.
-        images: what to learn from.
+        images: what to train on.
         pretrained: a model to begin with; None trains all networks from scratch.
         prompts: what the sheets of samples show; some of the captions, if not given.
     """

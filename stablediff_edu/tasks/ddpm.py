@@ -1,4 +1,4 @@
-"""The configs of the diffusion models: one fish (notebook 03), ships and all ten classes (notebook 04)."""
+"""Training diffusion models: one fish (notebook 03), ships and all ten classes (notebook 04)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,12 +25,12 @@ SCHEDULES = {
     "scaled linear": NoiseSchedule.scaled_linear,
     "cosine": NoiseSchedule.cosine,
 }
-MAX_SIZE = 256  # side of the images that a card may ask for
+MAX_SIZE = 256  # side of the images that metadata may ask for
 
 
 @dataclass(frozen=True)
 class DiffusionTrainConfig:
-    """How a U-Net learns to find noise.
+    """Hyperparameters of a diffusion model.
 
     Attributes:
         channels, time, patch, attention: of the U-Net.
@@ -38,7 +38,7 @@ class DiffusionTrainConfig:
         prediction: what the network predicts: "noise", "clean" or "velocity".
         steps, batch_size, learning_rate, beta2, ema: of the training.
         flip: whether a mirrored image is as good as the image.
-        logit_normal: whether steps of middling noise are trained oftener, see `denoising.loss`.
+        logit_normal: whether medium noise levels are trained more often, see `losses.diffusion_loss`.
     """
 
     channels: tuple[int, ...] = (96, 192, 288)
@@ -113,12 +113,13 @@ def train_diffusion(
     model: nn.Module | None = None,
     fixed_timestep: int | None = None,
 ) -> tuple[nn.Module, TrainResult]:
-    """Train a U-Net to find the noise in images or latents (N, C, S, S); return it to use, and the record.
+    """Train a U-Net to predict the noise in images or latents (N, C, S, S); return it in evaluation mode, and the
+    record.
 
-    `snapshot` is called with the averaged network now and then; what it returns is kept for a replay. It must take
-    its chance from a generator of its own. `checkpoint` is the training loop's; for latents, which differ a little from
-    device to device, `made_of` is what they are made of: its content identifies the training. `model` is trained in the
-    place of the config's own network; `fixed_timestep` shows it no other step of the schedule.
+    `snapshot` is called with the averaged network now and then; what it returns is kept for a replay. It must use its
+    own random generator. `checkpoint` is the training loop's; for latents, which differ a little from device to
+    device, `made_of` is what they are made of: its content identifies the training. `model` is trained in the place
+    of the config's own network; `fixed_timestep` shows it no other step of the schedule.
     """
     device = pick_device()
     model = model or config.model(images.shape[1], images.shape[1])
@@ -154,7 +155,7 @@ def make_diffusion(
     license: str,
     checkpoint: Path | None = None,
 ) -> tuple[UNet, TrainResult, Path]:
-    """Train and save with a card; return the network, the record and the file of the weights.
+    """Train and save with metadata; return the network, the record and the file of the weights.
 
     Ctrl-C keeps the weights so far, and the progress in `checkpoint`: the same call goes on with it.
     """
@@ -174,14 +175,14 @@ def make_diffusion(
 
 
 def load_diffusion(name: str | Path = "ships", channels: int = 3) -> tuple[UNet, dict[str, str]]:
-    """Return a trained noise predictor, built with the sizes on its card, and the card.
+    """Return a trained noise predictor, built with the sizes in its metadata, and the metadata.
 
     Args:
         name: a pretrained name or a file.
         channels: of what it finds noise in: 3 for images, 4 for the latents of chapter 5.
 
     Raises:
-        UserError: the file is missing, cut off, or holds anything else than a noise predictor with its card.
+        UserError: the file is missing, cut off, or holds anything else than a noise predictor with its metadata.
     """
     model, metadata = load_trained(UNet, name, "a network that finds noise")
     file, sizes, size = checkpoint.checkpoint_path(name).name, model.config, metadata.get("size", "32")

@@ -1,5 +1,4 @@
-"""How good are the synthetic ships? Called ships by a classifier, new rather than copies, and as varied as real
-ones."""
+"""Evaluation of generated ships: recognized by a classifier, no copies of training images, as diverse as real ones."""
 
 import time
 from collections import deque
@@ -27,7 +26,7 @@ THRESHOLDS = dict(ships=0.85, nearest=0.8, seconds=5.0)
 def sample_images(
     model: nn.Module, metadata: dict[str, str], count: int = 16, seed: int = 0, **options
 ) -> torch.Tensor:
-    """Draw images with a trained noise predictor, whose card says how it learned: (count, 3, S, S) in [-1, 1].
+    """Generate images with a trained noise predictor, whose metadata says how it learned: (count, 3, S, S) in [-1, 1].
 
     With `clip=False` it draws latents, which have no such bounds: (count, C, S, S). `options` are those of
     `draw_steps` and `sample`, and go before those in `DEFAULT_SAMPLING`.
@@ -39,7 +38,7 @@ def sample_images(
 def draw_steps(
     model: nn.Module, metadata: dict[str, str], count: int, seed: int, batch_size: int = 50, **options
 ) -> Iterator[SamplerStep]:
-    """Draw, and give every step on the way; image i of a seed is the same whatever `count` is.
+    """Generate, and yield every sampling step; image i of a seed is the same whatever `count` is.
 
     The network looks at `batch_size` images at a time.
     """
@@ -74,7 +73,7 @@ def nearest_neighbors(
 
 
 def mean_pairwise_distance(images: torch.Tensor) -> float:
-    """Return the mean distance between two of the images: how varied they are."""
+    """Return the mean distance between two of the images, a measure of diversity."""
     return torch.pdist(images.cpu().flatten(1)).mean().item()
 
 

@@ -1,6 +1,5 @@
-"""Which digit? A small network that reads digits, trained on synthetic ones alone.
-
-How much of MNIST it can read is the measure of the drawing. It also judges what the generators of chapter 5 draw.
+"""A small classifier of digits, trained on synthetic ones alone. Its accuracy on MNIST measures how realistic they
+are. It also evaluates the generated digits of chapter 5.
 """
 
 from collections.abc import Iterator
@@ -46,7 +45,7 @@ class DigitClassifier(nn.Module):
 
 @dataclass(frozen=True)
 class DigitClassifierTrainConfig:
-    """How the network learns to read."""
+    """Hyperparameters of the classifier."""
 
     channels: tuple[int, ...] = (24, 48, 96)
     steps: int = 4000
@@ -107,13 +106,13 @@ def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Te
 
 @torch.no_grad()
 def predict_proba(model: nn.Module, images: torch.Tensor, batch_size: int = 500) -> torch.Tensor:
-    """Return how sure the network is of each digit, from 0 to 1: (N, 1, 28, 28) -> (N, 10)."""
+    """Return the probability of each digit: (N, 1, 28, 28) -> (N, 10)."""
     device = device_of(model)
     return torch.cat([model(to_device(part, device)).softmax(dim=1).cpu() for part in images.split(batch_size)])
 
 
 def accuracy(model: nn.Module, digits: DigitDataset) -> float:
-    """Return the share of the digits that the network reads rightly."""
+    """Return the share of the digits that are classified correctly."""
     return (predict_proba(model, digits.images).argmax(dim=1) == digits.labels).float().mean().item()
 
 
@@ -150,7 +149,7 @@ def load_data() -> DigitDataset:
 def make_classifier(
     config: DigitClassifierTrainConfig, out: Path, command: str, data: DigitDataset, checkpoint: Path | None = None
 ) -> tuple[Path, TrainResult, str]:
-    """Train, score on digits never seen, and save with a card: the file, the record, the score."""
+    """Train, score on held-out digits, and save with metadata: the file, the record, the score."""
     seed_everything(config.seed)
     model, training = train_classifier(config, data, checkpoint=checkpoint)
     scores = score_on_test_images(model)
@@ -165,7 +164,7 @@ def make_classifier(
 
 
 def score_on_test_images(model: nn.Module) -> str:
-    """Return one line: which share of synthetic digits never seen the network reads, and of MNIST's test digits."""
+    """Return one line: which share of synthetic held-out digits the network reads, and of MNIST's test digits."""
     drawn = render_digits(NUM_TEST_DIGITS, train=False)
     line = f"reads {accuracy(model, drawn):.1%} of {len(drawn):,} other synthetic digits, and "
     if not mnist.is_downloaded():
@@ -175,7 +174,7 @@ def score_on_test_images(model: nn.Module) -> str:
 
 
 def load_classifier(name: str | Path = "digit_classifier") -> tuple[DigitClassifier, dict[str, str]]:
-    """Return the trained classifier and its card."""
+    """Return the trained classifier and its metadata."""
     model, metadata = load_trained(DigitClassifier, name, "a digit classifier")
     device = pick_device()
     return model.to(device, memory_format=memory_format(device)), metadata

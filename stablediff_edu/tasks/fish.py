@@ -1,4 +1,4 @@
-"""The configs: data, model, loss and numbers of every pretrained checkpoint; notebooks and `train NAME` share them."""
+"""Training the U-Net that segments fish (chapter 2): hyperparameters, data, model, loss and evaluation."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,17 +20,17 @@ from stablediff_edu.training.trained_models import load_trained, save_trained
 
 @dataclass(frozen=True)
 class SegmentationTrainConfig:
-    """How a U-Net learns to cut out fish.
+    """Hyperparameters of a segmentation network.
 
     Attributes:
         channels: of every level of the U-Net.
         size: side of the images in pixels.
-        images: how many to learn from; `held_out` more are held out for the score.
+        images: how many to train on; `held_out` more are held out for the score.
         steps, batch_size, learning_rate, beta2: of the training.
         low_res_steps: how many of the steps, the first ones, see the images at half their size.
-        dice_weight: the weight of the overlap in the loss, see `segmentation.loss`.
+        dice_weight: the weight of the soft Dice loss, see `segmentation.loss`.
         color: by how much colors are shifted from batch to batch.
-        skips: False trains the U-Net without its copies.
+        skips: False trains the U-Net without skip connections.
     """
 
     channels: tuple[int, ...] = (12, 24, 48, 96, 192)
@@ -103,8 +103,8 @@ def train_fish(
 
     Args:
         config: the numbers.
-        data: what to learn from; its size need not be the config's.
-        callback: who watches.
+        data: what to train on; its size need not be the config's.
+        callback: what is reported to.
         replay: images to run through the network now and then: the snapshots are its raw output for them.
         checkpoint: where to keep progress, to resume from.
     """
@@ -133,7 +133,7 @@ def make_fish(
     license: str,
     checkpoint: Path | None = None,
 ) -> tuple[UNet, TrainResult, segmentation.Scores, Path]:
-    """Train, score on the held-out images, and save with a card; the last value returned is the file of the weights.
+    """Train, score on the held-out images, and save with metadata; the last value returned is the file of the weights.
 
     Ctrl-C keeps the weights so far, and the progress in `checkpoint`: the same call goes on with it.
     """
@@ -152,7 +152,7 @@ def make_fish(
 
 
 def load_fish_unet(name: str | Path = "fish") -> tuple[UNet, dict[str, str]]:
-    """Return a trained U-Net, built with the sizes on its card, and the card."""
+    """Return a trained U-Net, built with the sizes in its metadata, and the metadata."""
     model, metadata = load_trained(UNet, name, "a U-Net")
     sizes = model.config
     if sizes["time"] or (sizes["in_channels"], sizes["out_channels"]) != (3, 1):

@@ -65,7 +65,7 @@ def make_vae(
     unseen: DigitDataset,
     checkpoint: Path | None = None,
 ) -> tuple[AutoencoderKL, TrainResult, str, Path]:
-    """Train on digits, score on unseen ones and save with a card: the network, the record, the score, the file."""
+    """Train on digits, score on unseen ones and save with metadata: the network, the record, the score, the file."""
     seed_everything(config.seed)
     model, training = train_vae(config, pad_digits(digits.images), checkpoint=checkpoint)
     score = score_vae(model, unseen)
@@ -98,7 +98,7 @@ def make_latent_digits(
     vae: tuple[AutoencoderKL, dict[str, str]],
     checkpoint: Path | None = None,
 ) -> tuple[torch.nn.Module, TrainResult, Path]:
-    """Train a noise predictor on the latents of digits and save it with a card: the network, the record, the file."""
+    """Train a noise predictor on the latents of digits and save it with metadata: the network, the record, the file."""
     seed_everything(config.seed)
     latents = encode_digits(vae[0], digits.images)
     made_of = [digits.images, *vae[0].state_dict().values()]

@@ -1,8 +1,7 @@
-"""How good are synthetic digits? A classifier reads them; they are new, not copies; and as varied as others' (chapter
-5).
+"""Evaluation of generated digits: recognized by a classifier, no copies, as diverse as real ones (chapter 5).
 
-The classifier is the pretrained classifier, which has learned from synthetic digits, and when not to be sure: what
-looks like no digit, or like two, gets no high probability.
+The classifier is the pretrained one. It was trained on synthetic digits, and also to be unsure: what looks like no
+digit, or like two, gets no high probability.
 """
 
 import time
@@ -61,7 +60,7 @@ def classify_digits(images: torch.Tensor, classifier: nn.Module | None = None) -
 def sample_digits(
     model: nn.Module, metadata: dict[str, str], vae: AutoencoderKL, count: int = 500, seed: int = 0, **options
 ) -> torch.Tensor:
-    """Draw latents with a trained noise predictor and decode them: (count, 1, 28, 28) in [-1, 1].
+    """Generate latents with a trained noise predictor and decode them: (count, 1, 28, 28) in [-1, 1].
 
     `options` are those of `sample`, and go before those in `DEFAULT_SAMPLING`. Digit i of a seed is the same whatever
     `count` is.

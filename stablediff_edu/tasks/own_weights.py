@@ -21,7 +21,8 @@ from stablediff_edu.tasks.vae import load_vae
 
 @dataclass(frozen=True)
 class Unconditional:
-    """A diffusion model without text input, its card, what decodes its latents, and its best settings of `sample`."""
+    """A diffusion model without text input, its metadata, what decodes its latents, and its best settings of
+    `sample`."""
 
     model: nn.Module
     card: dict[str, str]

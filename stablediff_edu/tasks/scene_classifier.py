@@ -1,4 +1,4 @@
-"""What is in a scene? A network that reads thing, color, sky and more off an image: the classifier of chapter 8.
+"""The classifier of chapter 8: object, color, sky and more of a scene from its image.
 
 It learns from the scenes' exact truth, all combinations of words among them: so it can judge those that the networks
 which draw have never seen.
@@ -56,7 +56,7 @@ class SceneClassifier(nn.Module):
 
 @dataclass(frozen=True)
 class SceneClassifierTrainConfig:
-    """How the classifier learns."""
+    """Hyperparameters of the classifier."""
 
     channels: tuple[int, ...] = (32, 64, 128, 192)
     steps: int = 2500
@@ -166,7 +166,7 @@ def train_scene_classifier(
 def make_scene_classifier(
     config: SceneClassifierTrainConfig, out: Path, command: str, checkpoint: Path | None = None
 ) -> tuple[SceneClassifier, TrainResult, str, Path]:
-    """Train, score on scenes never seen, and save with a card: the network, the record, the score, the file."""
+    """Train, score on held-out scenes, and save with metadata: the network, the record, the score, the file."""
     seed_everything(config.seed)
     known, rare = make_scenes(SCENES, SIZE), make_scenes(SCENES_HELD_OUT, SIZE, train=False)
     answers = make_targets([*known.scenes, *rare.scenes])
@@ -183,7 +183,7 @@ def make_scene_classifier(
 
 
 def score_scene_classifier(model: nn.Module, count: int | None = None) -> str:
-    """Return one line: which share of scenes never seen the classifier reads rightly, field by field."""
+    """Return one line: which share of held-out scenes the classifier reads correctly, field by field."""
     lines = []
     for train_set, what in ((True, "other scenes"), (False, "others of combinations held out from the networks")):
         scenes = make_scenes(count or NUM_TEST, SIZE, seed=1, train=train_set)
@@ -197,6 +197,6 @@ def score_scene_classifier(model: nn.Module, count: int | None = None) -> str:
 
 
 def load_scene_classifier(name: str | Path = "scene_judge") -> tuple[SceneClassifier, dict[str, str]]:
-    """Return the trained judge and its card."""
+    """Return the trained classifier and its metadata."""
     model, metadata = load_trained(SceneClassifier, name, "a classifier of scenes")
     return model.to(pick_device()), metadata

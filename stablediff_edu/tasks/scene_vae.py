@@ -1,4 +1,4 @@
-"""The autoencoder of the tiny Stable Diffusion: captioned scenes of 64×64 through latents of 4×8×8 (chapter 8).
+"""The autoencoder of the tiny Stable Diffusion: scenes of 64×64 to latents of 4×8×8 (chapter 8).
 
 256 values for 12,288: 48 times fewer, as in Stable Diffusion v1.
 """
@@ -40,7 +40,7 @@ SCENE_VAE_128 = replace(SCENE_VAE, size=128, crop=64, steps=6_000, gan_steps=16_
 def make_scene_vae(
     config: VAETrainConfig, out: Path, command: str, checkpoint: Path | None = None, init: Path | None = None
 ) -> tuple[AutoencoderKL, TrainResult, str, Path]:
-    """Train, score on scenes never seen and save with a card: the network, the record, the score, the file.
+    """Train, score on held-out scenes and save with metadata: the network, the record, the score, the file.
 
     Args:
         init: weights to begin from, instead of random ones.

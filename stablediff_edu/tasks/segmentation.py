@@ -1,4 +1,4 @@
-"""Learning to cut things out: batches of images with masks, the loss, and the scores."""
+"""Segmentation: batches of images with masks, the loss, and IoU and Dice."""
 
 from dataclasses import dataclass
 from typing import Any

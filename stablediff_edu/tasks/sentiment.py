@@ -1,4 +1,4 @@
-"""Is it good or bad? A network with one attention layer learns what "not" and "very" do to the words around them."""
+"""Sentiment of short sentences: a network with one attention layer learns what "not" and "very" do to other words."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from stablediff_edu.training.loop import Callback, TrainResult, train
 
 @dataclass(frozen=True)
 class SentimentTrainConfig:
-    """How the network learns to read."""
+    """Hyperparameters of the classifier."""
 
     features: int = 32
     heads: int = 4

@@ -1,4 +1,4 @@
-"""Ship or not? A small network that judges generated images: how many of a diffusion model's ships look like ships.
+"""A small classifier, ship or not, that evaluates generated images: how many are recognized as ships.
 
 It learns from CIFAR-10, ships against the nine other classes, and knows nothing of diffusion: so it is a fair judge.
 """
@@ -50,7 +50,7 @@ class ShipClassifier(nn.Module):
 
 @dataclass(frozen=True)
 class ShipClassifierTrainConfig:
-    """How the network learns what a ship is."""
+    """Hyperparameters of the classifier."""
 
     channels: tuple[int, ...] = (32, 64, 128)
     steps: int = 2400
@@ -114,7 +114,7 @@ def train_classifier(
     callback: Callback | None = None,
     checkpoint: Path | None = None,
 ) -> tuple[ShipClassifier, TrainResult]:
-    """Train on ships (N, 3, S, S) and on images of other things; return the network and the record."""
+    """Train on ships (N, 3, S, S) and on images of other classes; return the network and the record."""
     device = pick_device()
     model = config.model().to(device, memory_format=memory_format(device))
     training = train(
@@ -133,7 +133,7 @@ def train_classifier(
 
 
 def load_data() -> tuple[ImageDataset, ImageDataset]:
-    """Return all real training ships, and about as many images of other things."""
+    """Return all real training ships, and about as many images of other classes."""
     return load_cifar10(["ship"])[0], load_cifar10(OTHER_CLASSES, limit=TRAIN_PER_OTHER_CLASS)[0]
 
 
@@ -144,7 +144,7 @@ def make_classifier(
     data: tuple[ImageDataset, ImageDataset],
     checkpoint: Path | None = None,
 ) -> tuple[Path, TrainResult, str]:
-    """Train, score on the test images of CIFAR-10, and save with a card: the file, the record, the score."""
+    """Train, score on the test images of CIFAR-10, and save with metadata: the file, the record, the score."""
     seed_everything(config.seed)
     ships, others = data
     model, training = train_classifier(config, ships.images, others.images, checkpoint=checkpoint)
@@ -160,14 +160,14 @@ def make_classifier(
 
 
 def test_images() -> tuple[ImageDataset, ImageDataset]:
-    """Return all real test ships, and about as many test images of other things."""
+    """Return all real test ships, and about as many test images of other classes."""
     return load_cifar10(["ship"], train=False)[0], load_cifar10(OTHER_CLASSES, train=False, limit=TEST_PER_OTHER_CLASS)[
         0
     ]
 
 
 def score_on_test_images(model: nn.Module) -> str:
-    """Return one line: which share of the test ships, and of other things, the network calls ships."""
+    """Return one line: which share of the test ships, and of other classes, the network calls ships."""
     ships, others = test_images()
     return (
         f"calls {positive_rate(model, ships.images):.1%} of {len(ships)} test ships ships, and "
@@ -176,7 +176,7 @@ def score_on_test_images(model: nn.Module) -> str:
 
 
 def load_classifier(name: str | Path = "ship_classifier") -> tuple[ShipClassifier, dict[str, str]]:
-    """Return the trained classifier and its card."""
+    """Return the trained classifier and its metadata."""
     model, metadata = load_trained(ShipClassifier, name, "a ship classifier")
     device = pick_device()
     return model.to(device, memory_format=memory_format(device)), metadata

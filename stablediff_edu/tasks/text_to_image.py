@@ -1,4 +1,4 @@
-"""Learning to draw what a sentence says: the noise predictor of Stable Diffusion, trained on captioned scenes (8.4).
+"""Training the noise predictor of Stable Diffusion on captioned scenes (8.4).
 
 A training step takes the latents of some images and one of the sentences that tell each, mixes in noise, and asks the
 U-Net for it (Rombach et al., 2022, equation 3). For one sentence in ten it is asked without any, so that guidance
@@ -30,12 +30,12 @@ LOGIT_NORMAL_STD = 1.4
 
 @dataclass(frozen=True)
 class TextToImageTrainConfig:
-    """How the U-Net learns.
+    """Hyperparameters of the U-Net.
 
     Attributes:
         config: its sizes.
         scenes: how many it learns from.
-        object_classes: which things these show.
+        object_classes: which objects these show.
         size: side of their images.
         captions_per_image: in how many ways each scene is told.
         cond_drop_prob: the share of the images that are trained without their sentence.
@@ -92,9 +92,10 @@ def batches(
 ) -> Iterator[Batch]:
     """Give batches for ever.
 
-    All chance comes from torch's own generator, whose state the training loop saves. Several processes draw the same
-    batch, and each takes its share of it. The steps in the middle of the schedule's `levels`, where shapes are decided,
-    come oftener (the logit-normal draw of Esser et al., 2024, "Scaling rectified flow transformers", section 3.1).
+    All randomness comes from torch's default generator, whose state the training loop saves. Several processes draw
+    the same batch, and each takes its share of it. The steps in the middle of the schedule's `levels`, where shapes
+    are decided, come oftener (the logit-normal draw of Esser et al., 2024, "Scaling rectified flow transformers",
+    section 3.1).
     """
     while True:
         chosen = torch.randint(len(dataset.latents), (config.batch_size,))

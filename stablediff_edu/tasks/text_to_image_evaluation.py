@@ -1,6 +1,6 @@
-"""How good is what the tiny Stable Diffusion draws? The classifier of scenes reads thing, color and sky off its images.
+"""Evaluation of the tiny Stable Diffusion: the classifier of scenes reads object, color and sky off its images.
 
-Half of the prompts name combinations of thing, color and sky that no image to learn from has shown.
+Half of the prompts name combinations of object, color and sky that no image to learn from has shown.
 """
 
 import statistics
@@ -259,7 +259,7 @@ def compare_with_reconstructions(
 
 
 def _scenes_of(wanted, numbers: Iterable[int], seed: int = 0, each: int | None = None) -> dict[tuple, list[Scene]]:
-    """Return for each thing, color and sky that is wanted the scenes that show it, the first `each` of them."""
+    """Return for each object, color and sky that is wanted the scenes that show it, the first `each` of them."""
     found: dict[tuple, list[Scene]] = {words: [] for words in wanted}
     for number in numbers:
         scene = scene_at(number, seed)

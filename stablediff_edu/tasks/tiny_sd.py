@@ -189,7 +189,7 @@ def cache_latents(config: TextToImageTrainConfig, parts: FrozenParts, file: Path
 
 
 def render_dataset(config: TextToImageTrainConfig, cache: Path | None = None, count_workers: int = 1) -> SceneDataset:
-    """Return the first scenes to learn from that show the config's things: with all things, those of `make_scenes`."""
+    """Return the first scenes to train on that show the config's things: with all things, those of `make_scenes`."""
     wanted = (scene for scene in map(scene_at, count()) if scene.thing in config.object_classes)
     scenes = list(islice(wanted, config.scenes))
     pixels = render_scenes(scenes, config.size, cache, count_workers)
@@ -248,7 +248,8 @@ def train_tiny_sd(
 def make_tiny_sd(
     config: TextToImageTrainConfig, out: Path, command: str, progress: Path, init: Path | None = None
 ) -> tuple[StableDiffusion, TrainResult, str, Path]:
-    """Make all parts, train, judge, and save all in one file with a card: the model, the record, the score, the file.
+    """Make all parts, train, evaluate, and save all in one file with metadata: the model, the record, the score, the
+    file.
 
     Beside the progress stand a log and sheets of samples.
 
@@ -295,10 +296,10 @@ def make_tiny_sd(
 
 
 def load_tiny_sd(name: str | Path = "tiny-sd") -> tuple[StableDiffusion, dict[str, str]]:
-    """Return a trained model, built with the sizes on its card, with its tokenizer, and the card.
+    """Return a trained model, built with the sizes in its metadata, with its tokenizer, and the metadata.
 
     Raises:
-        UserError: the file is missing, cut off, or holds anything else than such a model with its card.
+        UserError: the file is missing, cut off, or holds anything else than such a model with its metadata.
     """
     pipe, metadata = load_trained(lambda **sizes: StableDiffusion(StableDiffusionConfig(**sizes)), name, "a tiny model")
     words = metadata.get("words", "").split() or VOCABULARY

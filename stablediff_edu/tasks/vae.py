@@ -1,4 +1,4 @@
-"""Training autoencoders of Stable Diffusion's kind: images through latents and back (chapters 5 and 8)."""
+"""Training variational autoencoders of Stable Diffusion's kind (chapters 5 and 8)."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ ERRORS = {"squared": squared_error, "edges": l1_gradient_loss, "mixed": mse_l1_g
 
 @dataclass(frozen=True)
 class VAETrainConfig:
-    """How an autoencoder of Stable Diffusion's kind learns.
+    """Hyperparameters of an autoencoder.
 
     Attributes:
         config: its sizes; the scaling is measured after the training.
@@ -188,10 +188,10 @@ def map_batches(model: nn.Module, function: Callable, rows: torch.Tensor, batch_
 
 
 def load_vae(name: str | Path = "digit-vae") -> tuple[AutoencoderKL, dict[str, str]]:
-    """Return a trained autoencoder, built with the sizes on its card, and the card.
+    """Return a trained autoencoder, built with the sizes in its metadata, and the metadata.
 
     Raises:
-        UserError: the file is missing, cut off, or holds anything else than such an autoencoder with its card.
+        UserError: the file is missing, cut off, or holds anything else than such an autoencoder with its metadata.
     """
     model, metadata = load_trained(
         lambda **sizes: AutoencoderKL(VAEConfig(**sizes)), name, "an autoencoder with latents"

@@ -1,4 +1,4 @@
-"""A decoder that learns on against a critic, so that its images are sharp: the second half of `train scene-vae`.
+"""Fine-tuning a decoder with an adversarial loss, for sharper images: the second half of `train scene-vae`.
 
 Where a latent does not say exactly where an edge is, the decoder that is least wrong draws a blurred one. Stable
 Diffusion's own autoencoder therefore learned against a critic too, a network that tells drawn patches from decoded ones

@@ -1,4 +1,4 @@
-"""Training word vectors: a text in, the two lists out, watched while it runs."""
+"""Training word2vec: from a text to the two embedding matrices."""
 
 import signal
 import threading
@@ -30,7 +30,7 @@ MAX_UPDATE = 6.0
 
 @dataclass(frozen=True)
 class Word2VecTrainConfig:
-    """The numbers of a training; those of the authors' program, and of gensim, unless something else is said.
+    """Hyperparameters; the defaults are those of the authors' program and of gensim, unless noted.
 
     Attributes:
         dimension: numbers a word.
@@ -84,7 +84,7 @@ def train_word2vec(
         config: the numbers.
         snapshot: (model) -> tensor to keep, such as a few dot products.
         snapshot_at: which steps to take a snapshot at, besides the beginning; by default about 40.
-        callback: who watches; a bar in the terminal if not given.
+        callback: what is reported to; a bar in the terminal if not given.
         checkpoint: a file to save progress to and to resume from; with one worker the result is then the same.
         checkpoint_seconds: how often.
 
@@ -246,7 +246,7 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def load_word2vec(name: str | Path) -> tuple[Word2Vec, Vocabulary, dict[str, str]]:
-    """Return the two lists of a file that `train words` has made, their words, and the card.
+    """Return the two lists of a file that `train words` has made, their words, and the metadata.
 
     Raises:
         UserError: the file is missing, cut off, or holds something else.

@@ -1,1 +1,1 @@
-"""The one training loop and the configs that use it."""
+"""The training loop and what it needs; it knows no data set."""

@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Whether the training shall stop, and by which signal."""
+    """Whether the training should stop, and by which signal."""
 
     signal: int | None = None
 

@@ -24,7 +24,7 @@ READ_EVERY = 20  # steps between two looks at the loss on a GPU, where each look
 
 
 class Callback(Protocol):
-    """Somebody who watches a training: a bar in the terminal, a live image in a notebook."""
+    """What a training reports to: a bar in the terminal, a live image in a notebook."""
 
     def begin(self, steps: int, first: int) -> None: ...
     def step(self, step: int, loss: float) -> None: ...
@@ -87,7 +87,7 @@ def train(
     A training that was stopped and resumed ends with the same weights as one that was not, if `batches` and `loss`
     take all their chance from torch's own generator, or `batches` has `state_dict` and `load_state_dict`, and
     `snapshot` takes none of it. SIGTERM saves the progress and ends the process. Where `torchrun` has started several
-    processes, each passes its share of the batch (`distributed.own_share`), and one of them writes the files.
+    processes, each passes its share of the batch (`distributed.shard_batch`), and one of them writes the files.
 
     Args:
         model: any network; it stays on its device.
@@ -102,7 +102,7 @@ def train(
         half: whether `loss` computes with `autocast_half`.
         snapshot: (averaged model) -> tensor to keep; called without gradients.
         snapshot_at: which steps to take a snapshot at; by default about 20 steps, dense at the beginning.
-        callback: who watches; a bar in the terminal if not given.
+        callback: what to report to; a bar in the terminal if not given.
         checkpoint: a file to save progress to and to resume from if it is there. It also holds the end: whoever
             calls removes it once the weights are safe.
         checkpoint_seconds: how often.

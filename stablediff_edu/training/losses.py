@@ -1,4 +1,4 @@
-"""Learning to find the noise: batches of clean images, and the loss (Ho et al., 2020, algorithm 1)."""
+"""Training a noise predictor: batches of clean images, and the loss (Ho et al., 2020, algorithm 1)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,8 +16,8 @@ def batches(
 ) -> Iterator[torch.Tensor]:
     """Give batches of clean images, sampled at random, for ever: (N, 3, S, S) -> (B, 3, S, S).
 
-    With `flip` half of them are mirrored. All chance comes from torch's own generator, whose state the training loop
-    saves: so a training that was stopped goes on as if it had not been.
+    With `flip` half of them are mirrored. All randomness comes from torch's default generator, whose state the
+    training loop saves, so that an interrupted training resumes exactly.
     """
     while True:
         chosen = images[torch.randint(len(images), (batch_size,))]
@@ -35,7 +35,7 @@ def diffusion_loss(
     fixed_timestep: int | None = None,
     middle: bool = False,
 ) -> torch.Tensor:
-    """Return how wrong the network is about the noise, each image of the batch at a step of its own.
+    """Return the mean squared error of the predicted noise, each image of the batch at its own timestep.
 
     The image, the noise and the step are known, so the right answer is: (B, 3, S, S) -> one number. All steps are
     equally likely; with `middle` those in the middle, where shapes are decided, come oftener (the logit-normal draw of
@@ -57,10 +57,10 @@ def diffusion_loss(
 def mse_by_timestep(
     model: nn.Module, x0: torch.Tensor, schedule: NoiseSchedule, ts: Sequence[int], count: int = 16, seed: int = 0
 ) -> list[float]:
-    """Return the mean squared error of the noise that a network finds at each of the steps `ts`, on fresh noise.
+    """Return the mean squared error of the predicted noise at each of the timesteps `ts`, on fresh noise.
 
     Args:
-        model: answers with the noise.
+        model: predicts the noise.
         x0: (1, 3, S, S) the clean image.
         count: how many noise samples for each step; the same ones for every model with the same seed.
     """

@@ -1,4 +1,4 @@
-"""Trained networks on disk: kept with a card when a training ends, and rebuilt with the sizes on that card."""
+"""Trained networks on disk: kept with metadata when a training ends, and rebuilt with the sizes on that metadata."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from stablediff_edu.training.loop import TrainResult
 def save_trained(
     out: Path, model: nn.Module, training: TrainResult, progress: Path | None = None, **metadata: object
 ) -> Path:
-    """Save what a training has learned, with its card, and return the file.
+    """Save what a training has learned, with its metadata, and return the file.
 
     A training that was stopped keeps its progress, and does not take the place of pretrained weights that are finished.
 
@@ -43,10 +43,10 @@ def save_trained(
 
 
 def load_trained(network: Callable[..., nn.Module], name: str | Path, kind: str) -> tuple[nn.Module, dict[str, str]]:
-    """Return the trained network of a checkpoint, on the CPU in evaluation mode, and its card.
+    """Return the trained network of a checkpoint, on the CPU in evaluation mode, and its metadata.
 
     Args:
-        network: the class; the card holds its arguments.
+        network: the class; the metadata holds its arguments.
         name: a pretrained name or a .safetensors file, from anywhere: nothing in it is believed.
         kind: what the weights should be, for the sentence that says they are not.
 
@@ -57,9 +57,9 @@ def load_trained(network: Callable[..., nn.Module], name: str | Path, kind: str)
     file = checkpoint.checkpoint_path(name).name
     try:
         config = json.loads(metadata["config"])
-        with torch.device("meta"):  # sizes alone, without memory: a card may ask for more than any machine has
+        with torch.device("meta"):  # sizes alone, without memory: metadata may ask for more than any machine has
             wanted = {key: value.shape for key, value in network(**config).state_dict().items()}
-    except Exception as error:  # no card, a card of something else, sizes that cannot be: a dozen kinds
+    except Exception as error:  # no card, metadata of something else, sizes that cannot be: a dozen kinds
         raise UserError(f"{file} holds no weights of {kind}; name another file or train one.") from error
     if wanted != {key: value.shape for key, value in tensors.items()}:
         raise UserError(f"{file} does not hold what its card says; take another file or train it again.")

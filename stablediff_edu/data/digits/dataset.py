@@ -39,7 +39,7 @@ class DigitDataset:
 
 
 def load_digits(count: int = 10_000, source: str = "auto", train: bool = True, seed: int = 0) -> DigitDataset:
-    """Load digits to learn from, or others to test on.
+    """Load digits to train on, or others to test on.
 
     Args:
         count: how many; of MNIST at most as many as there are (60,000 to learn from, 10,000 to test on), in its order.
@@ -63,7 +63,7 @@ def load_digits(count: int = 10_000, source: str = "auto", train: bool = True, s
 
 
 def render_digits(count: int = 10_000, seed: int = 0, train: bool = True) -> DigitDataset:
-    """Draw digits: each is decided by the seed and its number, and of every ten there is one of each.
+    """Generate digits: each is decided by the seed and its number, and of every ten there is one of each.
 
     10,000 take about a second on one core. ``train=False`` draws others, never seen by who learned from the first.
     """

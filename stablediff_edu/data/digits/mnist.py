@@ -61,7 +61,7 @@ def count() -> int:
 
 
 def load(train: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
-    """Read the digits to learn from, or those to test on: (N, 28, 28) uint8, white on black, and labels (N,) int64.
+    """Read the digits to train on, or those to test on: (N, 28, 28) uint8, white on black, and labels (N,) int64.
 
     Raises:
         UserError: MNIST is not here, or a file that is to be read is missing or has other contents than it should.

@@ -27,7 +27,8 @@ _PIXELS = np.stack([np.ones_like(_X), _X, _Y, _X**2 + _Y**2]).astype(np.float32)
 
 
 def render_digits_uint8(count: int, seed: Sequence[int] = (0,)) -> tuple[np.ndarray, np.ndarray]:
-    """Draw digits, white on black: (N, 28, 28) uint8 and their labels, (N,) int64; each ten holds every digit once."""
+    """Generate digits, white on black: (N, 28, 28) uint8 and their labels, (N,) int64; each ten holds every digit
+    once."""
     blocks = [_render_block(np.random.default_rng([*seed, block])) for block in range(-(-count // _BLOCK))]
     images, labels = (np.concatenate(part)[:count] for part in zip(*blocks, strict=True))
     return images, labels

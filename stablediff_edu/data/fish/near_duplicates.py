@@ -1,4 +1,4 @@
-"""Which images are turned or flipped copies of one original? A split that ignores this tests on what was learned."""
+"""Finds rotated or flipped copies of one original; a split that ignores them leaks training data into the test set."""
 
 import numpy as np
 from PIL import Image

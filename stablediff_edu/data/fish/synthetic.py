@@ -1,4 +1,4 @@
-"""Drawn photographs of fish at a market, with exact masks: what the course learns from when no real set is there.
+"""Synthetic images of fish at a market, with exact masks: the training set where there is no real one.
 
 Everything is procedural and seeded: one seed is one photograph. The look follows the Kaggle fish set (one fish from
 above on a scratched blue board under a warm lamp; turned copies leave black corners) with more variety around it, so

@@ -1,4 +1,5 @@
-"""The brush that paints one thing of a scene: polygons and ellipses in the thing's own coordinates, under its light."""
+"""The brush that paints one object of a scene: polygons and ellipses in the object's own coordinates, under its
+light."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ class Lighting:
     Attributes:
         tint: the color of the light; (1, 1, 1) at noon.
         haze: the color of the air at the horizon.
-        mist: how much of the haze lies before the thing, in [0, 1].
+        mist: how much of the haze lies before the object, in [0, 1].
         lamps: whether it is dark enough for lamps.
     """
 
@@ -64,17 +65,17 @@ class Lighting:
 
 @dataclass
 class ObjectCanvas:
-    """Paints on a layer in the coordinates of one thing.
+    """Paints on a layer in the coordinates of one object.
 
-    x runs from the thing's back, -1, to its front, 1; y upwards from the water's surface, 0, in the same unit.
+    x runs from the object's back, -1, to its front, 1; y upwards from the water's surface, 0, in the same unit.
 
     Attributes:
         layer: RGBA image; what is painted replaces what was there, so that see-through parts do not add up.
-        x, y: where the thing's middle lies on the surface, in pixels of the layer.
-        unit: half the thing's length in pixels.
+        x, y: where the object's middle lies on the surface, in pixels of the layer.
+        unit: half the object's length in pixels.
         heading: 1 if its front points right, -1 if left.
         tilt: degrees by which its front is raised.
-        stretch: how many times higher than usual the thing is.
+        stretch: how many times higher than usual the object is.
         light: what the hour does to its colors.
     """
 
@@ -92,7 +93,7 @@ class ObjectCanvas:
         self._cos, self._sin = cos(radians(self.tilt)) * self.unit, sin(radians(self.tilt)) * self.unit
 
     def place(self, point: Point) -> Point:
-        """Return where a point of the thing lies on the layer, in pixels."""
+        """Return where a point of the object lies on the layer, in pixels."""
         x, y = point[0], point[1] * self.stretch
         return self.x + self.heading * (x * self._cos - y * self._sin), self.y - (x * self._sin + y * self._cos)
 
@@ -125,13 +126,13 @@ class ObjectCanvas:
 
 @dataclass(frozen=True)
 class ObjectType:
-    """One kind of thing that a scene can show.
+    """One kind of object that a scene can show.
 
     Attributes:
-        paint: called with the brush, the thing's color, the color of its part, and a random generator for whatever
+        paint: called with the brush, the object's color, the color of its part, and a random generator for whatever
             the caption does not say.
         part: what the second color belongs to.
-        length: its length as a share of a scene's size, so that high things are not too large.
+        length: its length as a share of a scene's size, so that high objects are not too large.
         height: how high it rises above the water, in half lengths.
         lift: how far above the water it floats or leaps, in half lengths.
         tilt: degrees by which its front is raised.

@@ -58,14 +58,14 @@ def full_caption_of(scene: Scene) -> str:
 
 
 def template_caption(object_class: str | None = None, color: str | None = None, sky: str | None = None) -> str:
-    """Name a thing with its color and sky, as far as they are given: "a red duck at night", "the sea at night"."""
+    """Name an object with its color and sky, as far as they are given: "a red duck at night", "the sea at night"."""
     return _compose(dict(thing=object_class, colour=color, sky=sky), lambda wordings: wordings[0])
 
 
 def random_caption(scene: Scene, rng: np.random.Generator) -> str:
     """Tell a scene in one of many ways, all true: `rng` decides what is said and how.
 
-    In three of ten cases all is told, else little: mostly the color, each of the other things now and then.
+    In three of ten cases all is told, else little: mostly the color, each of the other classes now and then.
     """
     known = labels_of(scene)
     if rng.random() < 0.7:
@@ -78,7 +78,7 @@ def random_caption(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def _compose(known: dict[str, str | None], say: Say, sky_first: bool = False, image: bool = False) -> str:
-    """Put together a sentence that tells what is `known`; without a thing it tells of the sea alone."""
+    """Put together a sentence that tells what is `known`; without an object it tells of the sea alone."""
 
     def words(field: str) -> str:
         return say(SYNONYMS[field][known[field]]) if known.get(field) else ""

@@ -15,7 +15,7 @@ class Sky:
         words: how a caption says it.
         top, middle, bottom: the sky's colors from the zenith to the horizon.
         far, near: the sea's colors from the horizon to us.
-        tint: the color of the light on things.
+        tint: the color of the light on objects.
         sun: the color of the sun or moon; None if it is hidden.
         height: where the sun stands: 0 the horizon, 1 the upper edge, from … to.
         clouds: how many, from … to.
@@ -40,7 +40,7 @@ class Sky:
 
     @property
     def light(self) -> Lighting:
-        """What this sky does to the colors of a thing that is not far away."""
+        """What this sky does to the colors of an object that is not far away."""
         return Lighting(tint=self.tint, haze=self.bottom, mist=0.04, lamps=self.lamps)
 
 

@@ -1,4 +1,4 @@
-"""Captioned scenes in numbers: what CLIP, and the learner's own Stable Diffusion, learn from."""
+"""Data sets of captioned scenes, on which CLIP and the tiny Stable Diffusion are trained."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -64,7 +64,7 @@ def make_scenes(
         count: how many.
         size: side of the images in pixels.
         seed: which ones; scene i of a seed is the same whatever ``count`` and ``size`` are.
-        train: False gives combinations of thing, color and sky that are never among those to learn from.
+        train: False gives combinations of object, color and sky that are never among those to learn from.
         cache, workers: see `render_scenes`.
 
     Raises:

@@ -11,20 +11,20 @@ from stablediff_edu.data.scenes.scene import OBJECTS, Scene, sample_scene
 
 # from … to, in parts of the size that fills the image; what lies between has no word
 SIZES = {"small": (0.58, 0.70), "large": (0.84, 1.0)}
-# from … to, where the thing's middle lies; what lies between has no word
+# from … to, where the object's middle lies; what lies between has no word
 POSITIONS = {"left": (0.0, 0.39), "middle": (0.45, 0.55), "right": (0.61, 1.0)}
 
 _WIDEST, _HIGHEST, _MOST = 0.86, 0.76, 1.35  # the largest width and height in parts of the image, and size
 
 
 def max_size(object_class: str) -> float:
-    """Return the `Scene.size` at which this thing just fills an image, in its width or in its height."""
+    """Return the `Scene.size` at which this object just fills an image, in its width or in its height."""
     kind = OBJECTS[object_class]
     return min(_WIDEST / kind.length, _HIGHEST / _rise(object_class), _MOST)
 
 
 def size_label(scene: Scene) -> str | None:
-    """Return "small", "large", or None if it is neither: each kind of thing has its own measure."""
+    """Return "small", "large", or None if it is neither: each kind of object has its own measure."""
     return _word(SIZES, scene.size / max_size(scene.thing))
 
 
@@ -50,9 +50,9 @@ def labels_of(scene: Scene) -> dict[str, str | None]:
 
 
 def is_held_out(scene: Scene) -> bool:
-    """Return whether this combination of thing, color and sky is never learned from: 14 in 100 are not.
+    """Return whether this combination of object, color and sky is never learned from: 14 in 100 are not.
 
-    Of every thing one color is left out altogether, and of the other combinations one in twenty. Each word is left in
+    Of every object one color is left out altogether, and of the other combinations one in twenty. Each word is left in
     with most others, so that there is enough to learn it from.
     """
     object_class, color, sky = (
@@ -66,7 +66,8 @@ def is_held_out(scene: Scene) -> bool:
 def sample_labeled_scene(rng: np.random.Generator, object_classes: Sequence[str] = tuple(OBJECTS)) -> Scene:
     """Return a scene whose size and place have a word; `rng` decides everything.
 
-    Its thing is larger than in :func:`sample_scene`: at least 17 of 64 pixels wide, so that an autoencoder can keep it.
+    Its object is larger than in :func:`sample_scene`: at least 17 of 64 pixels wide, so that an autoencoder can keep
+    it.
     """
     scene = sample_scene(rng, object_classes)
     part = rng.uniform(*SIZES["small" if rng.random() < 0.4 else "large"])
@@ -83,7 +84,7 @@ def sample_labeled_scene(rng: np.random.Generator, object_classes: Sequence[str]
 
 
 def _rise(object_class: str) -> float:
-    """Return how high a thing of size 1 reaches above its foot, in parts of the image."""
+    """Return how high an object of size 1 reaches above its foot, in parts of the image."""
     kind = OBJECTS[object_class]
     return kind.length * (kind.lift + kind.height) / 2
 

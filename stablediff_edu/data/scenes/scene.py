@@ -1,4 +1,4 @@
-"""Captioned scenes at sea: a description, the image that is drawn from it, and the sentence that tells it.
+"""Captioned scenes at sea: a description, the image rendered from it, and its caption.
 
 A :class:`Scene` is the exact truth. The same scene gives the same image, at every size; what it does not say (where
 the clouds are, say) follows from its number `details`.
@@ -36,9 +36,9 @@ class Scene:
         sea: a name from `SEAS`.
         heading: "left" or "right".
         under_water: whether it is below the surface, seen from within the sea; only some kinds can be.
-        x: where the thing's middle lies, from 0, the left edge, to 1.
+        x: where the object's middle lies, from 0, the left edge, to 1.
         horizon: where the sky ends, from 0, the upper edge, to 1.
-        depth: how far below the horizon the thing lies, in parts of the image.
+        depth: how far below the horizon the object lies, in parts of the image.
         size: its length in parts of the image.
         details: decides whatever else there is to see.
     """
@@ -71,7 +71,7 @@ class Scene:
 
 
 def sample_scene(rng: np.random.Generator, object_classes: Sequence[str] = tuple(OBJECTS)) -> Scene:
-    """Return a scene with one of these things that lies within the image; `rng` decides everything."""
+    """Return a scene with one of these objects that lies within the image; `rng` decides everything."""
     object_class = _choose(rng, object_classes)
     kind = OBJECTS[object_class]
     under_water = kind.under_water and rng.random() < 0.6
@@ -127,7 +127,7 @@ def render_scene_uint8(scene: Scene, size: int) -> np.ndarray:
 
 
 def _place_object(image: Image.Image, scene: Scene, rng: np.random.Generator) -> None:
-    """Paint the thing into the image; on the water, also its mirror image."""
+    """Paint the object into the image; on the water, also its mirror image."""
     side, kind, sky, sea = image.width, OBJECTS[scene.thing], SKIES[scene.sky], SEAS[scene.sea]
     unit = scene.size * kind.length * side / 2
     mean, roll = (scene.horizon + scene.depth) * side, rng.normal(0, sea.roll)

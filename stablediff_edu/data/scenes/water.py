@@ -134,11 +134,11 @@ def clip_and_reflect(layer: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray
     """Split what was painted on a layer by the water's surface.
 
     Args:
-        layer: (H, W, 4) uint8, the thing alone.
+        layer: (H, W, 4) uint8, the object alone.
         surface: (W,) the row of the surface in every column.
 
     Returns:
-        Two layers: the thing without what is under water, and its trembling mirror image.
+        Two layers: the object without what is under water, and its trembling mirror image.
     """
     side = len(layer)
     first, last = max(int(surface.min()), 0), min(int(surface.max() + 0.32 * side), side)
