@@ -3,9 +3,8 @@
     pipe = StableDiffusion.from_pretrained("stable-diffusion-v1-5/stable-diffusion-v1-5")
     image = pipe("a blue sofa in a white room", steps=20, guidance=7.5, seed=1)  # (1, 3, 512, 512) in [-1, 1]
 
-Three networks: a text encoder, a U-Net that predicts the noise in a latent, an autoencoder (Rombach et
-al., 2021, "High-resolution image synthesis with latent diffusion models"). With `V1` they are Stable Diffusion v1, with
-`TINY` the course's own: the same code.
+A text encoder, a U-Net that predicts the noise in a latent, an autoencoder (Rombach et al., 2021, "High-resolution
+image synthesis with latent diffusion models"): with `V1` Stable Diffusion v1, with `TINY` the course's own.
 """
 
 import warnings
@@ -127,10 +126,8 @@ class StableDiffusion(nn.Module):
         return vae.encode(to_device(images, self._like.device).to(vae.quant.weight)).to(self._dtype)
 
     def denoise(self, xt, context, uncond, guidance, steps, sampler, seed=0, skip=0) -> Iterator[SamplerStep]:
-        """2. The U-Net removes the noise in many small steps, conditioned on the timestep. `xt` is noise (B, 4, h,
-        w), or a noisy latent as after the first `skip` steps; `context` and `uncond`, (B, N, width), are the
-        embeddings of prompt and negative prompt.
-        """
+        """2. The U-Net removes the noise of the latents `xt`, (B, 4, h, w), in many small steps, conditioned on the
+        timestep and on `context` and `uncond`, the embeddings (B, N, width) of prompt and negative prompt."""
 
         def model(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
             return self.classifier_free_guidance(xt, t, context, uncond, guidance)
@@ -151,9 +148,8 @@ class StableDiffusion(nn.Module):
             raise UserError("There is no prompt; give one.")
         if not self.tokenizer:
             raise UserError("There is no tokenizer; give one to StableDiffusion(config, tokenizer).")
-        tokens = to_device(
-            self.tokenizer(sentences), self._like.device
-        )  # (B, N), or (B, n · positions) if they are long
+        # (B, N), or (B, n · positions) if they are long
+        tokens = to_device(self.tokenizer(sentences), self._like.device)
         rows = tokens.reshape(-1, min(tokens.shape[1], self.config.text.positions))
         return self._finite("text_encoder", lambda: self.text_encoder(rows)).reshape(*tokens.shape, -1)
 
@@ -217,10 +213,8 @@ class StableDiffusion(nn.Module):
             size: of the images in pixels; by default the image's, or what the model was trained on.
             count: images of each prompt; they stand side by side in the batch.
             image: begin with this, (3, H, W) in [-1, 1] or one for each prompt.
-            strength: the share of the steps to go, more than 0 up to 1, where nothing is left of the image; by default
-                0.8, with a mask 1.
-            mask: (H, W), or (B, 1, H, W) with one for each prompt: 1 where the image is generated again, 0 where it
-                stays.
+            strength: the share of the steps to run, more than 0 up to 1; by default 0.8, with a mask 1.
+            mask: (H, W), or (B, 1, H, W): 1 where the image is generated again, 0 where it stays.
 
         Raises:
             UserError: something of this does not go, or needs more memory than there is; the sentence says why.
@@ -255,8 +249,7 @@ class StableDiffusion(nn.Module):
 
         with oom_guard():
             for step in way:
-                if original:
-                    # the sampler goes on from this very tensor
+                if original:  # the sampler goes on from this very tensor
                     original.blend_known_region(step.next, stops[step.number], eps)
                 yield PipelineStep(step.number, len(stops) - 1, step.t, step.next, step.x0, decode)
 
@@ -272,8 +265,7 @@ class StableDiffusion(nn.Module):
         return without + guidance * (there - without)
 
     def sampler_spacing(self, sampler: str) -> dict[str, Any]:
-        """Return where a sampler stops, as arguments of `noise_levels`: diffusers' way with Stable Diffusion's
-        schedule."""
+        """Return where the sampler stops, as arguments of `noise_levels`: as diffusers does with the same schedule."""
         return SAMPLER_SPACING.get(sampler, {"spacing": "linspace"}) if self.config.schedule == "scaled_linear" else {}
 
     # --- weights ------------------------------------------------------------------------------------------------------
