@@ -144,7 +144,7 @@ def test_latents_are_not_decoded_by_an_autoencoder_they_do_not_come_from(capsys)
 
 
 @pytest.mark.parametrize(
-    ("name", "room", "function"), [("digit-vae", vae_task, "vae_loss"), ("latent-digits", losses, "loss")]
+    ("name", "room", "function"), [("digit-vae", vae_task, "vae_loss"), ("latent-digits", losses, "diffusion_loss")]
 )
 def test_ctrl_c_and_resume_give_the_same_weights_as_no_ctrl_c(name, room, function, tmp_path, monkeypatch, capsys):
     assert train("digit-vae") == 0
