@@ -14,6 +14,9 @@ from torch import nn
 import stablediff_edu as sd
 from stablediff_edu import widgets
 from stablediff_edu.diffusion.schedule import NoiseSchedule
+from stablediff_edu.models.autoencoder_kl import VAEConfig
+from stablediff_edu.models.unet_2d_condition import UNetConfig
+from stablediff_edu.pipelines.stable_diffusion import StableDiffusionConfig
 
 WORDS = ("king", "queen", "man", "woman", "london", "england", "tokyo", "japan", "tea", "the")
 
@@ -30,47 +33,47 @@ def make(name: str, on: torch.device | str = "cpu", **options):
 
 
 def kernel_editor():
-    return sd.kernel_editor(64)
+    return sd.widgets.KernelEditor(64)
 
 
 def unet_inspector():
     data = sd.load_fish(4, 32, "synthetic")
     snapshots = [(step, torch.rand(4, 1, 32, 32) * (step + 1) / 10) for step in (0, 5, 9)]
     models = [sd.UNet(channels=(4, 8, 12), skips=skips).to(device).eval() for skips in (True, False)]
-    return sd.unet_inspector(models[0], data, models[1], snapshots)
+    return sd.widgets.UNetInspector(models[0], data, models[1], snapshots)
 
 
 def position_encoding():
-    return sd.position_panel(positions=400)
+    return sd.widgets.PositionPanel(positions=400)
 
 
 def denoising():
     images = sd.load_fish(2, 64, "synthetic", seed=3).images
-    return sd.denoising_panel(time_unet(), NoiseSchedule.cosine(), images, "velocity", steps=(1, 2, 5))
+    return sd.widgets.DenoisingPanel(time_unet(), NoiseSchedule.cosine(), images, "velocity", steps=(1, 2, 5))
 
 
 def sampler():
-    return sd.sampler_panel(time_unet(), NoiseSchedule.cosine(), 16, "velocity", count=4, steps=5)
+    return sd.widgets.SamplerPanel(time_unet(), NoiseSchedule.cosine(), 16, "velocity", count=4, steps=5)
 
 
 def jpeg():
-    return sd.jpeg_panel(sd.sample_image(128))
+    return sd.widgets.JpegPanel(sd.sample_image(128))
 
 
 def latent_map():
-    return sd.latent_map(autoencoder(2), *blobs())
+    return sd.widgets.LatentMap(autoencoder(2), *blobs())
 
 
 def latent_sliders():
-    return sd.latent_sliders(autoencoder(5), *blobs())
+    return sd.widgets.LatentSliders(autoencoder(5), *blobs())
 
 
 def embedding_projector():
-    return sd.embedding_projector(vectors(), {"people": WORDS[:4], "places": WORDS[4:8]}, "king", 3)
+    return sd.widgets.EmbeddingProjector(vectors(), {"people": WORDS[:4], "places": WORDS[4:8]}, "king", 3)
 
 
 def analogies():
-    return sd.analogy_panel(vectors())
+    return sd.widgets.AnalogyPanel(vectors())
 
 
 def attention():
@@ -79,11 +82,11 @@ def attention():
 
     model = SentenceClassifier(len(WORDS), heads=2).eval()
     nn.init.normal_(model.words.weight)
-    return sd.attention_panel(model.to(device), encode, WORDS, CLASSES)
+    return sd.widgets.AttentionPanel(model.to(device), encode, WORDS, CLASSES)
 
 
 def qkv_matrices():
-    return sd.qkv_panel()
+    return sd.widgets.QKVPanel()
 
 
 def clip_search():
@@ -91,27 +94,27 @@ def clip_search():
     from stablediff_edu.tasks.clip import SMALL_TEXT, tokenizer_of
 
     clip = CLIP(SMALL_TEXT, ImageConfig(size=32, channels=(8, 16))).to(device).eval()
-    return sd.clip_search_panel(clip, tokenizer_of(SMALL_TEXT), sd.make_scenes(20, 32))
+    return sd.widgets.ClipSearch(clip, tokenizer_of(SMALL_TEXT), sd.make_scenes(20, 32))
 
 
 def text_to_image(**options):
-    return sd.text_to_image_panel(pipe(), "a red boat", **{"steps": 4} | options)
+    return sd.widgets.TextToImagePanel(pipe(), "a red boat", **{"steps": 4} | options)
 
 
 def training_replay():
-    return sd.training_replay([(step, torch.rand(6, 3, 16, 16) * 2 - 1) for step in (0, 50, 100)], columns=3)
+    return sd.widgets.TrainingReplay([(step, torch.rand(6, 3, 16, 16) * 2 - 1) for step in (0, 50, 100)], columns=3)
 
 
 def cross_attention():
-    return sd.cross_attention_panel(pipe(), steps=3)
+    return sd.widgets.CrossAttentionPanel(pipe(), steps=3)
 
 
 def sketch():
-    return sd.sketch_panel(pipe(), steps=4)
+    return sd.widgets.SketchPanel(pipe(), steps=4)
 
 
 def inpainting():
-    return sd.inpainting_panel(pipe(), steps=4)
+    return sd.widgets.InpaintingPanel(pipe(), steps=4)
 
 
 NAMES = (
@@ -173,10 +176,10 @@ def _pipe(on: torch.device) -> sd.StableDiffusion:
     from stablediff_edu.models.clip import TextConfig
     from stablediff_edu.tokenizers.words import WordTokenizer
 
-    config = sd.StableDiffusionConfig(
+    config = StableDiffusionConfig(
         TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=16, layers=1, heads=2),
-        sd.UNetConfig(widths=(8, 16), blocks=1, attention=(True, True), heads=2, context=16, groups=4),
-        sd.VAEConfig(widths=(8, 8), blocks=1, groups=4),
+        UNetConfig(widths=(8, 16), blocks=1, attention=(True, True), heads=2, context=16, groups=4),
+        VAEConfig(widths=(8, 8), blocks=1, groups=4),
         prediction="velocity",
         size=16,
         schedule="cosine",

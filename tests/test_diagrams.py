@@ -13,7 +13,11 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from PIL import Image
 
 import stablediff_edu as sd
-from stablediff_edu.models.clip import ImageConfig, TextConfig
+from stablediff_edu import plotting
+from stablediff_edu.models.autoencoder_kl import VAEConfig
+from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig
+from stablediff_edu.models.unet_2d_condition import UNetConfig
+from stablediff_edu.pipelines.stable_diffusion import TINY
 from stablediff_edu.plotting import core as core_plotting
 from stablediff_edu.plotting.diagram_canvas import KINDS, LINE, LIT, luminance
 
@@ -27,38 +31,38 @@ def meta(make):
 
 def convolution(side: int, *more) -> Figure:
     image = torch.linspace(-1, 1, side * side).view(side, side)
-    return sd.diagram_convolution(image, torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]), side - 3, 0, *more)
+    return plotting.diagram_convolution(image, torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]), side - 3, 0, *more)
 
 
 def time_unet(channels: tuple[int, ...], size: int, highlight=None) -> Figure:
-    return sd.diagram_unet(sd.UNet(3, 3, channels, time=128, patch=2, attention=2), size, highlight)
+    return plotting.diagram_unet(sd.UNet(3, 3, channels, time=128, patch=2, attention=2), size, highlight)
 
 
 def skip_gram(words: int, sentence: str, *more, **named) -> Figure:
-    return sd.diagram_skip_gram(sd.Word2Vec(words, 3), sentence.split(), 1, ["king", "a"], *more, **named)
+    return plotting.diagram_skip_gram(sd.Word2Vec(words, 3), sentence.split(), 1, ["king", "a"], *more, **named)
 
 
 def attention(features: int, heads: int, sentence: str, *more) -> Figure:
     torch.manual_seed(0)
     words, layer = sentence.split(), sd.Attention(features, heads)
-    return sd.diagram_attention(layer, torch.randn(len(words), features), words, 0, *more)
+    return plotting.diagram_attention(layer, torch.randn(len(words), features), words, 0, *more)
 
 
 def clip(features: int, count: int, *more) -> Figure:
-    model = sd.CLIP(TextConfig(81, 28, 128, 4, 4), ImageConfig(), features)
-    return sd.diagram_clip(model, -torch.eye(count), *more)
+    model = CLIP(TextConfig(81, 28, 128, 4, 4), ImageConfig(), features)
+    return plotting.diagram_clip(model, -torch.eye(count), *more)
 
 
-DIGITS_VAE = sd.VAEConfig(in_channels=1, widths=(8, 16), blocks=1, groups=4)
-TINY_UNET = sd.UNetConfig(widths=(64, 64), blocks=1, attention=(False, True), heads=4, context=32)
+DIGITS_VAE = VAEConfig(in_channels=1, widths=(8, 16), blocks=1, groups=4)
+TINY_UNET = UNetConfig(widths=(64, 64), blocks=1, attention=(False, True), heads=4, context=32)
 TEXT = "the film was not very good at all"
 # name: a part to light, the diagram with that part lit, the diagram of another model, some of that one's texts
 CASES = {
     "convolution": ("kernel", lambda lit: convolution(64, lit), lambda: convolution(9), ["feature map 7×7"]),
     "U-Net": (
         "skip connections",
-        lambda lit: sd.diagram_unet(meta(sd.UNet), 512, lit),
-        lambda: sd.diagram_unet(sd.UNet(channels=(4, 6, 8)), 32),
+        lambda lit: plotting.diagram_unet(meta(sd.UNet), 512, lit),
+        lambda: plotting.diagram_unet(sd.UNet(channels=(4, 6, 8)), 32),
         ["4×32×32", "8×8×8", "6 + 6"],
     ),
     "U-Net with time": (
@@ -69,20 +73,22 @@ CASES = {
     ),
     "denoising loop": (
         "U-Net",
-        lambda lit: sd.diagram_denoising_loop(meta(sd.UNet), 64, 3, torch.zeros(3, 64, 64), "velocity", lit),
-        lambda: sd.diagram_denoising_loop(sd.UNet(1, channels=(4, 6)), 28, 1),
+        lambda lit: plotting.diagram_denoising_loop(meta(sd.UNet), 64, 3, torch.zeros(3, 64, 64), "velocity", lit),
+        lambda: plotting.diagram_denoising_loop(sd.UNet(1, channels=(4, 6)), 28, 1),
         ["1×28×28", "1,313"],
     ),
     "autoencoder": (
         "latent",
-        lambda lit: sd.diagram_autoencoder(sd.Autoencoder(variational=True), lit),
-        lambda: sd.diagram_autoencoder(sd.Autoencoder(5, (99,))),
+        lambda lit: plotting.diagram_autoencoder(sd.Autoencoder(variational=True), lit),
+        lambda: plotting.diagram_autoencoder(sd.Autoencoder(5, (99,))),
         ["99", "5"],
     ),
     "latent diffusion": (
         "U-Net",
-        lambda lit: sd.diagram_latent_diffusion(meta(sd.AutoencoderKL), meta(sd.ConditionalUNet), 512, "velocity", lit),
-        lambda: sd.diagram_latent_diffusion(sd.AutoencoderKL(DIGITS_VAE), sd.UNet(4, 4, (8, 12)), 32),
+        lambda lit: plotting.diagram_latent_diffusion(
+            meta(sd.AutoencoderKL), meta(sd.ConditionalUNet), 512, "velocity", lit
+        ),
+        lambda: plotting.diagram_latent_diffusion(sd.AutoencoderKL(DIGITS_VAE), sd.UNet(4, 4, (8, 12)), 32),
         ["1×32×32", "4×16×16"],
     ),
     "skip-gram": (
@@ -99,21 +105,21 @@ CASES = {
     ),
     "transformer block": (
         "cross-attention",
-        lambda lit: sd.diagram_transformer_block(sd.TransformerBlock(1280, 8, 768, geglu=True), lit),
-        lambda: sd.diagram_transformer_block(sd.TransformerBlock(8, 2)),
+        lambda lit: plotting.diagram_transformer_block(sd.TransformerBlock(1280, 8, 768, geglu=True), lit),
+        lambda: plotting.diagram_transformer_block(sd.TransformerBlock(8, 2)),
         ["N×8", "2 heads"],
     ),
     "CLIP": ("similarities", lambda lit: clip(128, 5, lit), lambda: clip(96, 2), ["96 values"]),
     "text in the U-Net": (
         "cross-attention",
-        lambda lit: sd.diagram_text_unet(meta(sd.ConditionalUNet), 64, 77, lit),
-        lambda: sd.diagram_text_unet(sd.ConditionalUNet(TINY_UNET), 8, 5),
+        lambda lit: plotting.diagram_text_unet(meta(sd.ConditionalUNet), 64, 77, lit),
+        lambda: plotting.diagram_text_unet(sd.ConditionalUNet(TINY_UNET), 8, 5),
         ["5×32", "1 to 4: transformer blocks with self-attention, cross-attention and MLP"],
     ),
     "pipeline": (
         "text encoder",
-        lambda lit: sd.diagram_pipeline(meta(sd.StableDiffusion), lit),
-        lambda: sd.diagram_pipeline(sd.StableDiffusion(sd.TINY)),
+        lambda lit: plotting.diagram_pipeline(meta(sd.StableDiffusion), lit),
+        lambda: plotting.diagram_pipeline(sd.StableDiffusion(TINY)),
         ["4×8×8", "2×28×128"],
     ),
 }
@@ -163,7 +169,7 @@ def test_a_diagram_is_legible_and_follows_its_model(name: str):
 
 def test_an_unknown_part_gets_a_sentence_with_the_parts_that_there_are():
     with pytest.raises(sd.UserError, match="no part 'roof'; choose from: input, encoder, latent,"):
-        sd.diagram_autoencoder(sd.Autoencoder(2), "roof")
+        plotting.diagram_autoencoder(sd.Autoencoder(2), "roof")
 
 
 def test_lines_are_visible_on_white_and_on_black():
@@ -174,7 +180,7 @@ def test_lines_are_visible_on_white_and_on_black():
 def test_a_diagram_shows_its_description_on_a_transparent_background(monkeypatch):
     outputs = []
     monkeypatch.setattr("IPython.display.display", lambda *args, raw, metadata=None: outputs.append((*args, metadata)))
-    figure = sd.diagram_autoencoder(sd.Autoencoder(2))
+    figure = plotting.diagram_autoencoder(sd.Autoencoder(2))
     core_plotting.show_figure(figure)
     (data, metadata), _ = outputs
     assert metadata["image/png"]["alt"] == figure.get_label() and "784 values" in figure.get_label()

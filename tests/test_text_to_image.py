@@ -75,7 +75,7 @@ def test_the_command_writes_one_folder_that_generates(here: Path, capsys):
     pipe = StableDiffusion.from_pretrained("mine")
     assert pipe.config.size == 16 and "copy" in pipe.tokenizer.words
     assert pipe("a red circle", steps=2).shape == (1, 3, 16, 16)
-    panel = sd.text_to_image_panel(pipe, "a red circle", steps=2)
+    panel = sd.widgets.TextToImagePanel(pipe, "a red circle", steps=2)
     assert panel.note.state != "error" and panel.images["generated"].value
     assert main(["generate", "a red circle", "--weights", "mine", "--steps", "2"]) == 0
     assert main(["generate", "a red zebra", "--weights", "mine"]) == 2

@@ -126,11 +126,11 @@ def test_scrubbing_and_going_back_ask_the_network_nothing():
 
 def test_the_jpeg_note_is_of_the_file():
     photo = sd.sample_image(64)
-    decoded, size = sd.jpeg_roundtrip(photo, 50)
-    panel = sd.jpeg_panel(photo, 50)
+    decoded, size = sd.widgets.jpeg_roundtrip(photo, 50)
+    panel = sd.widgets.JpegPanel(photo, 50)
     assert f"{size:,} bytes" in panel.note.value
     assert np.array_equal(pixels(panel, "JPEG"), to_uint8(decoded))
-    assert sd.jpeg_roundtrip(photo, 95)[1] > size
+    assert sd.widgets.jpeg_roundtrip(photo, 95)[1] > size
 
 
 def test_the_map_decodes_where_the_point_is_once_a_move():
@@ -159,7 +159,7 @@ def test_points_lie_where_the_encoder_puts_them_and_the_first_example_is_typical
         far = (data.z[examples] - data.z[examples].median(0).values).norm(dim=1)
         assert far[0] == far.min()
     with pytest.raises(UserError, match="this network has 5; use latent_sliders"):
-        sd.latent_map(PCA(images, 5), images, labels)
+        sd.widgets.LatentMap(PCA(images, 5), images, labels)
 
 
 def test_reset_leads_back():
@@ -194,7 +194,7 @@ def test_neighbors_are_the_nearest_in_all_dimensions():
     panel.controls["word"].value = "quen"
     assert "queen" in panel.note.value and panel.cloud.selected == panel.vectors.words.index("queen")
     with pytest.raises(UserError, match="at least 4 words"):
-        sd.embedding_projector(sd.WordVectors(("a", "b"), torch.eye(2)))
+        sd.widgets.EmbeddingProjector(sd.WordVectors(("a", "b"), torch.eye(2)))
 
 
 def test_attention_is_the_networks_and_a_causal_mask_looks_back_only():
@@ -203,7 +203,7 @@ def test_attention_is_the_networks_and_a_causal_mask_looks_back_only():
     weights = panel.weights()
     assert torch.equal(weights > 0, causal_mask(len(weights)))
     with pytest.raises(UserError, match="no attention layer"):
-        sd.attention_panel(nn.Embedding(3, 2), lambda text: [0, 1], ("a", "b", "c"), masks=("none",))
+        sd.widgets.AttentionPanel(nn.Embedding(3, 2), lambda text: [0, 1], ("a", "b", "c"), masks=("none",))
 
 
 def test_the_matrices_transform_the_vectors():

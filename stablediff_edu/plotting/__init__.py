@@ -1,1 +1,5 @@
-"""Figures; only this folder and widgets import matplotlib."""
+"""Figures; only this folder and widgets import matplotlib. Public names: ``__init__.pyi``."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

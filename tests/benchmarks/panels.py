@@ -39,8 +39,8 @@ PRESSED = {
     TINY: ("slider", "guidance scale", "ArrowRight ArrowLeft", 500),
 }
 CELLS = {
-    "kernel_editor": "import stablediff_edu as sd; sd.kernel_editor(256)",
-    TINY: "import stablediff_edu as sd; sd.text_to_image_panel(sd.load_tiny_sd()[0])",
+    "kernel_editor": "import stablediff_edu as sd; sd.widgets.KernelEditor(256)",
+    TINY: "import stablediff_edu as sd; sd.widgets.TextToImagePanel(sd.load_tiny_sd()[0])",
 }
 # the time from a key to the latest image, new pixels of a canvas, or new table
 WATCH = """(panel) => {
