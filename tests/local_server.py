@@ -1,6 +1,8 @@
 """A web server on 127.0.0.1 that answers as badly as a test wants."""
 
 import contextlib
+import errno
+import os
 import ssl
 import threading
 from dataclasses import dataclass, field
@@ -86,3 +88,26 @@ def closed_port() -> int:
     """Return a port that nobody listens on."""
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         return server.server_port
+
+
+class FullDisk:
+    """Replaces ``open``: its files can hold a number of writes."""
+
+    def __init__(self, writes: int) -> None:
+        self.writes = writes
+
+    def __call__(self, path: Path, mode: str) -> "FullDisk":
+        self.file = open(path, mode)  # noqa: SIM115  it is closed in __exit__
+        return self
+
+    def write(self, data: bytes) -> int:
+        if self.writes == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.writes -= 1
+        return self.file.write(data)
+
+    def __enter__(self) -> "FullDisk":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.file.close()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from stablediff_edu.__main__ import main
-from stablediff_edu.data.digits import mnist
+from stablediff_edu.data import real_data
 from stablediff_edu.data.digits.synthetic import render_digits_uint8
 from stablediff_edu.io import checkpoint
 from stablediff_edu.models.autoencoder_kl import VAEConfig
@@ -42,12 +42,12 @@ def tiny(monkeypatch, tmp_path):
 def some_mnist(monkeypatch):
     """A handful of digits in MNIST's place."""
 
-    def load(train: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        images, labels = render_digits_uint8(40, (7, int(train)))
-        return torch.from_numpy(images), torch.from_numpy(labels)
+    def read_file(name: str, file: str) -> bytes:
+        images, labels = render_digits_uint8(40, (7, int(file.startswith("train"))))
+        return bytes(16) + images.tobytes() if "images" in file else bytes(8) + labels.astype("uint8").tobytes()
 
-    monkeypatch.setattr(mnist, "is_downloaded", lambda: True)
-    monkeypatch.setattr(mnist, "load", load)
+    monkeypatch.setattr(real_data, "find_files", lambda name: {"train-images-idx3-ubyte": Path()})
+    monkeypatch.setattr(real_data, "read_file", read_file)
 
 
 def train(words: str) -> int:

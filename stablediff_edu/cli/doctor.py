@@ -259,9 +259,10 @@ def _count_digits() -> str:
 
 
 def _count_text() -> str:
-    from stablediff_edu.data.words.text8 import text_file
+    from stablediff_edu.data.real_data import find_files
 
-    return f"17 million words in {text_file()}" if text_file().is_file() else ""
+    files = find_files("text8")
+    return f"17 million words in {files['text8']}" if files else ""
 
 
 def _cores() -> int:

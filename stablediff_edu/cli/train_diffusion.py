@@ -71,6 +71,7 @@ def _data(arguments: argparse.Namespace, config):
     """Return the images and their licence, and note in `arguments` which source was chosen, for the metadata."""
     from stablediff_edu.data.fish.dataset import load_fish
     from stablediff_edu.data.image_folder import ImageDataset, load_image_folder
+    from stablediff_edu.data.real_data import fetch_command
     from stablediff_edu.data.ships import cifar10
     from stablediff_edu.data.ships import dataset as ships_dataset
     from stablediff_edu.tasks.ddpm import MAX_SIZE
@@ -95,7 +96,7 @@ def _data(arguments: argparse.Namespace, config):
         there = ships_dataset.num_images()
         if not there and not arguments.quick:
             raise UserError(
-                f"The photographs of ships are not here; get them with {cifar10.FETCH_COMMAND}, or learn from "
+                f"The photographs of ships are not here; get them with {fetch_command('cifar10')}, or learn from "
                 f"synthetic ships: "
                 "--source synthetic."
             )

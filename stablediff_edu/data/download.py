@@ -10,18 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlparse
 
 from stablediff_edu.errors import UserError
 
 if TYPE_CHECKING:
     import requests
 
-ATTEMPTS = 5  # a connection that is cut is taken up again where it stopped
+ATTEMPTS = 5  # a connection that is cut is resumed where it stopped
 RETRY_DELAY = 2.0  # seconds between two attempts
 TIMEOUT = 60.0  # seconds without a single byte
 _CHUNK = 1 << 18  # what a cut can lose
 
-# open_at(offset, tag) asks for the file from byte ``offset`` on, provided that it still carries ``tag``.
+# open_at(offset, tag) requests the file from byte ``offset`` on, provided that it still carries ``tag``.
 OpenAt = Callable[[int, str], "requests.Response"]
 
 
@@ -41,81 +42,37 @@ def data_dir(name: str) -> Path:
     return (Path(elsewhere).expanduser() if elsewhere else project_root() / "data") / name
 
 
-def download(
-    url: str,
-    path: Path,
-    *,
-    size: int | None = None,
-    sha256: str | None = None,
-    md5: str | None = None,
-    progress: bool = True,
-) -> Path:
-    """Download ``url`` to ``path``.
+def download(source: str | OpenAt, path: Path, known_hash: str = "", progress: bool = True) -> Path:
+    """Download a file to ``path``.
 
     Until it is complete and checked the file is called ``NAME.part``; whatever stood at ``path`` stays there on any
-    failure. A download that was cut is taken up again, in this run or a later one, if the server allows that and still
-    has the same file; else it begins again.
+    failure. A download that was cut is resumed, in this run or a later one, if the server allows that and still
+    has the same file; otherwise it starts again.
 
     Args:
-        url: what to download.
+        source: an address, or a function that requests the file from some byte on.
         path: where to put it; its folder is made.
-        size: the number of bytes it must have, if known.
-        sha256: the hash it must have, in hexadecimal, if known.
-        md5: the same for the MD5, where nothing better is published: it finds accidents, not attacks.
+        known_hash: "sha256:…" or "md5:…" in hexadecimal; an MD5 finds accidents, not attacks.
         progress: show a progress bar.
 
-    Returns:
-        ``path``.
-
     Raises:
-        UserError: no network, a refusal (401, 403, 404, 5xx), a cut, wrong size or hash, full disk, no permission.
+        UserError: no network, a refusal (401, 403, 404, 5xx), a cut, a wrong hash, full disk, no permission.
     """
-    return stream_to_file(
-        lambda offset, tag: request_range(url, offset, tag),
-        path,
-        lambda error: http_error_message(error, path.name),
-        size=size,
-        sha256=sha256,
-        md5=md5,
-        progress=progress,
-    )
-
-
-def request_range(url: str, offset: int = 0, tag: str = "") -> "requests.Response":
-    """Ask for ``url`` from byte ``offset`` on; a file that no longer carries ``tag`` is sent from its beginning."""
     import requests
 
-    headers = {"Accept-Encoding": "identity"}  # compressed on the way, a file could be neither measured nor resumed
-    if offset:
-        headers |= {"Range": f"bytes={offset}-", "If-Range": tag}
-    return requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
-
-
-def stream_to_file(
-    open_at: OpenAt,
-    path: Path,
-    refusal: Callable[[Exception], UserError],
-    *,
-    size: int | None = None,
-    sha256: str | None = None,
-    md5: str | None = None,
-    progress: bool = True,
-) -> Path:
-    """Do the work of :func:`download` with whatever ``open_at(offset, tag)`` answers; ``refusal`` words its errors."""
-    import requests
-
+    open_at = (lambda offset, tag: request_range(source, offset, tag)) if isinstance(source, str) else source
     part, tag_file = path.with_name(path.name + ".part"), path.with_name(path.name + ".part.tag")
     with translate_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                stated = _transfer(open_at, part, tag_file, progress)
+                _transfer(open_at, part, tag_file, progress)
                 break
             except requests.HTTPError as error:
-                raise refusal(error) from error
+                raise UserError(f"{path.name} cannot be fetched: {_refusal(error.response)}.") from error
             except (_CutError, requests.RequestException) as error:
-                if attempt == 1 and not isinstance(error, _CutError):  # it never began: no network, or a wrong address
-                    raise refusal(error) from error
+                if attempt == 1 and isinstance(error, requests.RequestException):  # no network, or a wrong address
+                    raise UserError(f"{path.name} cannot be fetched: {_no_answer(error)}.") from error
                 if attempt == ATTEMPTS:
                     if not tag_file.exists():  # what came so far could never be resumed
                         _remove(part)
@@ -128,7 +85,7 @@ def stream_to_file(
                 _remove(part, tag_file)
                 raise
         try:
-            _check(part, path.name, stated if size is None else size, {"sha256": sha256, "md5": md5})
+            _check(part, path.name, known_hash)
         except UserError:
             _remove(part, tag_file)
             raise
@@ -137,27 +94,36 @@ def stream_to_file(
     return path
 
 
-def _transfer(open_at: OpenAt, part: Path, tag_file: Path, progress: bool) -> int | None:
-    """Write the (rest of the) file to ``part`` and return the size that the server stated."""
+def request_range(url: str, offset: int = 0, tag: str = "") -> "requests.Response":
+    """Request ``url`` from byte ``offset`` on; a file that no longer carries ``tag`` is sent from its beginning."""
+    import requests
+
+    headers = {"Accept-Encoding": "identity"}  # a compressed transfer could be neither measured nor resumed
+    if offset:
+        headers |= {"Range": f"bytes={offset}-", "If-Range": tag}
+    return requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+
+
+def _transfer(open_at: OpenAt, part: Path, tag_file: Path, progress: bool) -> None:
+    """Write the (rest of the) file to ``part``."""
     import requests
     from tqdm import tqdm
 
     can_resume = part.is_file() and tag_file.is_file()
-    done, tag = (part.stat().st_size, tag_file.read_text()) if can_resume else (0, "")
+    done, tag = (part.stat().st_size, tag_file.read_text(encoding="utf-8")) if can_resume else (0, "")
     with open_at(done, tag) as response:
         if response.status_code == 416:  # no such range: what we have is longer than what is there now
             _remove(part, tag_file)
             raise _CutError
         if response.status_code == 403:
-            # for `http_error_message`: the reason stands in it, and the connection is about to be closed
-            _ = response.content
+            _ = response.content  # for `_refusal`: the reason stands in it, and the connection is about to be closed
         response.raise_for_status()
         if not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
             done = 0  # the server sends the whole file
         length = response.headers.get("Content-Length", "")
         is_packed = response.headers.get("Content-Encoding", "identity") != "identity"
         total = done + int(length) if length.isdigit() and not is_packed else None
-        _check_space(part, 0 if total is None else total - done)
+        check_space(part.stem, part.parent, 0 if total is None else total - done)
         tag = _etag(response)
         try:
             with (
@@ -165,7 +131,7 @@ def _transfer(open_at: OpenAt, part: Path, tag_file: Path, progress: bool) -> in
                 tqdm(total=total, initial=done, unit="B", unit_scale=True, disable=not progress) as bar,
             ):
                 if tag:  # only now: a new tag must never stand beside an old part
-                    tag_file.write_text(tag)
+                    tag_file.write_text(tag, encoding="utf-8")
                 for chunk in response.iter_content(_CHUNK):
                     file.write(chunk)
                     bar.update(len(chunk))
@@ -176,43 +142,37 @@ def _transfer(open_at: OpenAt, part: Path, tag_file: Path, progress: bool) -> in
                 _remove(tag_file)
     if total is not None and part.stat().st_size < total:
         raise _CutError
-    return total
 
 
-def _check_space(part: Path, needed: int) -> None:
-    free = shutil.disk_usage(part.parent).free
+def check_space(name: str, folder: Path, needed: int) -> None:
+    """Raise UserError if a folder has no room for so many bytes of ``name``."""
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
-            f"The disk is too full: {part.stem} needs {needed / 1e9:.1f} GB more in {part.parent}, and only "
-            f"{free / 1e9:.1f} GB are free; free some space."
+            f"The disk is too full: {name} needs {needed / 1e9:.1f} GB in {folder}, and only {free / 1e9:.1f} GB are "
+            "free; free some space."
         )
 
 
 def _etag(response: "requests.Response") -> str:
-    """Return what names this version of the file, to resume only the same one: a strong ETag, or the date."""
+    """Return what identifies this version of the file, to resume only the same one: a strong ETag, or the date."""
     etag = response.headers.get("ETag", "")
     return response.headers.get("Last-Modified", "") if etag.startswith("W/") or not etag else etag
 
 
-def _check(part: Path, name: str, size: int | None, hashes: dict[str, str | None]) -> None:
+def _check(part: Path, name: str, known_hash: str) -> None:
     with part.open("rb") as file:
         if file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html")):
             raise UserError(
                 f"A web page came instead of {name}, such as the sign-in page of a network; sign in with a browser, or "
                 "download the file there."
             )
-    found = part.stat().st_size
-    if size is not None and found != size:
-        raise UserError(f"{name} came with {found:,} bytes instead of {size:,}; it was thrown away, try again later.")
-    for kind, expected in hashes.items():
-        if expected is None:
-            continue
-        with part.open("rb") as file:
-            differs = hashlib.file_digest(file, kind).hexdigest() != expected.lower()
-        if differs:
-            label = {"sha256": "SHA-256", "md5": "MD5"}[kind]
+        kind, _, expected = known_hash.partition(":")
+        file.seek(0)
+        if kind and hashlib.file_digest(file, kind).hexdigest() != expected.lower():
             raise UserError(
-                f"{name} came with other contents than expected (its {label} differs) and was thrown away; try again."
+                f"{name} came with other contents than expected (its {kind.upper()} differs) and was thrown away; "
+                "try again later."
             )
 
 
@@ -221,35 +181,33 @@ def _remove(*paths: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def http_error_message(error: Exception, name: str) -> UserError:
-    """Turn an error of ``requests`` into one sentence about ``name``."""
-    response = getattr(error, "response", None)
-    what = _no_answer(error) if response is None else _REFUSALS.get(response.status_code)
-    if what is None:
-        what = "its server is in trouble ({code}); try again later"
-    if response is not None and response.status_code == 403 and b"quota" in response.content[:2000].lower():
-        what = "its server has reached its quota for today (403); try again tomorrow"
-    return UserError(f"{name} cannot be fetched: {what.format(code=getattr(response, 'status_code', ''))}.")
-
-
 _REFUSALS = {
     401: "the server asks for a login or does not accept yours (401)",
     403: "the server forbids it (403), perhaps until you accept its terms",
-    404: "it is no longer at its address ({code}); look for a new release",
+    404: "it is no longer at its address (404); look for a new release",
     407: "the proxy asks for a password (407); set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
     429: "too many requests just now (429); try again in some minutes",
     509: "its server has reached its quota (509); try again tomorrow",
     511: "this network asks you to sign in first (511); open any page in a browser and sign in",
 }
-_REFUSALS[410] = _REFUSALS[404]
 
 
-def _no_answer(error: Exception) -> str:
+def _refusal(response: "requests.Response | None") -> str:
+    """Say what a server's refusal means."""
+    if response is None:
+        return "the server refuses"
+    code = response.status_code
+    if code == 403 and b"quota" in response.content[:2000].lower():
+        return "its server has reached its quota for today (403); try again tomorrow"
+    return _REFUSALS.get(code, f"its server is in trouble ({code}); try again later")
+
+
+def _no_answer(error: "requests.RequestException") -> str:
     """Say why no answer came at all: the certificate, the proxy, the name of the host, or the time."""
     import requests
 
     text, request = str(error), getattr(error, "request", None)
-    host = requests.utils.urlparse(request.url).hostname if request is not None else "the server"
+    host = urlparse(request.url).hostname if request is not None else "the server"
     if isinstance(error, requests.exceptions.ProxyError):
         if refused := re.search(r"Tunnel connection failed: (\d+)", text):
             return _REFUSALS[407] if refused[1] == "407" else f"the proxy does not let it through ({refused[1]})"

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from stablediff_edu.config import device_of, pick_device, seed_everything, to_device
-from stablediff_edu.data.digits import mnist
-from stablediff_edu.data.digits.dataset import DigitDataset, load_digits, render_digits
+from stablediff_edu.data.digits.dataset import DigitDataset, load_digits, num_mnist_images, render_digits
+from stablediff_edu.data.real_data import fetch_command
 from stablediff_edu.layers.conv_blocks import DoubleConv
 from stablediff_edu.training.amp import memory_format
 from stablediff_edu.training.loop import Callback, TrainResult, train
@@ -167,8 +167,8 @@ def score_on_test_images(model: nn.Module) -> str:
     """Return one line: which share of synthetic held-out digits the network reads, and of MNIST's test digits."""
     drawn = render_digits(NUM_TEST_DIGITS, train=False)
     line = f"reads {accuracy(model, drawn):.1%} of {len(drawn):,} other synthetic digits, and "
-    if not mnist.is_downloaded():
-        return f"{line}MNIST is not here to test on (get it with: {mnist.FETCH_COMMAND})"
+    if not num_mnist_images():
+        return f"{line}MNIST is not here to test on (get it with: {fetch_command('mnist')})"
     real = load_digits(10_000, "mnist", train=False)
     return f"{line}{accuracy(model, real):.1%} of {len(real):,} test digits of MNIST, of which it has seen none"
 

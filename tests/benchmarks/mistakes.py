@@ -147,7 +147,7 @@ MISTAKES = [
         "data/words/vocabulary.py",
         "power: float = 0.75",
         "power: float = 1.0",
-        "test_corpus.py",
+        "data/test_corpus.py",
     ),
     # schedules and samplers
     Mistake(
@@ -291,7 +291,7 @@ MISTAKES = [
         "data/fish/synthetic.py",
         "color[outside] = 0.0",
         "color[outside] = 0.01",
-        "test_golden_data.py",
+        "data/test_golden_data.py",
     ),
     Mistake(
         "EXIF orientation ignored",
@@ -306,21 +306,21 @@ MISTAKES = [
         "data/archive.py",
         'path.is_absolute() or ".." in path.parts or not',
         "path.is_absolute() or not",
-        "test_download.py",
+        "data/test_archive.py",
     ),
     Mistake(
         "links in archives are followed",
         "data/archive.py",
         "if stat.S_ISLNK(member.external_attr >> 16)",
         "if False",
-        "test_download.py",
+        "data/test_archive.py",
     ),
     Mistake(
         "hashes are not compared",
         "data/download.py",
         ".hexdigest() != expected.lower()",
         ".hexdigest() == ''",
-        "test_download.py",
+        "data/test_download.py",
     ),
     Mistake(
         "a checkpoint is written in place",

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
-from stablediff_edu.data.digits import mnist
+from stablediff_edu.data import real_data
 from stablediff_edu.data.digits.synthetic import render_digits_uint8
-from stablediff_edu.data.download import data_dir
 from stablediff_edu.errors import UserError
 
 
@@ -51,42 +51,39 @@ def load_digits(count: int = 10_000, source: str = "auto", train: bool = True, s
     Raises:
         UserError: there is no such source, MNIST is not here, or one of its files is damaged.
     """
-    _check(count)
+    if count < 1:
+        raise UserError(f"count must be at least 1, got {count}.")
     if source == "auto":
-        source = "mnist" if mnist.is_downloaded() else "synthetic"
+        source = "mnist" if num_mnist_images() else "synthetic"
     if source == "synthetic":
         return render_digits(count, seed, train)
     if source != "mnist":
         raise UserError(f"There is no source of digits called {source!r}; choose auto, synthetic or mnist.")
-    images, labels = mnist.load(train)
-    return DigitDataset(_to_tensor(images[:count]), labels[:count], "MNIST")
+    part = "train" if train else "t10k"
+    pixels, labels = (
+        torch.from_numpy(np.frombuffer(real_data.read_file("mnist", file), np.uint8, offset=header).copy())
+        for file, header in ((f"{part}-images-idx3-ubyte", 16), (f"{part}-labels-idx1-ubyte", 8))
+    )
+    return DigitDataset(_to_tensor(pixels.view(-1, 28, 28)[:count]), labels[:count].long(), "MNIST")
 
 
 def render_digits(count: int = 10_000, seed: int = 0, train: bool = True) -> DigitDataset:
-    """Generate digits: each is decided by the seed and its number, and of every ten there is one of each.
+    """Render digits: each is decided by the seed and its number, and of every ten there is one of each.
 
-    10,000 take about a second on one core. ``train=False`` draws others, never seen by who learned from the first.
+    10,000 take about a second on one core. ``train=False`` renders other ones, held out from training.
     """
-    _check(count)
     images, labels = render_digits_uint8(count, (seed, 0 if train else 1))
     return DigitDataset(_to_tensor(torch.from_numpy(images)), torch.from_numpy(labels), "synthetic digits")
 
 
 def describe_digits() -> str:
     """Return one line on which digits :func:`load_digits` will use, and how to get the real ones."""
-    if mnist.is_downloaded():
-        return f"MNIST, {num_mnist_images():,} scanned digits in {data_dir('mnist')}"
-    return f"synthetic digits (built in) · real ones: {mnist.FETCH_COMMAND}"
+    return real_data.describe("mnist", "scanned digits", num_mnist_images(), 1, "synthetic digits")
 
 
 def num_mnist_images() -> int:
     """Return how many scanned digits there are to learn from, without reading them; 0 if MNIST was not fetched."""
-    return mnist.count()
-
-
-def _check(count: int) -> None:
-    if count < 1:
-        raise UserError(f"{count} digits cannot be had; ask for at least 1.")
+    return 60_000 if real_data.find_files("mnist") else 0
 
 
 def _to_tensor(images: torch.Tensor) -> torch.Tensor:

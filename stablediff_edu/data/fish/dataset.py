@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stablediff_edu.data import real_data
 from stablediff_edu.data.download import data_dir
 from stablediff_edu.data.fish import synthetic as synthetic_fish
 from stablediff_edu.data.fish.near_duplicates import cluster_duplicates, rotation_invariant_descriptor
@@ -26,8 +27,6 @@ from stablediff_edu.data.segmentation_folder import (
 )
 from stablediff_edu.errors import UserError
 
-DATASET = "crowww/a-large-scale-fish-dataset"  # Ulucan, Karakaya, Turkan 2020: 9 species, 1000 images of each
-FETCH_COMMAND = "python -m stablediff_edu fetch fish"
 MASKS = MaskRule("brightness", above=127)  # white fish on black
 _CACHE_VERSION = 1  # part of the cache's name: raise it when the images in it would come out otherwise
 
@@ -64,11 +63,7 @@ def load_fish(count: int = 500, size: int = 128, source: str = "auto", seed: int
 
 def describe_fish_data(count: int = 500) -> str:
     """Return one line on which fish :func:`load_fish` will use, and how to get the real ones."""
-    there = num_images()
-    if there >= count:
-        return f"Kaggle fish, {there:,} photographs in {data_dir('fish')}"
-    some = f" (only {there} there)" if there else ""
-    return f"synthetic fish (built in) · real ones{some}: {FETCH_COMMAND}"
+    return real_data.describe("fish", "photographs", num_images(), count, "synthetic fish")
 
 
 def num_images(folder: Path | None = None) -> int:
@@ -117,7 +112,7 @@ def _load_real(count: int, size: int, seed: int) -> SegmentationDataset:
     folder = data_dir("fish")
     chosen = _balanced_sample(index_dataset(folder), count, seed)
     if not chosen:
-        raise UserError(f"There are no fish photographs in {folder}; fetch them with: {FETCH_COMMAND}.")
+        raise UserError(f"There are no fish photographs in {folder}; get them with: {real_data.fetch_command('fish')}.")
     cache = folder / "cache" / f"{_fingerprint(chosen, size)}.npz"
     arrays = _read_cache(cache, len(chosen), size)
     if arrays is None:
