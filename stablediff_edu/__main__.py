@@ -29,34 +29,25 @@ def main(words: list[str] | None = None) -> int:
     parser = ConciseParser(prog="python -m stablediff_edu", description=__doc__.split(":")[0])
     choices = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     words = sys.argv[1:] if words is None else words
-    for name, help_text in COMMANDS.items():
-        command = choices.add_parser(name, help=help_text, description=help_text)
-        if name in words[:1]:  # only the chosen command is imported: doctor must run where torch is broken
-            try:
-                module = importlib.import_module(f"stablediff_edu.cli.{'fetch' if name == 'download' else name}")
-            except ModuleNotFoundError as error:
-                return _missing(error)
-            module.add_arguments(command)
-    arguments = parser.parse_args(words)
     try:
-        return module.run(arguments)
+        for name, help_text in COMMANDS.items():
+            command = choices.add_parser(name, help=help_text, description=help_text)
+            if name in words[:1]:  # only the chosen command is imported: doctor must run where torch is broken
+                module = importlib.import_module(f"stablediff_edu.cli.{'fetch' if name == 'download' else name}")
+                module.add_arguments(command)
+        return module.run(parser.parse_args(words))
     except ModuleNotFoundError as error:
-        return _missing(error)
+        if (error.name or "").startswith("stablediff_edu"):  # this package itself lacks it: an error of ours
+            raise
+        extras = "pip install 'stablediff_edu[lab,fish,hub]'"
+        print(f"stablediff_edu: the package {error.name} is not installed; install it with: {extras}.", file=sys.stderr)
+        return 2
     except UserError as error:
         print(f"stablediff_edu: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-
-
-def _missing(error: ModuleNotFoundError) -> int:
-    """Name the extras where a package is not installed; what this package itself lacks is an error of ours."""
-    if (error.name or "").startswith("stablediff_edu"):
-        raise error
-    extras = "pip install 'stablediff_edu[lab,fish,hub]'"
-    print(f"stablediff_edu: the package {error.name} is not installed; install it with: {extras}.", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

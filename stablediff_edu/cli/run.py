@@ -1,6 +1,7 @@
 """``run``: run the notebooks in order without a screen, into ``build/`` or (``--store``) back into their own place."""
 
 import argparse
+import asyncio
 import re
 import sys
 import time
@@ -19,23 +20,25 @@ from stablediff_edu.cli import readme_images
 from stablediff_edu.data.download import project_root
 from stablediff_edu.errors import UserError
 
-CELL_TIMEOUT = 3600  # a cell that takes longer than this hangs, even on the full preset
+CELL_TIMEOUT = 3600  # seconds; a cell that takes longer hangs, even on the full preset
 
-# What a stored notebook says of the machine that ran it: nothing.
-KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
+# A stored notebook says nothing of the machine that ran it.
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
+}
 
 
 class CellError(Exception):
     """A cell failed: which one, its source, and its error, as plain text."""
 
-    def __init__(self, cell: NotebookNode, number: int, error: str):
+    def __init__(self, cell: NotebookNode, error: str):
         source = "\n".join(f"    {line}" for line in cell.source.splitlines())
-        super().__init__(f"In [{number}] failed:\n\n{source}\n\n{error}")
+        super().__init__(f"In [{cell.execution_count}] failed:\n\n{source}\n\n{error}")
 
 
 class _ThisPython(AsyncKernelManager):
-    """Starts the kernel with the very Python that runs this command, whatever is registered as "python3" elsewhere."""
+    """Starts the kernel with the Python that runs this command, whatever is registered as "python3" elsewhere."""
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -46,7 +49,7 @@ def execute(path: Path, timeout: int = CELL_TIMEOUT, strict: bool = False) -> No
     """Execute a notebook in its own folder, and return it with its outputs and normalized metadata.
 
     Args:
-        path: the notebook; it stays as it is.
+        path: the notebook; the file stays as it is.
         timeout: seconds that one cell may take.
         strict: also refuse a cell that prints to stderr, as a stored notebook must not.
 
@@ -58,43 +61,65 @@ def execute(path: Path, timeout: int = CELL_TIMEOUT, strict: bool = False) -> No
         notebook = nbformat.read(path, as_version=4)
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError):
         raise UserError(f"{path.name} is not a notebook; restore it with git checkout -- {path.name}.") from None
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     client = NotebookClient(
         notebook,
         kernel_manager_class=_ThisPython,
         timeout=timeout,
         record_timing=False,
+        on_cell_start=lambda cell, cell_index: _progress(
+            f"{path.stem}  cell {cell_index + 1} of {len(notebook.cells)}"
+        ),
         resources={"metadata": {"path": str(path.parent)}},
     )
-    code = [
-        (index, cell) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()
-    ]
-    # Cell by cell, since client.execute() would take Ctrl-C for a kernel that died.
-    with client.setup_kernel():
-        for number, (index, cell) in enumerate(code, 1):
-            _progress(f"{path.stem}  cell {number} of {len(code)}")
-            try:
-                client.execute_cell(cell, index, execution_count=number)
-            except CellTimeoutError:
-                raise CellError(cell, number, f"It took more than {timeout} seconds (--timeout).") from None
-            except DeadKernelError:
-                raise CellError(cell, number, "Its Python ended; too little memory is the usual reason.") from None
-            except CellExecutionError:
-                error = next(output for output in cell.outputs if output.output_type == "error")
-                raise CellError(cell, number, _strip_ansi("\n".join(error.traceback))) from None
-            noise = "".join(output.text for output in cell.outputs if output.get("name") == "stderr")
-            if strict and noise:
-                raise CellError(cell, number, f"It printed to stderr, which no stored notebook may show:\n{noise}")
+    asyncio.run(_execute_cells(client, cells))
+    for cell in cells if strict else []:
+        noise = "".join(output.text for output in cell.outputs if output.get("name") == "stderr")
+        if noise:
+            raise CellError(cell, f"It printed to stderr, which no stored notebook may show:\n{noise}")
     return normalize_notebook(notebook)
 
 
+async def _execute_cells(client: NotebookClient, cells: list[NotebookNode]) -> None:
+    """Start a kernel, execute the cells, and end the kernel however this ends.
+
+    Ctrl-C cancels this task (asyncio.run), wherever it waits. It does not use `client.execute()` or its context
+    manager: their own handler ends the kernel only, which then counts as dead. As KeyboardInterrupt the signal could
+    also come in a callback of the event loop that drops exceptions.
+    """
+    manager = client.create_kernel_manager()
+    try:
+        await client.async_start_new_kernel()
+        await client.async_start_new_kernel_client()
+        for number, cell in enumerate(cells, 1):
+            cell.execution_count = number
+            try:
+                await client.async_execute_cell(cell, client.nb.cells.index(cell), execution_count=number)
+            except CellTimeoutError:
+                raise CellError(cell, f"It took more than {client.timeout} seconds (--timeout).") from None
+            except CellExecutionError:
+                error = next(output for output in cell.outputs if output.output_type == "error")
+                text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))  # without colors
+                raise CellError(cell, text.strip()) from None
+            except DeadKernelError:
+                if asyncio.current_task().cancelling():  # nbclient takes a cancellation for a kernel that died
+                    raise asyncio.CancelledError from None
+                raise CellError(cell, "Its Python ended; too little memory is the usual reason.") from None
+    finally:
+        if client.kc:
+            client.kc.stop_channels()
+        if manager.has_kernel:
+            await manager.shutdown_kernel(now=True)
+
+
 def normalize_notebook(notebook: NotebookNode) -> NotebookNode:
-    """Take from an executed notebook what belongs to the machine or to chance, so that equal runs give equal files.
+    """Remove from an executed notebook what differs from run to run, so that equal runs give equal files.
 
     Of a panel the still image stays: the live one needs a kernel, and then the cell is run.
     """
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": LANGUAGE})
+    notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
+        cell.metadata.pop("execution", None)  # times, where JupyterLab was told to record them
         if cell.cell_type == "code":
             cell.outputs = list(_joined(cell.outputs))
             for output in cell.outputs:
@@ -114,7 +139,7 @@ def _joined(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
 
 
 def run_notebooks(paths: list[Path], out: Path | None = None, timeout: int = CELL_TIMEOUT) -> int:
-    """Run notebooks one after the other, with a line for each and a table at the end; stop at the first that fails.
+    """Run notebooks in order, with a line for each; stop at the first that fails.
 
     Args:
         paths: the notebooks.
@@ -125,49 +150,38 @@ def run_notebooks(paths: list[Path], out: Path | None = None, timeout: int = CEL
     Returns:
         The exit code: 0, or 1 if a notebook failed.
     """
-    lines: list[str] = []
     width = max(len(path.stem) for path in paths)
-    failure = None
-    for path in paths:
-        _progress(path.stem)
-        began = time.monotonic()
+    for number, path in enumerate(paths, 1):
+        began, failure = time.monotonic(), None
         try:
             _write(execute(path, timeout, strict=out is None), (path.parent if out is None else out) / path.name)
             if out is None:
                 readme_images.update_image(path)
         except CellError as error:
             failure = error
-        seconds = time.monotonic() - began
-        lines.append(f"{path.stem:{width}}  {seconds:7.1f} s  {'FAILED' if failure else 'ok'}")
         _progress("")
-        print(lines[-1], flush=True)
+        seconds = time.monotonic() - began
+        print(f"{path.stem:{width}}  {seconds:7.1f} s  {'FAILED' if failure else 'ok'}", flush=True)
         if failure:
-            print(f"\n{path.name}, {failure}", flush=True)
-            break
-    lines += [f"{path.stem:{width}}        –    not run" for path in paths[len(lines) :]]
-    print(f"\n{'notebook':{width}}  {'time':>9}  result", *lines, sep="\n")
-    if not failure:
-        print(f"\nThe notebooks lie in {'their own place' if out is None else out}.")
-    return 1 if failure else 0
+            print(f"\n{path.name}, {failure}\n\n{len(paths) - number} of {len(paths)} notebooks were not run.")
+            return 1
+    print(f"\nThe notebooks are in {'their own place' if out is None else out}.")
+    return 0
 
 
 def select_notebooks(names: list[str]) -> list[Path]:
     """Return the notebooks that are meant: a number (``02``), the beginning of a name, or a file; no name means all."""
-    folder = project_root() / "notebooks"
-    course = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    if not course and not names:
-        raise UserError("There are no notebooks here; call this in the course's own folder.")
+    course = sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     found = []
-    for name in names:
+    for name in names or [""]:
         file = Path(name)
-        matches = (
-            [file] if file.suffix == ".ipynb" and file.is_file() else [p for p in course if p.stem.startswith(name)]
-        )
+        is_file = file.suffix == ".ipynb" and file.is_file()
+        matches = [file] if is_file else [path for path in course if path.stem.startswith(name)]
         if not matches:
-            there = ", ".join(path.stem for path in course) or "none"
+            there = ", ".join(path.stem for path in course) or "none; call this in the course's own folder"
             raise UserError(f"There is no notebook {name!r}; there are: {there}.")
         found += matches
-    return found or course
+    return found
 
 
 def _write(notebook: NotebookNode, path: Path) -> None:
@@ -182,14 +196,9 @@ def _write(notebook: NotebookNode, path: Path) -> None:
 
 
 def _progress(text: str) -> None:
-    """On a screen, show what is going on in a line that the next one replaces."""
+    """On a screen, show the progress in a line that the next one replaces."""
     if sys.stdout.isatty():
         print(f"\r\033[K{text}", end="", flush=True)
-
-
-def _strip_ansi(text: str) -> str:
-    """Return terminal text without its colors."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", text).strip()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -200,13 +209,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("build"), help="folder for the executed copies (default: build)"
     )
     place.add_argument("--store", action="store_true", help="store the outputs in the notebooks themselves")
-    parser.add_argument(
-        "--timeout",
-        type=int,
-        default=CELL_TIMEOUT,
-        metavar="SECONDS",
-        help="limit for one cell (default: %(default)s)",
-    )
+    limit = "limit for one cell (default: %(default)s)"
+    parser.add_argument("--timeout", type=int, default=CELL_TIMEOUT, metavar="SECONDS", help=limit)
 
 
 def run(arguments: argparse.Namespace) -> int:
