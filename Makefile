@@ -3,13 +3,12 @@
 # The Python to build on: the first of these that is 3.11, 3.12 or 3.13, unless `make PYTHON=...` names one.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+# Written when .venv is complete. It names the Python and the folder: with another of them .venv is made from scratch.
+STAMP := .venv/set-up-$(shell $(PYTHON) -c 'import os, sys, zlib; \
+	print("%d.%d.%d" % sys.version_info[:3], zlib.crc32(os.getcwd().encode()), sep="-")' 2>/dev/null)
 COURSE := .venv/bin/python -m stablediff_edu
-# As an address, so that it also stands in the link that JupyterLab prints where it can open no browser.
-FIRST := --LabApp.default_url=/lab/tree/01_convolution_kernels.ipynb
 # More flags for JupyterLab, for instance: make lab LAB_FLAGS="--no-browser --port 8899"
 LAB_FLAGS ?=
-# JupyterLab refuses to run as root (in a container, mostly) unless it is told that this is meant.
-AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help lab run notebooks test data doctor setup setup-test lint format units notebooks-offline lock
 
@@ -26,7 +25,7 @@ help:
 	@echo "PYTHON=python3.12 chooses the Python; STABLEDIFF_PRESET=full runs the notebooks at the video's sizes."
 
 lab: setup
-	.venv/bin/python -m jupyterlab --ServerApp.root_dir=notebooks $(FIRST) $(AS_ROOT) $(LAB_FLAGS)
+	$(COURSE) lab -- $(LAB_FLAGS)
 
 run: setup
 	@$(COURSE) run --out build
@@ -43,17 +42,22 @@ doctor: setup
 test: setup-test
 	@$(MAKE) --no-print-directory lint units notebooks-offline
 
-setup:
-	@$(call setup)
+setup: $(STAMP)-lab
 
-setup-test:
-	@$(call setup,--test)
+setup-test: $(STAMP)-test
 
-define setup
-	if [ -z "$(PYTHON)" ]; then \
-		echo "The course needs Python 3.11, 3.12 or 3.13, and none was found here: install one, or name it with make PYTHON=..." >&2; exit 2; \
-	fi; $(PYTHON) stablediff_edu/cli/setup.py $(1)
-endef
+EXTRAS_lab := lab,fish,hub
+EXTRAS_test := test
+# A torch that fits stays; pip's own settings (PIP_*, pip.conf) hold as everywhere.
+$(STAMP)-%: pyproject.toml constraints.txt
+	@if ! $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then echo \
+		"The course needs Python 3.11, 3.12 or 3.13: install one of these, or name it with make PYTHON=..." >&2; exit 2; fi
+	@echo "Installing about 120 packages into .venv: 1.3 GB where torch is a CPU build, about 7 GB for CUDA ..."
+	@test -e $(STAMP) || $(PYTHON) -m venv --clear .venv
+	@touch $(STAMP)
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable ".[$(EXTRAS_$*)]"
+	@touch $@ $(STAMP)-lab
 
 lint:
 	.venv/bin/python -m ruff check .
@@ -66,7 +70,7 @@ format: setup-test
 units:
 	.venv/bin/python -m pytest
 
-# The stored notebooks run once more, with the network cut and with drawn data: what a newcomer has on a train.
+# The stored notebooks run once more, with the network cut and with synthetic data: what a newcomer has on a train.
 notebooks-offline:
 	env -u STABLEDIFF_DATA STABLEDIFF_PRESET=quick .venv/bin/python tests/offline.py \
 		.venv/bin/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=180 notebooks

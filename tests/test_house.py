@@ -3,7 +3,6 @@
 import ast
 import os
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -90,8 +89,14 @@ def imported(folder: str) -> dict[str, Path]:
 
 COURSE = ["course", "lab", "fish", "hub"]
 # What is imported although it comes with a declared package, which cannot do without it.
-COMES_WITH = {"jupyter_client": "ipykernel", "traitlets": "ipykernel", "requests": "kaggle", "kagglesdk": "kaggle"}
-COMES_WITH_TESTS = COMES_WITH | {"packaging": "pytest", "jupyter_core": "jupyterlab"}
+COMES_WITH = {
+    "jupyter_client": "ipykernel",
+    "packaging": "lazy_loader",
+    "traitlets": "ipykernel",
+    "requests": "kaggle",
+    "kagglesdk": "kaggle",
+}
+COMES_WITH_TESTS = COMES_WITH | {"jupyter_core": "jupyterlab"}
 
 
 @pytest.mark.parametrize(
@@ -159,32 +164,6 @@ def test_imports_follow_the_arrows(folder: str):
         if folder not in ("plotting", "notebook", "widgets"):
             text = path.read_text(encoding="utf-8")
             assert not re.search(r"^ *(?:import|from) (?:matplotlib|ipywidgets)", text, re.M), f"{name} plots"
-
-
-def make(*words: str, **environment: str) -> subprocess.CompletedProcess:
-    """Call make in the project's folder, free of what an outer make has told it."""
-    settings = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")} | environment
-    return subprocess.run(["make", *words], cwd=ROOT, capture_output=True, text=True, env=settings)
-
-
-def test_make_alone_prints_the_help_which_names_the_commands():
-    helped = make()
-    assert helped.returncode == 0
-    assert helped.stdout == make("help").stdout
-    for target in ("lab", "run", "notebooks", "test", "data"):
-        assert re.search(rf"^make {target} ", helped.stdout, re.M)
-
-
-def test_make_knows_every_target():
-    targets = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
-    assert make("--dry-run", *targets).returncode == 0
-
-
-def test_no_python_gets_one_sentence():
-    answer = make("setup", PYTHON="")
-    assert answer.returncode == 2
-    assert "3.11, 3.12 or 3.13" in answer.stderr
-    assert "Traceback" not in answer.stderr
 
 
 def test_the_ci_runs_the_tests():

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,13 @@ from stablediff_edu.errors import UserError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 COPIES = Path("stablediff_edu_notebooks")
+# Settings of JupyterLab: no question about news from the web, since the course runs offline, and widget messages wait
+# for the running cell, since in a subshell their handlers would run beside it.
+SETTINGS = PACKAGE / "notebook" / "jupyter"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``lab``."""
     parser.add_argument("--folder", type=Path, default=COPIES, help=f"where copies go (default: {COPIES})")
     parser.add_argument("options", nargs="*", metavar="-- OPTION", help="options of JupyterLab, such as --no-browser")
 
@@ -23,9 +28,16 @@ def run(arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec("jupyterlab") is None:
         raise UserError("JupyterLab is not installed; install it with: pip install 'stablediff_edu[lab]'.")
     folder = notebooks(arguments.folder)
-    first = min(folder.glob("*.ipynb")).name
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.resolve()}"]
-    return subprocess.run([*command, f"--LabApp.default_url=/lab/tree/{first}", *arguments.options]).returncode
+    # as an address, so that it also stands in the link that is printed where no browser can be opened
+    first = f"--LabApp.default_url=/lab/tree/{min(folder.glob('*.ipynb')).name}"
+    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # in a container, mostly
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.resolve()}", first, *as_root]
+    paths = filter(None, [os.environ.get("JUPYTER_CONFIG_PATH"), str(SETTINGS)])
+    settings = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+    command += arguments.options
+    if os.name == "posix":
+        os.execve(command[0], command, settings)  # signals then are JupyterLab's: it asks after Ctrl-C
+    return subprocess.run(command, env=settings).returncode
 
 
 def notebooks(folder: Path) -> Path:

@@ -87,7 +87,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """JupyterLab and Notebook 7 on one server, with the settings that `make lab` installs."""
+    """JupyterLab and Notebook 7 on one server, with the settings of `make lab`."""
     root = tmp_path_factory.mktemp("notebooks")
     process, address = start(root, tmp_path_factory.mktemp("settings"))
     yield Server(address, root, browser)
@@ -96,12 +96,13 @@ def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def start(root: Path, settings: Path) -> tuple[subprocess.Popen, str]:
-    """Start a server on a folder, with the settings that `make lab` installs; return its process and address."""
-    from stablediff_edu.cli.setup import LAB_SETTINGS
+    """Start a server on a folder, with the settings of `make lab`; return its process and address."""
+    from stablediff_edu.cli.lab import SETTINGS
 
+    ours = json.loads((SETTINGS / "labconfig/default_setting_overrides.json").read_text(encoding="utf-8"))
     # all cells are on the page, not only those in view, and no question which kernel to take
     tracker = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none", "autoStartDefaultKernel": True}}
-    for name, values in {**LAB_SETTINGS, **tracker}.items():
+    for name, values in {**ours, **tracker}.items():
         plugin, _, file = name.partition(":")
         path = settings / plugin / f"{file}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)

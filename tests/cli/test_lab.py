@@ -1,4 +1,4 @@
-"""``make lab`` starts JupyterLab at the first notebook."""
+"""``make lab`` and ``lab`` start JupyterLab at the first notebook, with the settings of the course."""
 
 import json
 import os
@@ -11,29 +11,34 @@ import pytest
 
 from stablediff_edu.cli import lab
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FIRST = "01_convolution_kernels.ipynb"  # JupyterLab lists the notebooks' own folder
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the Makefile is for systems with make and sh")
-def test_lab_opens_at_the_first_notebook(tmp_path: Path):
-    settings = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
-    settings |= {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
+def test_lab_opens_at_the_first_notebook_with_its_settings(tmp_path: Path):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    environment |= {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
     flags = "LAB_FLAGS=--no-browser --port=0"
-    dry = subprocess.run(["make", "--dry-run", "lab", flags], cwd=ROOT, capture_output=True, text=True, env=settings)
-    command = dry.stdout.splitlines()[-1]  # the line itself, since make would first look at the set-up
-    assert FIRST in command
-
+    dry = subprocess.run(["make", "--dry-run", "lab", flags], cwd=ROOT, capture_output=True, text=True, env=environment)
+    command = dry.stdout.splitlines()[-1]  # the line itself, since make would first set up .venv
     log = tmp_path / "log"
     with log.open("w") as output:
-        server = subprocess.Popen(["sh", "-c", f"exec {command}"], cwd=ROOT, env=settings, stdout=output, stderr=output)
+        server = subprocess.Popen(
+            ["sh", "-c", f"exec {command}"], cwd=ROOT, env=environment, stdout=output, stderr=output
+        )
     try:
         about = json.loads(when_there(tmp_path / "RUNTIME", server, log).read_text())
-        with urllib.request.urlopen(f"{about['url']}api", timeout=10) as answer:
-            assert "version" in json.load(answer)
-        with urllib.request.urlopen(f"{about['url']}api/contents/{FIRST}?content=0&token={about['token']}") as answer:
-            assert json.load(answer)["type"] == "notebook"
+
+        def ask(path: str) -> dict:
+            headers = {"Authorization": f"token {about['token']}"}
+            with urllib.request.urlopen(urllib.request.Request(about["url"] + path, headers=headers)) as answer:
+                return json.load(answer)
+
+        assert ask(f"api/contents/{FIRST}?content=0")["type"] == "notebook"
         assert f"/lab/tree/{FIRST}" in log.read_text()
+        settings = ask("lab/api/settings/@jupyterlab/apputils-extension:kernels-settings")
+        assert settings["schema"]["properties"]["commsOverSubshells"]["default"] == "disabled"
     finally:
         server.terminate()
         server.wait(20)
