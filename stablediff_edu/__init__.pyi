@@ -36,7 +36,6 @@ from .models.unet import UNet as UNet
 from .tasks.fish import FISH_IOU_BY_NUM_IMAGES as FISH_IOU_BY_NUM_IMAGES
 from .tasks.fish import FISH_PRESETS as FISH_PRESETS
 from .tasks.fish import load_fish_unet as load_fish_unet
-from .tasks.fish import train_fish as train_fish
 from .tasks.segmentation import evaluate_segmentation as evaluate_segmentation
 from .tasks.segmentation import iou_dice as iou_dice
 from .tasks.segmentation import predict as predict

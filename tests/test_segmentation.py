@@ -38,13 +38,13 @@ def test_iou_and_dice_agree():
 
 def test_batches_turn_picture_and_mask_together():
     data = some_data()
-    for images, masks in itertools.islice(segmentation.Batches(data, 4, seed=3, color=0.0), 20):
+    for images, masks in itertools.islice(segmentation.Batches(data, 4, seed=3, color_jitter=0.0), 20):
         assert images.shape == (4, 3, 16, 16) and masks.shape == (4, 1, 16, 16)
         assert torch.allclose(images[:, :1], masks * 1.6 - 0.8)
 
 
 def test_batches_shift_colours_but_stay_in_range():
-    images, masks = next(segmentation.Batches(some_data(), 8, color=0.4))
+    images, masks = next(segmentation.Batches(some_data(), 8, color_jitter=0.4))
     assert not torch.allclose(images[:, :1], masks * 1.6 - 0.8)
     assert images.abs().max() <= 1 and set(masks.unique().tolist()) == {0.0, 1.0}
 
@@ -52,7 +52,9 @@ def test_batches_shift_colours_but_stay_in_range():
 def test_every_picture_comes_once_before_any_comes_again():
     data = some_data(count=12)
     data.masks = torch.arange(12.0).view(12, 1, 1, 1).expand(12, 1, 16, 16).clone()
-    seen = [next(batches)[1][:, 0, 0, 0] for batches in [segmentation.Batches(data, 4, color=0.0)] for _ in range(6)]
+    seen = [
+        next(batches)[1][:, 0, 0, 0] for batches in [segmentation.Batches(data, 4, color_jitter=0.0)] for _ in range(6)
+    ]
     order = torch.cat(seen).int().tolist()
     assert sorted(order[:12]) == sorted(order[12:]) == list(range(12)) and order[:12] != order[12:]
 
@@ -80,7 +82,7 @@ def test_overlap_adds_one_minus_dice():
 
 def test_the_first_batches_may_be_of_half_size_and_then_colours_stay():
     data = some_data()
-    seen = [next(batches) for batches in [segmentation.Batches(data, 4, half_size=2)] for _ in range(4)]
+    seen = [next(batches) for batches in [segmentation.Batches(data, 4, low_res_steps=2)] for _ in range(4)]
     assert [images.shape[-1] for images, _ in seen] == [8, 8, 16, 16]
     assert set(seen[0][1].unique().tolist()) <= {0.0, 1.0}
     assert torch.allclose(seen[2][0][:, :1], seen[2][1] * 1.6 - 0.8)

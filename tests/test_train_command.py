@@ -88,7 +88,7 @@ def test_quick_numbers_on_drawn_fish_and_evaluate(tmp_path, no_photographs, caps
     assert main(f"train fish --quick --num-images 8 --steps 3 --out {out}".split()) == 0
     assert (
         checkpoint.read_metadata(out)["command"]
-        == "python -m stablediff_edu train fish --num-images 8 --quick --steps 3"
+        == "python -m stablediff_edu train fish --preset quick --num-images 8 --steps 3"
     )
     assert main(f"train fish --quick --evaluate --out {out}".split()) == 0
     printed = capsys.readouterr().out
@@ -175,10 +175,10 @@ def test_a_real_ctrl_c_keeps_what_was_learned(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_network_twice():
-    config = fish_task.SegmentationTrainConfig((4, 8, 12), size=32, images=12, held_out=4, steps=6, batch_size=4)
+    config = fish_task.FishTask(channels=(4, 8, 12), size=32, num_images=12, held_out=4, steps=6, batch_size=4)
     weights = []
     for _ in range(2):
-        model, _ = fish_task.train_fish(config, config.data()[0])
+        model, _ = config.train(config.data()[0])
         weights.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
     assert torch.equal(*weights)
 
@@ -208,7 +208,7 @@ class TestShippedWeights:
     def test_card_and_size(self):
         metadata = checkpoint.read_metadata("fish")
         assert metadata["command"] == "python -m stablediff_edu train fish"
-        assert int(metadata["steps"]) == fish_task.PRETRAINED.steps and "fish" in metadata["data"]
+        assert int(metadata["steps"]) == fish_task.FISH_PRESETS["pretrained"].steps and "fish" in metadata["data"]
         assert checkpoint.checkpoint_path("fish").stat().st_size <= 6e6
 
     def test_the_network_without_skips_has_the_quick_recipe(self):
@@ -231,12 +231,12 @@ class TestShippedWeights:
 
     def test_evaluate_prints_them(self, real_data, monkeypatch, capsys):
         monkeypatch.setenv("STABLEDIFF_DATA", str(real_data))
-        monkeypatch.setattr(fish_task, "PRETRAINED", fish_task.SegmentationTrainConfig(held_out=4))
+        monkeypatch.setitem(fish_task.FISH_PRESETS, "pretrained", fish_task.FishTask(held_out=4))
         assert main(["train", "fish", "--evaluate"]) == 0
         printed = capsys.readouterr().out
         assert "real photographs: IoU 0." in printed and "Trout" in printed
 
 
 def test_recipes_are_the_videos_in_the_full_budget():
-    assert fish_task.FULL.channels == (64, 128, 256, 512, 1024) and fish_task.FULL.images == 500
+    assert fish_task.FULL.channels == (64, 128, 256, 512, 1024) and fish_task.FULL.num_images == 500
     assert torch.equal(fish_task.QUICK.model().last.weight, fish_task.QUICK.model().last.weight)

@@ -26,7 +26,7 @@ from stablediff_edu.tasks import (
 )
 from stablediff_edu.tasks import vae as vae_task
 from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, train_diffusion
-from stablediff_edu.tasks.fish import SegmentationTrainConfig, train_fish
+from stablediff_edu.tasks.fish import FishTask
 from stablediff_edu.tasks.latent_diffusion import pad_digits
 from stablediff_edu.tasks.vae import VAETrainConfig, train_vae
 from stablediff_edu.tasks.vae_gan import finetune_decoder_gan
@@ -148,8 +148,8 @@ def judge_data():
 
 
 TASKS = {
-    "fish": lambda o, c: train_fish(
-        SegmentationTrainConfig((8, 16), size=16, low_res_steps=2, dice_weight=0.3, **SHORT), fish(), o, None, c
+    "fish": lambda o, c: FishTask(channels=(8, 16), size=16, low_res_steps=2, dice_weight=0.3, **SHORT).train(
+        fish(), o, checkpoint=c
     ),
     "one-fish": lambda o, c: train_diffusion(replace(DIFFUSION, attention=0), ships()[:1], o, None, None, c),
     "ships": lambda o, c: train_diffusion(DIFFUSION, ships(), o, None, None, c),

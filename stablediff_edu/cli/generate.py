@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from stablediff_edu.cli.training_options import positive_int, seed
+from stablediff_edu.cli.parser import positive_int, seed
 from stablediff_edu.config import pick_device, set_num_threads
 from stablediff_edu.data.image_files import as_rgb, open_image, upright
 from stablediff_edu.data.masks import decide

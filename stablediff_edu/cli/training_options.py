@@ -3,24 +3,11 @@
 import argparse
 from pathlib import Path
 
+from stablediff_edu.cli.parser import positive_int, seed
 from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
 
 EXCLUDED = ("command", "name", "out", "resume", "evaluate")  # these do not change what is learned
-
-
-def positive_int(text: str) -> int:
-    """Read a whole number from 1 up."""
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 up")
-    return int(text)
-
-
-def seed(text: str) -> int:
-    """Read a seed: what numpy and torch both take."""
-    if not text.strip().isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to {2**32 - 1}")
-    return int(text)
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:

@@ -1,41 +1,46 @@
-"""Training the U-Net that segments fish (chapter 2): hyperparameters, data, model, loss and evaluation."""
+"""Training the U-Net that segments fish, or what the user's masks show (chapter 2)."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from stablediff_edu.config import pick_device, seed_everything
-from stablediff_edu.data.fish.dataset import load_fish
-from stablediff_edu.data.segmentation_folder import SegmentationDataset
+from stablediff_edu.config import pick_device
+from stablediff_edu.data.fish.dataset import load_fish, num_images
+from stablediff_edu.data.segmentation_folder import SegmentationDataset, load_segmentation_folder
 from stablediff_edu.errors import UserError
 from stablediff_edu.models.unet import UNet
 from stablediff_edu.tasks import segmentation
-from stablediff_edu.training.amp import memory_format
-from stablediff_edu.training.loop import Callback, TrainResult, train
-from stablediff_edu.training.progress import fingerprint
-from stablediff_edu.training.trained_models import load_trained, save_trained
+from stablediff_edu.tasks.task import MIT, Task, option
+from stablediff_edu.training.loop import TrainResult
+from stablediff_edu.training.trained_models import load_trained
 
 
-@dataclass(frozen=True)
-class SegmentationTrainConfig:
-    """Hyperparameters of a segmentation network.
+def mask_values(text: str) -> tuple[int, ...] | str:
+    """Read mask values such as 1,2, or nonzero."""
+    return text if text == "nonzero" else tuple(map(int, text.split(",")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FishTask(Task[SegmentationDataset, UNet]):
+    """A U-Net from images to masks.
 
     Attributes:
         channels: of every level of the U-Net.
-        size: side of the images in pixels.
-        images: how many to train on; `held_out` more are held out for the score.
-        steps, batch_size, learning_rate, beta2: of the training.
+        held_out: how many images are held out for the score, of synthetic fish and photographs.
         low_res_steps: how many of the steps, the first ones, see the images at half their size.
         dice_weight: the weight of the soft Dice loss, see `segmentation.loss`.
-        color: by how much colors are shifted from batch to batch.
-        skips: False trains the U-Net without skip connections.
+        color_jitter: by how much colors are shifted from batch to batch.
     """
 
+    name = "fish"
+    next_command = "segment --weights {out} --images DIR"
+
     channels: tuple[int, ...] = (12, 24, 48, 96, 192)
-    size: int = 128
-    images: int = 4000
+    size: int = option(128, "side of the images in pixels")
+    num_images: int = option(4000, "how many images to train on")
     held_out: int = 200
     steps: int = 3500
     batch_size: int = 16
@@ -43,34 +48,83 @@ class SegmentationTrainConfig:
     beta2: float = 0.999
     low_res_steps: int = 0
     dice_weight: float = 0.0
-    colour: float = 0.25
-    seed: int = 0
-    skips: bool = True
+    color_jitter: float = 0.25
+    skips: bool = option(True, "a U-Net without skip connections")
+    source: str = option("synthetic", "which fish (default: synthetic)", choices=["synthetic", "kaggle"])
+    images: Path | None = option(None, "your own images", metavar="DIR")
+    masks: Path | None = option(None, "a mask for each image, of the same name", metavar="DIR")
+    foreground: tuple[int, ...] | str = option(
+        (), "the mask values that are foreground, or nonzero", type=mask_values, metavar="1,2"
+    )
+    invert: bool = option(False, "the masks mark the background")
 
-    def model(self) -> UNet:
-        """Return the untrained network; the seed decides its first weights."""
-        torch.manual_seed(self.seed)
+    def __post_init__(self) -> None:
+        if bool(self.images) != bool(self.masks):
+            raise UserError("Images and masks go together: give both --images DIR and --masks DIR.")
+        shrink = 2 ** (len(self.channels) - 1)
+        if self.size % shrink:
+            raise UserError(f"--size must be a multiple of {shrink}, such as {max(1, self.size // shrink) * shrink}.")
+
+    def network(self) -> UNet:
         return UNet(3, 1, self.channels, skips=self.skips)
 
-    def data(self, source: str = "synthetic") -> tuple[SegmentationDataset, SegmentationDataset]:
-        """Return (to learn from, held out): no copies of one original on both sides."""
-        data = load_fish(self.images + self.held_out, self.size, source, self.seed)
-        return data.split(self.held_out / (self.images + self.held_out), self.seed)
+    def data(self, cache: Path | None = None) -> tuple[SegmentationDataset, SegmentationDataset | None]:
+        if self.images and self.masks:
+            return self._own_images().first(self.num_images).split(0.2, self.seed)
+        data = load_fish(self.num_images + self.held_out, self.size, self.source, self.seed)
+        return data.split(self.held_out / (self.num_images + self.held_out), self.seed)
+
+    def _own_images(self) -> SegmentationDataset:
+        assert self.images and self.masks
+        return load_segmentation_folder(self.images, self.masks, self.size, self.foreground, self.invert)
+
+    def batches(self, data: SegmentationDataset, device: torch.device) -> Iterator:
+        return segmentation.Batches(data, self.batch_size, self.seed, device, self.color_jitter, self.low_res_steps)
+
+    def loss(self, data: SegmentationDataset) -> Callable:
+        return partial(segmentation.loss, dice_weight=self.dice_weight)
+
+    def evaluate(self, model: UNet, held_out: SegmentationDataset | None) -> str:
+        assert held_out is not None
+        return f"held out: {segmentation.evaluate_segmentation(model, held_out)}"
+
+    def report(self, model: UNet, metadata: dict[str, str]) -> str:
+        """Score own images, or synthetic fish of another seed, and all real photographs that are there."""
+        data = self._own_images() if self.images else load_fish(self.held_out, self.size, "synthetic", self.seed + 1)
+        lines = [f"{data.source}: {segmentation.evaluate_segmentation(model, data)}"]
+        if not (there := num_images()):
+            return f"{lines[0]}\nreal photographs: none here; python -m stablediff_edu fetch fish gets them"
+        real = load_fish(min(there, 500), self.size, source="kaggle")
+        scores = segmentation.evaluate_segmentation(model, real)
+        if len(real) <= 20:
+            each = zip(real.names, scores.iou, scores.dice, strict=True)
+            lines += [f"  {name:<32} IoU {iou:.3f}  Dice {dice:.3f}" for name, iou, dice in each]
+        return "\n".join([*lines, f"real photographs: {scores}"])
+
+    def metadata(self, data: SegmentationDataset, training: TrainResult) -> dict[str, object]:
+        size = data.images.shape[-1]
+        synthetic = MIT if self.source == "synthetic" else "the Kaggle set's own terms"
+        return dict(
+            data=f"{len(data)} images of {size}×{size}, {data.source}",
+            licence="your own images" if self.images else synthetic,
+        )
+
+    def load(self, name: str | Path) -> tuple[UNet, dict[str, str]]:
+        return load_fish_unet(name)
 
 
-# The pretrained weights `fish`; the two presets of notebook 02 (full: the video's 500 images and 64 … 1024 channels).
-PRETRAINED = SegmentationTrainConfig()
-QUICK = SegmentationTrainConfig(
-    (8, 16, 32, 64, 128),
+# The presets of notebook 02 (full: the video's 500 images and 64 … 1024 channels).
+QUICK = FishTask(
+    channels=(8, 16, 32, 64, 128),
     size=64,
-    images=500,
+    num_images=500,
     held_out=100,
     steps=1180,
     learning_rate=1.2e-2,
     beta2=0.99,
     low_res_steps=800,
     dice_weight=0.3,
-    colour=0.3,
+    color_jitter=0.3,
 )
 FULL = replace(
     QUICK,
@@ -79,76 +133,18 @@ FULL = replace(
     steps=2000,
     learning_rate=1e-3,
     low_res_steps=0,
-    colour=0.25,
+    color_jitter=0.25,
 )
-
-FISH_PRESETS = {
+FISH_PRESETS = FishTask.presets = {
+    "pretrained": FishTask(),
+    "own": FishTask(steps=800),
     "quick": QUICK,
     "full": FULL,
-    "test": replace(QUICK, images=16, held_out=16, steps=20, batch_size=2),
+    "test": replace(QUICK, num_images=16, held_out=16, steps=20, batch_size=2),
 }
 # Held-out IoU after learning from so many synthetic fish, each by
 # `python -m stablediff_edu train fish --quick --num-images N --out FILE`
 FISH_IOU_BY_NUM_IMAGES = {10: 0.753, 50: 0.785, 150: 0.902, 500: 0.903}
-
-
-def train_fish(
-    config: SegmentationTrainConfig,
-    data: SegmentationDataset,
-    callback: Callback | None = None,
-    replay: SegmentationDataset | None = None,
-    checkpoint: Path | None = None,
-) -> tuple[UNet, TrainResult]:
-    """Train a U-Net on images with masks; return it (on its device, in evaluation mode) and the record.
-
-    Args:
-        config: the numbers.
-        data: what to train on; its size need not be the config's.
-        callback: what is reported to.
-        replay: images to run through the network now and then: the snapshots are its raw output for them.
-        checkpoint: where to keep progress, to resume from.
-    """
-    device = pick_device()
-    model = config.model().to(device, memory_format=memory_format(device))
-    training = train(
-        model,
-        segmentation.Batches(data, config.batch_size, config.seed, device, config.colour, config.low_res_steps),
-        partial(segmentation.loss, overlap=config.dice_weight),
-        steps=config.steps,
-        learning_rate=config.learning_rate,
-        beta2=config.beta2,
-        snapshot=None if replay is None else lambda averaged: segmentation.predict(averaged, replay.images),
-        callback=callback,
-        checkpoint=checkpoint,
-        about=fingerprint(config, data.images, data.masks),
-    )
-    return model, training
-
-
-def make_fish(
-    config: SegmentationTrainConfig,
-    out: Path,
-    command: str,
-    data: tuple[SegmentationDataset, SegmentationDataset],
-    license: str,
-    checkpoint: Path | None = None,
-) -> tuple[UNet, TrainResult, segmentation.Scores, Path]:
-    """Train, score on the held-out images, and save with metadata; the last value returned is the file of the weights.
-
-    Ctrl-C keeps the weights so far, and the progress in `checkpoint`: the same call goes on with it.
-    """
-    seed_everything(config.seed)
-    learn, held_out = data
-    model, training = train_fish(config, learn, checkpoint=checkpoint)
-    scores = segmentation.evaluate_segmentation(model, held_out)
-    metadata = dict(
-        command=command,
-        seed=config.seed,
-        data=f"{len(learn)} images of {learn.images.shape[-1]}×{learn.images.shape[-1]}, {learn.source}",
-        licence=license,
-        result=f"held out: {scores}; loss {training.loss:.5f}",
-    )
-    return model, training, scores, save_trained(out, model, training, checkpoint, **metadata)
 
 
 def load_fish_unet(name: str | Path = "fish") -> tuple[UNet, dict[str, str]]:

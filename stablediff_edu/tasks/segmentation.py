@@ -15,8 +15,8 @@ class Batches:
     """Give batches of (images, masks) for ever: every image once, in a new order, before any comes again.
 
     Each batch is turned and flipped as a whole (a fish is a fish from all sides), and every image's brightness,
-    contrast and color balance are shifted by up to `color`. The first `half_size` batches are of half the size:
-    they cost a quarter, and what a fish is can be learned from them; then only these have their colors shifted.
+    contrast and color balance are shifted by up to `color_jitter`. The first `low_res_steps` batches are of half the
+    size: they cost a quarter, and what a fish is can be learned from them; then only these have their colors shifted.
     `state_dict` tells where it is, so that a training that was stopped goes on from there.
     """
 
@@ -26,11 +26,11 @@ class Batches:
         batch_size: int,
         seed: int = 0,
         device: torch.device | str = "cpu",
-        color: float = 0.25,
-        half_size: int = 0,
+        color_jitter: float = 0.25,
+        low_res_steps: int = 0,
     ) -> None:
         self.data, self.batch_size, self.device = data, batch_size, device
-        self.colour, self.low_res_steps = color, half_size
+        self.color_jitter, self.low_res_steps = color_jitter, low_res_steps
         self.random, self.number = torch.Generator().manual_seed(seed), 0
         self.order: list[int] = []
 
@@ -47,7 +47,7 @@ class Batches:
         return self
 
     def __next__(self) -> tuple[torch.Tensor, torch.Tensor]:
-        rng, batch_size, number, half_size = self.random, self.batch_size, self.number, self.low_res_steps
+        rng, batch_size, number, low_res_steps = self.random, self.batch_size, self.number, self.low_res_steps
         order = self.order
         while len(order) < batch_size:
             order = order + torch.randperm(len(self.data), generator=rng).tolist()
@@ -57,28 +57,28 @@ class Batches:
         images, masks = (torch.rot90(x, turns, dims=(2, 3)) for x in (images, masks))
         if flip:
             images, masks = images.flip(3), masks.flip(3)
-        spread = self.colour if number < half_size or not half_size else 0.0
+        spread = self.color_jitter if number < low_res_steps or not low_res_steps else 0.0
         gain = 1 + spread * (2 * torch.rand(batch_size, 3, 1, 1, generator=rng) - 1)
         shift = 0.5 * spread * (2 * torch.rand(batch_size, 1, 1, 1, generator=rng) - 1)
         images = ((images + 1) * gain - 1 + shift).clamp(-1, 1)
-        if number < half_size:
+        if number < low_res_steps:
             images, masks = F.avg_pool2d(images, 2), (F.avg_pool2d(masks, 2) > 0.5).float()
         return to_device(images, self.device), to_device(masks, self.device)
 
 
-def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], overlap: float = 0.0) -> torch.Tensor:
-    """Return the mean squared difference between what the network draws and the mask.
+def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], dice_weight: float = 0.0) -> torch.Tensor:
+    """Return the mean squared error between the network's output and the mask.
 
-    With `overlap`, so many times (1 - Dice) is added: what the score counts, for values between 0 and 1 as well
+    With `dice_weight`, so many times (1 - Dice) is added: what the score counts, for values between 0 and 1 as well
     (Milletari, Navab and Ahmadi, 2016, "V-Net", section 3).
     """
     images, masks = batch
-    drawn = model(images)
-    value = F.mse_loss(drawn, masks)
-    if overlap:
-        found = drawn.clamp(0, 1)
+    output = model(images)
+    value = F.mse_loss(output, masks)
+    if dice_weight:
+        found = output.clamp(0, 1)
         both, areas = (x.sum(dim=(1, 2, 3)) for x in (found * masks, found + masks))
-        value = value + overlap * (1 - 2 * both / (areas + 1)).mean()  # the 1: an empty mask divides by nothing
+        value = value + dice_weight * (1 - 2 * both / (areas + 1)).mean()  # the 1: an empty mask divides by nothing
     return value
 
 

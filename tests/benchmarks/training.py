@@ -68,8 +68,8 @@ def sharpened(config) -> TrainResult:
 # name -> the config, and what trains with it and returns the record
 TASKS: dict[str, tuple[object, Callable[[object], TrainResult]]] = {
     "fish": (
-        fish_task.PRETRAINED,
-        lambda r: fish_task.train_fish(r, load_fish(COUNT, r.size, "synthetic"), NullCallback())[1],
+        fish_task.FISH_PRESETS["pretrained"],
+        lambda r: r.train(load_fish(COUNT, r.size, "synthetic"), NullCallback())[1],
     ),
     "one-fish": (diffusion.ONE_FISH, lambda r: diffusion.train_diffusion(r, images(3, 64), NullCallback())[1]),
     "ships": (diffusion.SHIPS, lambda r: diffusion.train_diffusion(r, images(3, 32), NullCallback())[1]),

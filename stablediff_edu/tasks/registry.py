@@ -1,0 +1,20 @@
+"""All trainings of the course by name: `train NAME` and the tests are driven by this table."""
+
+from importlib import import_module
+from typing import Any
+
+from stablediff_edu.errors import UserError
+from stablediff_edu.tasks.task import Task
+
+# name -> its class, "module:class" in this folder, imported when it is needed; and what it trains
+TASKS = {
+    "fish": ("fish:FishTask", "a U-Net that segments fish, or what your own masks show (notebook 02)"),
+}
+
+
+def task_class(name: str) -> type[Task[Any, Any]]:
+    """Return the class of a task."""
+    if name not in TASKS:
+        raise UserError(f"There is no training {name!r}; choose one of: {', '.join(TASKS)}.")
+    module, _, attribute = TASKS[name][0].partition(":")
+    return getattr(import_module(f"stablediff_edu.tasks.{module}"), attribute)
