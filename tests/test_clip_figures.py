@@ -5,11 +5,11 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from stablediff_edu.plotting.ch07_clip import (
+from stablediff_edu.plotting.ch07_attention import (
     CORRECT_COLOR,
     live_similarities,
     similarity_heatmap,
-    similarity_maps,
+
     token_attention_maps,
     top_captions,
 )
