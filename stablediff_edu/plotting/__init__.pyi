@@ -10,7 +10,7 @@ from .grids import contact_sheet_figure as contact_sheet_figure
 from .grids import contact_sheets as contact_sheets
 from .grids import image_grid as image_grid
 from .grids import image_row as image_row
-from .heatmaps import heatmaps as heatmaps
+from .heatmaps import plot_heatmaps as plot_heatmaps
 
 # 1 convolution and kernels
 from .ch02_segmentation import plot_vision_tasks as plot_vision_tasks

@@ -59,7 +59,7 @@ def position_encoding_heatmap(encoding: torch.Tensor, marked: Sequence[int] = (1
         empty.remove()
         heat.axhline(position, color=color, linewidth=1.2)
         heat.plot(features - 0.5, position, "<", color=color, markersize=9, clip_on=False)
-        axis.bar(range(features), encoding[position].cpu(), width=1.0, color=color)
+        axis.bar(range(features), encoding[position].tolist(), width=1.0, color=color)
         axis.set_ylim(-1.1, 1.1)
         axis.set_title(f"timestep {position}", loc="left", color=color)
         axis.label_outer()

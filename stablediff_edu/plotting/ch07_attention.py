@@ -25,7 +25,7 @@ from stablediff_edu.plotting.core import (
 )  # fmt: skip
 from stablediff_edu.plotting.curves import plot_ranking
 from stablediff_edu.plotting.grids import image_row
-from stablediff_edu.plotting.heatmaps import heatmaps, label_matrix, plot_matrix
+from stablediff_edu.plotting.heatmaps import label_matrix, plot_heatmaps, plot_matrix
 
 MIN_CELL_WIDTH = 0.42  # inches that a cell with its value needs
 LINE_COLOR = "#0072B2"
@@ -45,7 +45,7 @@ def attention_heatmaps(
     """
     cell = min(0.62, (PAGE_WIDTH - 0.9) / len(maps) / (len(words) + 0.5))
     numbers = cell > MIN_CELL_WIDTH if numbers is None else numbers
-    return heatmaps(
+    return plot_heatmaps(
         maps, words, words, xlabel="key", ylabel="query", limit=limit, numbers=numbers, height=cell * len(words) + 1.5
     )
 

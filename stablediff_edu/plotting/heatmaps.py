@@ -1,4 +1,4 @@
-"""Matrices as colors: one helper, :func:`heatmaps`, for attention weights, similarities, distances and embeddings."""
+"""Matrices as colors: one helper, :func:`plot_heatmaps`, for attention, similarities, distances and embeddings."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 from stablediff_edu.plotting.core import MAGNITUDE_MAP, SIGNED_MAP, annotate_values, subplots
 
 
-def heatmaps(
+def plot_heatmaps(
     maps: Mapping[str, torch.Tensor],
     rows: Sequence[str] = (),
     columns: Sequence[str] = (),
