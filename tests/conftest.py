@@ -3,12 +3,24 @@
 import ipaddress
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
+# The course does without torchvision. Where it is installed and does not fit torch, diffusers could not be imported.
+sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]
+
 ROOT = Path(__file__).resolve().parents[1]
 _REAL_DATA = Path(os.environ.get("STABLEDIFF_DATA") or ROOT.parent / "shared/data")
+
+
+# With several processes (make units) a file is run by one of them: the long ones begin, so that all end together.
+LONG = ["test_notebooks_there.py", "test_panels.py", "test_devices.py", "test_panels_there.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")

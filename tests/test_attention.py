@@ -4,13 +4,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from diffusers.models.attention_processor import Attention as Theirs
 from torch import nn
 
 from stablediff_edu.layers.attention import Attention, attention_weights, causal_mask, record_attention
-from stablediff_edu.vision import import_torchvision
-
-import_torchvision()  # diffusers' models import it, and a plain import fails where it does not fit torch
-from diffusers.models.attention_processor import Attention as Theirs  # noqa: E402
 
 TOLERANCE = 1e-12  # measured: 4e-16 … 2e-15
 BATCH, PLACES, LOOKED_AT, FEATURES, HEADS = 2, 5, 7, 12, 3

@@ -16,7 +16,6 @@ from stablediff_edu.models.clip import (
     contrastive_loss,
     pool_eos,
 )
-from stablediff_edu.vision import import_torchvision
 
 TINY_TEXT = TextConfig(vocabulary=11, positions=7, width=16, layers=2, heads=4)
 TINY_IMAGE = ImageConfig(size=16, patch=2, channels=(8, 16), heads=2)
@@ -60,7 +59,6 @@ def their_name(name: str) -> str:
 
 def pair(config: TextConfig, dtype: torch.dtype = torch.float64):
     """Ours and that of transformers, with the same random weights, norms and biases too."""
-    import_torchvision()  # transformers imports it, and a plain import fails where it does not fit torch
     transformers = pytest.importorskip("transformers")
     sizes = transformers.CLIPTextConfig(
         vocab_size=config.vocabulary, hidden_size=config.width, intermediate_size=4 * config.width,

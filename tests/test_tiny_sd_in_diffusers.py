@@ -2,18 +2,15 @@
 
 from pathlib import Path
 
+import diffusers
 import pytest
 import torch
+import transformers
 
 from stablediff_edu.diffusion.samplers import make_noise_fn
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
 from stablediff_edu.tasks.text_to_image_evaluation import DEFAULT_SAMPLING
 from stablediff_edu.tasks.tiny_sd import load_tiny_sd
-from stablediff_edu.vision import import_torchvision
-
-import_torchvision()  # diffusers needs it, and by itself it may not fit this torch
-import diffusers  # noqa: E402
-import transformers  # noqa: E402
 
 SENTENCES = ["A red sailboat at sunset!", "a small white sailing boat on waves, under clouds", "", "Duck"]
 

@@ -3,15 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
 from stablediff_edu.layers.attention import causal_mask
 from stablediff_edu.layers.transformer import GEGLU, MLP, SpatialTransformer, TransformerBlock, quick_gelu
-from stablediff_edu.vision import import_torchvision
-
-import_torchvision()  # diffusers' models import it, and a plain import fails where it does not fit torch
-from diffusers.models.attention import BasicTransformerBlock  # noqa: E402
-from diffusers.models.transformers.transformer_2d import Transformer2DModel  # noqa: E402
 
 TOLERANCE = 1e-12  # measured: 2e-15
 FEATURES, HEADS, CONTEXT = 12, 3, 8

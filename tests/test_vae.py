@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKL as Theirs
+from diffusers.models.resnet import ResnetBlock2D
 from parity import randomised, shared_pair, their_vae
 from torch import nn
 from torch.distributions import Normal
@@ -17,11 +19,6 @@ from stablediff_edu.layers.resnet import ResidualBlock
 from stablediff_edu.models import autoencoder_kl
 from stablediff_edu.models.autoencoder_kl import V1, AutoencoderKL, VAEConfig, kl_divergence, reparameterize
 from stablediff_edu.models.unet import count_parameters
-from stablediff_edu.vision import import_torchvision
-
-import_torchvision()  # diffusers' models import it, and a plain import fails where it does not fit torch
-from diffusers import AutoencoderKL as Theirs  # noqa: E402
-from diffusers.models.resnet import ResnetBlock2D  # noqa: E402
 
 TOLERANCE = 1e-10  # measured: 2e-13
 DIGITS = VAEConfig(in_channels=1, widths=(16, 32, 64), blocks=1, latent=2, groups=8)

@@ -47,7 +47,7 @@ def run_checks() -> Iterator[CheckResult]:
         yield CheckResult("packages", "all there")
     for file in hiding_files():
         yield CheckResult("packages", f"{file} hides the module {file.stem}", FAIL, f"rename {file}")
-    for name in ("numpy", "torch", "torchvision"):
+    for name in ("numpy", "torch"):
         row = attempt(name, lambda name=name: _version(name), f"{INSTALL} --force-reinstall --no-deps {name}")
         yield row
         if row.state == FAIL:  # what follows imports it
@@ -71,30 +71,29 @@ def attempt(name: str, ask: Callable[[], str], fix: str) -> CheckResult:
 
 
 def package_problems() -> list[str]:
-    """Return the packages that are missing or do not fit, by the metadata of the course and of torchvision."""
+    """Return the packages that are missing or do not fit, by the metadata of the course."""
+    try:
+        requirements = importlib.metadata.requires("stablediff_edu") or []
+    except importlib.metadata.PackageNotFoundError:
+        return ["the course itself is not installed"]
     problems = []
-    for owner in ("stablediff_edu", "torchvision"):  # torchvision names the one torch that it was built for
+    for requirement in map(Requirement, requirements):
+        name, marker = requirement.name, requirement.marker
+        if marker and not any(marker.evaluate({"extra": extra}) for extra in ("", "lab", "fish", "hub")):
+            continue
         try:
-            requirements = importlib.metadata.requires(owner) or []
+            version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            requirements = []
-            problems.append(f"{owner} is not installed")
-        for requirement in map(Requirement, requirements):
-            name, marker, version = requirement.name, requirement.marker, None
-            if marker and not any(marker.evaluate({"extra": extra}) for extra in ("", "lab", "fish", "hub")):
-                continue
-            try:
-                version = importlib.metadata.version(name)
-            except importlib.metadata.PackageNotFoundError:
-                problems.append(f"{name} is missing")
-            if version and not requirement.specifier.contains(version, prereleases=True):
-                problems.append(f"{owner} needs {name} {requirement.specifier}, not {version}")
-    return list(dict.fromkeys(problems))
+            problems.append(f"{name} is missing")
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            problems.append(f"{name} {version} is not {requirement.specifier}")
+    return problems
 
 
 def hiding_files() -> list[Path]:
     """Return files of the working folder, and of the notebooks', named as a module that Python would find there."""
-    names = {"torch", "torchvision", "numpy", "PIL", "matplotlib", *sys.stdlib_module_names} - {"test", "this"}
+    names = {"torch", "numpy", "PIL", "matplotlib", *sys.stdlib_module_names} - {"test", "this"}
     found = []
     for folder in dict.fromkeys((Path.cwd(), project_root() / "notebooks")):
         modules = [*folder.glob("*.py"), *(file.parent for file in folder.glob("*/__init__.py"))]
@@ -115,8 +114,6 @@ def other_kernel() -> str:
 
 
 def _version(name: str) -> str:
-    if name == "torchvision":
-        importlib.import_module("stablediff_edu.vision").import_torchvision()
     importlib.import_module(name)
     return importlib.metadata.version(name)
 

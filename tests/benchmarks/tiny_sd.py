@@ -24,7 +24,6 @@ from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
 from stablediff_edu.tasks import text_to_image_evaluation
 from stablediff_edu.tasks.scene_classifier import load_scene_classifier, predict_attributes
 from stablediff_edu.tasks.tiny_sd import load_tiny_sd
-from stablediff_edu.vision import import_torchvision
 
 
 def mixed_up(found: dict[str, list[str]], prompts: list[text_to_image_evaluation.Prompt]) -> str:
@@ -39,7 +38,6 @@ def mixed_up(found: dict[str, list[str]], prompts: list[text_to_image_evaluation
 
 def beside_diffusers(pipe: StableDiffusion, prompt: str, rounds: int) -> str:
     """Time prompt to image in turns with diffusers' own pipeline, which loads the same weights from a folder."""
-    import_torchvision()  # diffusers needs it, and by itself it may not fit this torch
     import diffusers
 
     with tempfile.TemporaryDirectory() as folder:

@@ -173,17 +173,6 @@ def contents_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_table_is_whole():
-    from stablediff_edu.vision import import_torchvision
-
-    datasets = import_torchvision().datasets
-    table = REAL_DATA
-    assert {name: f"md5:{md5}" for name, md5 in datasets.MNIST.resources} == table["mnist"].archives
-    assert dict(datasets.CIFAR10.train_list + datasets.CIFAR10.test_list) == table["cifar10"].files
-    assert list(table["cifar10"].archives.items()) == [(datasets.CIFAR10.filename, f"md5:{datasets.CIFAR10.tgz_md5}")]
-    assert table["cifar10"].mirrors[0] + datasets.CIFAR10.filename == datasets.CIFAR10.url
-
-
 # --- the command ---------------------------------------------------------------------------------------------------
 
 

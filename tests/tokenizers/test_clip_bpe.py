@@ -9,15 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import CLIPTokenizer as TransformersTokenizer
 from vocabulary import TEXT, write_vocabulary
 
 from stablediff_edu.errors import UserError
 from stablediff_edu.io.from_pretrained import added_tokens, tokenizer_files
 from stablediff_edu.tokenizers.clip_bpe import BOS, EOS, CLIPTokenizer, validate_prompt
-from stablediff_edu.vision import import_torchvision
-
-import_torchvision()  # transformers imports it, and a plain import fails where it does not fit torch
-from transformers import CLIPTokenizer as TransformersTokenizer  # noqa: E402
 
 LENGTH = 77
 
