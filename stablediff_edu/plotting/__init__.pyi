@@ -1,37 +1,34 @@
 # The figures that notebooks make.
 
 # every chapter
-from .core import image_row as image_row
 from .core import plot_image as plot_image
 from .core import subplots as subplots
+from .curves import cost_extrapolation as cost_extrapolation
+from .curves import grouped_bars as grouped_bars
+from .curves import plot_curves as plot_curves
+from .grids import contact_sheet_figure as contact_sheet_figure
+from .grids import contact_sheets as contact_sheets
+from .grids import image_grid as image_grid
+from .grids import image_row as image_row
+from .heatmaps import plot_heatmaps as plot_heatmaps
 
 # 1 convolution and kernels
+from .ch02_segmentation import plot_vision_tasks as plot_vision_tasks
 from .diagrams import diagram_convolution as diagram_convolution
 
 # 2 U-Net, segmentation of fish
 from .ch02_segmentation import compare_outputs as compare_outputs
-from .ch02_segmentation import data_scaling_curve as data_scaling_curve
-from .ch02_segmentation import grouped_bars as grouped_bars
-from .ch02_segmentation import image_mask_pairs as image_mask_pairs
 from .ch02_segmentation import last_layer_sum as last_layer_sum
 from .ch02_segmentation import logits_and_mask as logits_and_mask
 from .ch02_segmentation import plot_channel_correlations as plot_channel_correlations
 from .ch02_segmentation import plot_receptive_fields as plot_receptive_fields
-from .ch02_vision_tasks import plot_vision_tasks as plot_vision_tasks
 from .diagrams import diagram_unet as diagram_unet
 
 # 3 diffusion: denoising one image
-from .ch03_diffusion import contact_sheet_figure as contact_sheet_figure
-from .ch03_diffusion import contact_sheets as contact_sheets
-from .ch03_diffusion import cost_extrapolation as cost_extrapolation
-from .ch03_diffusion import distance_matrix as distance_matrix
+from .ch03_diffusion import DenoisingSnapshots as DenoisingSnapshots
 from .ch03_diffusion import forward_process_strip as forward_process_strip
-from .ch03_diffusion import image_grid as image_grid
-from .ch03_diffusion import nearest_neighbor_pairs as nearest_neighbor_pairs
-from .ch03_diffusion import plot_curves as plot_curves
 from .ch03_diffusion import position_encoding_heatmap as position_encoding_heatmap
 from .ch03_diffusion import schedule_curves as schedule_curves
-from .ch03_snapshots import DenoisingSnapshots as DenoisingSnapshots
 from .diagrams import diagram_denoising_loop as diagram_denoising_loop
 
 # 5 latent space, variational autoencoder
@@ -42,7 +39,6 @@ from .diagrams import diagram_autoencoder as diagram_autoencoder
 from .diagrams import diagram_latent_diffusion as diagram_latent_diffusion
 
 # 6 word embeddings: word2vec
-from .ch06_words import embedding_heatmap as embedding_heatmap
 from .ch06_words import embedding_scatter as embedding_scatter
 from .ch06_words import live_bars as live_bars
 from .ch06_words import projected_neighbors as projected_neighbors
@@ -54,13 +50,12 @@ from .diagrams_text import diagram_skip_gram as diagram_skip_gram
 # 7 attention, transformer, CLIP
 from .ch07_attention import attention_heatmaps as attention_heatmaps
 from .ch07_attention import convolution_as_matrix as convolution_as_matrix
+from .ch07_attention import live_similarities as live_similarities
 from .ch07_attention import plot_vectors as plot_vectors
 from .ch07_attention import setup_vector_axes as setup_vector_axes
-from .ch07_clip import live_similarities as live_similarities
-from .ch07_clip import similarity_heatmap as similarity_heatmap
-from .ch07_clip import similarity_maps as similarity_maps
-from .ch07_clip import token_attention_maps as token_attention_maps
-from .ch07_clip import top_captions as top_captions
+from .ch07_attention import similarity_heatmap as similarity_heatmap
+from .ch07_attention import token_attention_maps as token_attention_maps
+from .ch07_attention import top_captions as top_captions
 from .diagrams_pipeline import diagram_text_unet as diagram_text_unet
 from .diagrams_text import diagram_attention as diagram_attention
 from .diagrams_text import diagram_clip as diagram_clip
@@ -68,7 +63,6 @@ from .diagrams_text import diagram_transformer_block as diagram_transformer_bloc
 
 # 8 Stable Diffusion
 from .ch08_text_to_image import cross_attention_over_steps as cross_attention_over_steps
-from .ch08_text_to_image import guidance_comparison as guidance_comparison
 from .ch08_text_to_image import prompt_grid as prompt_grid
 from .ch08_text_to_image import sampling_steps_figure as sampling_steps_figure
 from .diagrams_pipeline import diagram_pipeline as diagram_pipeline

@@ -1,27 +1,26 @@
-"""Figures of the course: one style, one door (:func:`show_figure`), and the few ways in which images and maps are
-drawn.
+"""Figures of the course: one style, one way out of a cell (:func:`show_figure`), and images, maps and masks on an axis.
 
-Nothing here needs a notebook or pyplot: figures are plain :class:`matplotlib.figure.Figure` objects, so that they
-work in tests, and none stays open behind the reader's back.
+Figures are plain :class:`matplotlib.figure.Figure` objects without pyplot: they work in tests, and none stays open.
 """
 
 import base64
 import html
 import io
-from collections.abc import Sequence
+import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
 import numpy as np
 import torch
 from matplotlib import patheffects
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from PIL import Image
 
-STYLE = Path(__file__).with_name("style.mplstyle")
-matplotlib.style.use(STYLE)
+matplotlib.style.use(Path(__file__).with_name("style.mplstyle"))
 
 PAGE_WIDTH = 9.8  # inches at 100 dots an inch: what fits a notebook's output column in a page 1100 pixels wide
 LARGE = 90_000  # bytes of a PNG
@@ -55,7 +54,8 @@ def show_figure(figure: Figure, caption: str = "") -> None:
     # JupyterLab does not show the alternative text: the caption is printed as well
     line = f'<p style="margin: 0 0 12px 6px; max-width: 58em; line-height: 1.4"><em>{html.escape(caption)}</em></p>'
     display({"text/html": line, "text/plain": caption}, raw=True)
-    _close(figure)
+    if pyplot := sys.modules.get("matplotlib.pyplot"):  # where the learner may have made the figure
+        pyplot.close(figure)
 
 
 def _png(figure: Figure) -> bytes:
@@ -68,37 +68,36 @@ def _png(figure: Figure) -> bytes:
     transparent = not figure.get_facecolor()[3]
     if transparent and not any(axes.images for axes in figure.axes):
         few = Image.open(data).quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        data = io.BytesIO()
-        few.save(data, format="png", optimize=True)
     elif not transparent and data.tell() > LARGE:
         image = Image.open(data).convert("RGB")
         chosen = image.quantize(256, method=Image.Quantize.FASTOCTREE)  # keeps rare colors, such as a color bar's
         colors = np.array(chosen.getpalette(), dtype=np.uint8).reshape(-1, 3)
         colors[colors.sum(axis=1, dtype=int).argmax()] = 255  # the paper stays white
         chosen.putpalette(colors.tobytes())
-        data = io.BytesIO()
-        image.quantize(palette=chosen, dither=Image.Dither.FLOYDSTEINBERG).save(data, format="png", optimize=True)
+        few = image.quantize(palette=chosen, dither=Image.Dither.FLOYDSTEINBERG)
+    else:
+        return data.getvalue()
+    data = io.BytesIO()
+    few.save(data, format="png", optimize=True)
     return data.getvalue()
 
 
-def _close(figure: Figure) -> None:
-    """Forget the figure in pyplot too, if the learner made it there (this module never imports pyplot)."""
-    import sys
-
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    if pyplot is not None:
-        pyplot.close(figure)
+def figure_to_image(figure: Figure) -> Image.Image:
+    """Return a figure as an image of exactly its size, 100 pixels an inch."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
-def to_numpy_image(tensor: ImageLike, scale: str = "image") -> np.ndarray:
-    """Return an image as numpy values in [0, 1] for drawing: (H, W, 3) for three channels, else (H, W).
+def to_numpy_image(image: ImageLike, scale: str = "image") -> np.ndarray:
+    """Return an image as numpy values in [0, 1], clipped: (H, W, 3) for three channels, else (H, W).
 
     Args:
-        tensor: (3, H, W), (1, H, W) or (H, W), or a batch of one of these.
-        scale: ``"image"``: floats are in [-1, 1]; ``"unit"``: floats are in [0, 1], such as masks. What lies
-            outside is clipped. Whole numbers (0 … 255) and booleans are recognised by their type.
+        image: (3, H, W), (1, H, W) or (H, W), or a batch of one of these.
+        scale: ``"image"``: floats are in [-1, 1]; ``"unit"``: in [0, 1]. Integers (0 … 255) and booleans are
+            recognized by their type.
     """
-    values = _plane(tensor)
+    values = _plane(image)
     if values.dtype == bool:
         values = values.astype(np.float32)
     elif np.issubdtype(values.dtype, np.integer):
@@ -110,12 +109,10 @@ def to_numpy_image(tensor: ImageLike, scale: str = "image") -> np.ndarray:
     return values.clip(0, 1)
 
 
-def _plane(tensor: ImageLike) -> np.ndarray:
+def _plane(image: ImageLike) -> np.ndarray:
     """(1, C, H, W), (C, H, W) or (H, W) -> (H, W, 3) or (H, W), values untouched."""
-    values = tensor.detach().cpu().numpy() if isinstance(tensor, torch.Tensor) else np.asarray(tensor)
-    if values.ndim == 4 and values.shape[0] == 1:
-        values = values[0]
-    if values.ndim == 3 and values.shape[0] == 1:
+    values = image.detach().cpu().numpy() if isinstance(image, torch.Tensor) else np.asarray(image)
+    while values.ndim > 2 and values.shape[0] == 1:
         values = values[0]
     if values.ndim == 2:
         return values
@@ -124,9 +121,22 @@ def _plane(tensor: ImageLike) -> np.ndarray:
     raise ValueError(f"an image has the shape (3, H, W), (1, H, W) or (H, W), not {tuple(values.shape)}")
 
 
+def _single(values: ImageLike) -> np.ndarray:
+    plane = _plane(values)
+    if plane.ndim != 2:
+        raise ValueError(f"a map has one channel, not the shape {tuple(np.shape(values))}; choose a channel")
+    return plane
+
+
+def signed_text(value: float, form: str = "{:.2f}") -> str:
+    """Write a value with a proper minus, and without one if it is rounded to zero."""
+    text = form.format(value)
+    return text.replace("-", "−" if float(text) else "")
+
+
 def subplots(
-    columns: int = 1, rows: int = 1, *, width: float = PAGE_WIDTH, height: float = 3.4, **layout
-) -> tuple[Figure, Axes | np.ndarray]:
+    columns: int = 1, rows: int = 1, *, width: float = PAGE_WIDTH, height: float = 3.4, **layout: Any
+) -> tuple[Figure, Any]:
     """Return ``(figure, axes)`` like ``pyplot.subplots``, but of page width and without pyplot's hidden state.
 
     Args:
@@ -138,121 +148,62 @@ def subplots(
     return figure, figure.subplots(rows, columns, **layout)
 
 
-def image_row(
-    images: Sequence[ImageLike] | torch.Tensor,
-    titles: Sequence[str] | None = None,
+def plot_image(
+    axis: Axes,
+    image: ImageLike,
     *,
-    columns: int | None = None,
-    scale: str | Sequence[str] = "image",
-    masks: Sequence[ImageLike | None] | torch.Tensor | None = None,
-    width: float = PAGE_WIDTH,
-    largest: float = 3.2,
-    labels: str | Sequence[str] = "",
+    title: str = "",
+    scale: str = "image",
     limit: float | None = None,
-) -> Figure:
-    """Return a figure of images beside each other, in as many rows as they need.
+    label: str = "",
+    bar: bool = True,
+) -> AxesImage:
+    """Plot an image or a map on an axis, without ticks.
 
     Args:
-        images: N images, each (3, H, W), (1, H, W) or (H, W).
-        titles: N short titles.
-        columns: images a row; all in one row by default.
-        scale: how values become colors, one word or one for each image: ``"image"`` ([-1, 1]), ``"unit"``
-            ([0, 1]), ``"signed"`` (zero-centerd colors with a bar) or ``"magnitude"`` (cividis with a bar).
-        masks: N masks (1, H, W) or (H, W), or None where there is none: drawn as outline and hatch.
-        width: of the figure in inches of 100 pixels.
-        largest: the largest width of one image, in the same inches.
-        labels: what the color bars measure, one text or one for each image.
-        limit: the value with the fullest color in all maps, to compare them; each has its own by default.
+        scale: how values become colors: ``"image"`` ([-1, 1]) or ``"unit"`` ([0, 1]), color or gray; ``"signed"``: a
+            map of both signs, zero white, negative purple, positive orange; ``"magnitude"``: a map from zero upwards,
+            dark blue to yellow.
+        limit: of a map, the value with the fullest color; by default the 99.5th percentile of the magnitudes
+            ("signed") or the maximum ("magnitude").
+        label: what the color bar measures; without a bar, a text below the image.
+        bar: whether a map gets a color bar.
     """
-    count = len(images)
-    if count == 0:
-        raise ValueError("there is no image to draw")
-    columns = min(columns or count, count)
-    rows = -(-count // columns)
-    scales = [scale] * count if isinstance(scale, str) else list(scale)
-    texts = [labels] * count if isinstance(labels, str) else list(labels)
-    planes = [_plane(image) for image in images]
-    side = min(width / columns, largest)
-    tall = max(plane.shape[0] / plane.shape[1] for plane in planes)
-    # below an image: the color bar as an inset of its height, the bar's numbers, the bar's label
-    bar = 0.15 * side * tall + 0.3 + (0.2 if any(texts) else 0) if {"signed", "magnitude"} & set(scales) else 0.0
-    lines = max((title.count("\n") + 1 for title in titles), default=1) if titles else 0
-    figure, axes = subplots(
-        columns, rows, width=side * columns, height=rows * (side * tall + bar + 0.22 * lines), squeeze=False
-    )
-    for index, axis in enumerate(axes.flat):
-        if index >= count:
-            axis.set_visible(False)
-            continue
-        axis.set_anchor("N")  # what is left over in height belongs below, to the color bar
-        title = titles[index] if titles else ""
-        if scales[index] == "signed":
-            plot_signed(axis, images[index], limit=limit, title=title, label=texts[index])
-        elif scales[index] == "magnitude":
-            plot_magnitude(axis, images[index], limit=limit, title=title, label=texts[index])
-        else:
-            plot_image(axis, images[index], title=title, scale=scales[index])
-        if masks is not None and masks[index] is not None:
-            overlay_mask(axis, masks[index])
-    return figure
-
-
-def plot_image(axis: Axes, image: ImageLike, *, title: str = "", scale: str = "image") -> AxesImage:
-    """Draw a color or gray image on an axis, without ticks; ``scale`` as in :func:`to_numpy_image`."""
-    format_image_axes(axis, title)
-    return axis.imshow(to_numpy_image(image, scale), cmap="gray", vmin=0, vmax=1)
-
-
-def plot_signed(
-    axis: Axes, values: ImageLike, *, limit: float | None = None, title: str = "", label: str = "", bar: bool = True
-) -> AxesImage:
-    """Draw values of both signs, (1, H, W) or (H, W): zero white, negative purple, positive orange.
-
-    Args:
-        limit: the value with the fullest color; the 99.5th percentile of the magnitudes by default.
-        label: what the color bar measures.
-        bar: whether to draw the color bar.
-    """
-    plane = _single(values)
-    if limit is None:
-        limit = float(np.percentile(np.abs(plane), 99.5)) or 1.0
-    format_image_axes(axis, title)
-    image = axis.imshow(plane, cmap=SIGNED_MAP, vmin=-limit, vmax=limit)
-    if bar:
-        _bar(axis, image, label, ticks=[-limit, 0, limit])
-    return image
-
-
-def plot_magnitude(
-    axis: Axes, values: ImageLike, *, limit: float | None = None, title: str = "", label: str = "", bar: bool = True
-) -> AxesImage:
-    """Draw values from zero upwards, from dark blue to yellow; arguments as for :func:`plot_signed`."""
-    plane = _single(values)
-    limit = limit or float(plane.max()) or 1.0
-    format_image_axes(axis, title)
-    image = axis.imshow(plane, cmap=MAGNITUDE_MAP, vmin=0, vmax=limit)
-    if bar:
-        _bar(axis, image, label, ticks=[0, limit / 2, limit])
-    return image
+    axis.set_title(title)
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
+    axis.spines[:].set_visible(True)
+    if scale not in ("signed", "magnitude"):
+        axis.set_xlabel(label, fontsize=10)
+        return axis.imshow(to_numpy_image(image, scale), cmap="gray", vmin=0, vmax=1)
+    plane, signed = _single(image), scale == "signed"
+    limit = limit or float(np.percentile(np.abs(plane), 99.5) if signed else plane.max()) or 1.0
+    ticks = [-limit, 0, limit] if signed else [0, limit / 2, limit]
+    shown = axis.imshow(plane, cmap=SIGNED_MAP if signed else MAGNITUDE_MAP, vmin=ticks[0], vmax=limit)
+    if bar:  # an inset keeps an image with a bar as large as its neighbors without one
+        inset = axis.inset_axes((0.08, -0.1, 0.84, 0.05))
+        colorbar = axis.figure.colorbar(shown, cax=inset, orientation="horizontal", label=label)
+        colorbar.set_ticks(ticks, labels=[signed_text(tick, "{:.3g}") for tick in ticks])
+        colorbar.outline.set_linewidth(0.6)
+    return shown
 
 
 def annotate_values(axis: Axes, values: ImageLike, *, size: float = 13) -> None:
-    """Write each value, (1, H, W) or (H, W), into its square of an image or map that is already drawn on the axis."""
-    plane, image = _single(values), axis.images[-1]
-    for (row, column), value in np.ndenumerate(plane):
+    """Write each value, (1, H, W) or (H, W), into its square of an image or map that is already on the axis."""
+    image = axis.images[-1]
+    for (row, column), value in np.ndenumerate(_single(values)):
         red, green, blue, _ = image.cmap(image.norm(value))
-        dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
-        text = f"{value + 0:g}".replace("-", "−")  # + 0: no "−0"
-        axis.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if dark else "black")
+        color = "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else "black"
+        axis.text(column, row, signed_text(value, "{:g}"), ha="center", va="center", fontsize=size, color=color)
 
 
 def overlay_mask(axis: Axes, mask: ImageLike, *, kind: int = 0, label: str = "", hatched: bool = True) -> None:
-    """Draw a mask (1, H, W) or (H, W) over an image: its outline and a hatch, so that the image stays visible.
+    """Plot a mask (1, H, W) or (H, W) over an image: its outline and a hatch, so that the image stays visible.
 
     Args:
         kind: 0, 1, 2 or 3: another color and another hatch for each, e.g. 0 for the truth and 1 for a prediction.
         label: a name for the legend.
-        hatched: False draws a thin outline only, where what lies inside matters.
+        hatched: False gives a thin outline only, where what lies inside matters.
     """
     # a rim of zeros closes the outline where the mask touches the frame
     plane = np.pad(_single(mask).astype(np.float32), 1)
@@ -262,39 +213,10 @@ def overlay_mask(axis: Axes, mask: ImageLike, *, kind: int = 0, label: str = "",
     if plane.max() > 0.5:
         if hatched:
             filled = axis.contourf(columns, rows, plane, levels=[0.5, 2.0], colors="none", hatches=[hatch])
-            filled.set_edgecolor(color)
-            filled.set_linewidth(0)
-        width_of_line = 2.0 if hatched else 1.2
-        outline = axis.contour(columns, rows, plane, levels=[0.5], colors=[color], linewidths=width_of_line)
-        outline.set_path_effects([patheffects.withStroke(linewidth=2 * width_of_line, foreground="#222222")])
-    axis.set_xlim(-0.5, width - 2.5)
-    axis.set_ylim(height - 2.5, -0.5)
+            filled.set(edgecolor=color, linewidth=0)
+        thick = 2.0 if hatched else 1.2
+        outline = axis.contour(columns, rows, plane, levels=[0.5], colors=[color], linewidths=thick)
+        outline.set_path_effects([patheffects.withStroke(linewidth=2 * thick, foreground="#222222")])
+    axis.set(xlim=(-0.5, width - 2.5), ylim=(height - 2.5, -0.5))
     if label:
         axis.fill([], [], facecolor="white", edgecolor=color, hatch=hatch, label=label)
-
-
-def _single(values: ImageLike) -> np.ndarray:
-    plane = _plane(values)
-    if plane.ndim != 2:
-        raise ValueError(f"a map has one channel, not the shape {tuple(np.shape(values))}; choose a channel")
-    return plane
-
-
-def format_image_axes(axis: Axes, title: str) -> None:
-    """Prepare an axis for an image: its title, a thin frame, no ticks."""
-    axis.set_title(title)
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.grid(False)
-    for spine in axis.spines.values():
-        spine.set_visible(True)
-
-
-def _bar(axis: Axes, image: AxesImage, label: str, ticks: list[float]) -> None:
-    # an inset keeps an image with a bar as large as its neighbors without one
-    inset = axis.inset_axes([0.08, -0.1, 0.84, 0.05])
-    bar = axis.figure.colorbar(image, cax=inset, orientation="horizontal")
-    bar.set_ticks(ticks, labels=[f"{tick:.3g}".replace("-", "−") for tick in ticks])
-    bar.outline.set_linewidth(0.6)
-    if label:
-        bar.set_label(label)

@@ -9,7 +9,7 @@ from PIL import Image
 from stablediff_edu.errors import UserError
 from stablediff_edu.notebook.progress import to_uint8
 from stablediff_edu.plotting.ch05_latents import DIGIT_COLORS, plot_latents
-from stablediff_edu.plotting.ch06_words import figure_to_image
+from stablediff_edu.plotting.core import figure_to_image
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.controls import STYLE, Note, Slider, SliderRange, script
 from stablediff_edu.widgets.latent_dataset import ExamplePicker, LatentDataset

@@ -95,7 +95,7 @@ class AttentionPanel(Panel):
         self._show()
 
     def _draw_axes(self, axes) -> None:
-        plot_attention(axes["map"], torch.zeros(len(self.shown), len(self.shown)), self.shown, self.shown)
+        plot_attention(axes["map"], torch.zeros(len(self.shown), len(self.shown)), self.shown)
         axes["map"].set(xlabel="key", ylabel="query")
         plot_words(axes["lines"], self.shown, "query → key")
 

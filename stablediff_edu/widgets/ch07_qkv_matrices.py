@@ -166,6 +166,6 @@ class QKVPanel(Panel):
             plot_vectors(axes[name], self.vectors, (), "#cccccc")
         zeros = torch.zeros(len(self.words), len(self.words))
         for name, title in (("scores", "scores: query · key"), ("weights", "weights: softmax of each row")):
-            plot_attention(axes[name], zeros, self.words, self.words, title=title)
+            plot_attention(axes[name], zeros, self.words, title)
             axes[name].set(xlabel="key", ylabel="")
         setup_vector_axes(axes["output"], "output", reach=2.0)  # means are shorter

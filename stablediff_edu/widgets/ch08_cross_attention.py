@@ -10,7 +10,7 @@ from PIL import Image
 from stablediff_edu.notebook.progress import encode_png, tile_images, to_uint8
 from stablediff_edu.pipelines.attention_maps import SampleWithAttention, prompt_tokens, stream_with_attention
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
-from stablediff_edu.plotting.ch07_clip import overlay_heatmap
+from stablediff_edu.plotting.ch07_attention import overlay_heatmap
 from stablediff_edu.widgets.base import Panel, nearest_multiple
 from stablediff_edu.widgets.controls import Select, Slider, seed_box
 from stablediff_edu.widgets.prompt_input import PromptInput

@@ -7,9 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from stablediff_edu.data.image_folder import ImageDataset
 from stablediff_edu.data.scenes.objects_ships import SHIPS
 from stablediff_edu.data.scenes.scene import render_scene
-from stablediff_edu.data.ships.dataset import describe_ships, load_ships, render_ships, ship_scene
+from stablediff_edu.data.ships.dataset import describe_ships, load_ships, load_test_ships, render_ships, ship_scene
 from stablediff_edu.errors import UserError
 
 
@@ -87,3 +88,22 @@ def test_the_learners_own_folder(tmp_path: Path):
     ):
         with pytest.raises(UserError, match=match):
             load_ships(**wrong)
+
+
+def test_held_out_synthetic_ships_are_other_ships():
+    training = load_ships(20, 16, "synthetic")
+    held_out = load_test_ships(20, training)
+    assert held_out.images.shape == training.images.shape
+    assert torch.cdist(held_out.images.flatten(1), training.images.flatten(1)).min() > 0.5
+
+
+def test_held_out_photographs_are_those_of_the_test_set(monkeypatch: pytest.MonkeyPatch):
+    asked = {}
+
+    def load(classes, train=True, limit=None):
+        asked.update(classes=classes, train=train, limit=limit)
+        return ImageDataset(torch.zeros(limit, 3, 32, 32), "CIFAR-10"), None
+
+    monkeypatch.setattr("stablediff_edu.data.ships.dataset.load_cifar10", load)
+    load_test_ships(5, ImageDataset(torch.zeros(9, 3, 32, 32), "CIFAR-10 (JPEG copies)"))
+    assert asked == dict(classes=["ship"], train=False, limit=5)

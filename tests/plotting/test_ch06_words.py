@@ -6,7 +6,6 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from stablediff_edu.plotting.ch06_words import (
-    embedding_heatmap,
     embedding_scatter,
     group_indices,
     group_style,
@@ -49,16 +48,6 @@ def test_no_two_of_twenty_groups_look_the_same():
     assert len({group_style(index) for index in range(20)}) == 20
 
 
-def test_rows_show_the_vectors_and_the_one_hot_beside_them():
-    vectors = torch.tensor([[0.5, -1.0, 0.25], [0.0, 1.0, -0.5]])
-    figure = embedding_heatmap(["a", "b"], vectors, torch.eye(4)[:2])
-    left, right = figure.axes
-    assert np.array_equal(left.images[0].get_array(), np.eye(4)[:2])
-    assert np.allclose(right.images[0].get_array(), vectors)
-    assert [label.get_text() for label in right.get_yticklabels()] == ["a", "b"]
-    assert right.images[0].norm.vmin == -right.images[0].norm.vmax, "zero is white"
-
-
 def test_a_map_names_words_without_covering_names():
     rng = torch.Generator().manual_seed(0)
     words = [f"word{'s' * (n % 9)}{n}" for n in range(150)]
@@ -68,11 +57,6 @@ def test_a_map_names_words_without_covering_names():
     assert covered(axis) == []
     assert len(texts(axis)) > 60
     assert len(set(texts(axis)) & set(words[:80])) > len(set(texts(axis)) & set(words[80:])), "groups are named first"
-
-
-def test_a_map_names_at_most_so_many():
-    figure = embedding_scatter(["a", "b", "c"], torch.eye(3)[:, :2] * 9, {"all": ["a", "b", "c"]}, labels=2)
-    assert texts(figure.axes[0]) == ["a", "b"]
 
 
 def test_a_map_puts_each_group_where_its_words_are():
