@@ -18,7 +18,7 @@ def pick_device() -> torch.device:
     """Return the device named by ``STABLEDIFF_DEVICE``, else the best one here: cuda, then mps, then cpu.
 
     Raises:
-        UserError: the variable names a device that this machine does not have.
+        UserError: the variable names a device that this machine does not have, or that torch cannot compute on.
     """
     counts = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
     available = [name for name, count in counts.items() if count]
@@ -26,13 +26,10 @@ def pick_device() -> torch.device:
     if not requested:
         return torch.device(next(name for name in available if name == "cpu" or runs_kernels(name)))
     name, colon, index = requested.partition(":")
-    if name not in available or (colon and not (index.isdecimal() and int(index) < counts[name])):
-        raise UserError(
-            f"STABLEDIFF_DEVICE is {requested!r}, which this machine does not have; "
-            f"set it to one of: {', '.join(available)}."
-        )
-    if name != "cpu" and not runs_kernels(requested):
-        raise UserError(f"STABLEDIFF_DEVICE is {requested!r}, for which torch has no kernels; unset it to use another.")
+    exists = name in available and (not colon or (index.isdecimal() and int(index) < counts[name]))
+    if not exists or (name != "cpu" and not runs_kernels(requested)):
+        reason = "for which this torch has no kernels" if exists else "which this machine does not have"
+        raise UserError(f"STABLEDIFF_DEVICE is {requested!r}, {reason}; set it to one of: {', '.join(available)}.")
     return torch.device(requested)
 
 
@@ -44,10 +41,7 @@ def runs_kernels(name: str) -> bool:
         return (ones @ ones + 1).sum().item() == 12
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
-        print(
-            f"torch cannot compute on {name} here ({reason}); another torch build may; doctor says what is used",
-            file=sys.stderr,
-        )
+        print(f"torch cannot compute on {name} here ({reason}); another torch build may", file=sys.stderr)
         return False
 
 
@@ -62,15 +56,13 @@ def to_device(x: torch.Tensor, device: torch.device | str, **options: Any) -> to
     device = torch.device(device)
     if x.device.type != "cpu" or device.type in ("cpu", "mps"):  # there the copy could be read before it is done
         return x.to(device, **options)
-    if device.type == "cuda":
-        x = x.pin_memory()
-    return x.to(device, non_blocking=True, **options)
+    return (x.pin_memory() if device.type == "cuda" else x).to(device, non_blocking=True, **options)
 
 
 def randn_like(x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
     """Return noise with the shape, precision and device of `x`.
 
-    It is drawn where the generator is, on the CPU by default: one seed then gives the same noise on every device.
+    It is sampled where the generator is, on the CPU by default: one seed then gives the same noise on every device.
     """
     source = "cpu" if generator is None else generator.device
     return to_device(torch.randn(x.shape, generator=generator, dtype=x.dtype, device=source), x.device)
@@ -97,9 +89,8 @@ def set_num_threads() -> int:
 def seed_everything(seed: int = 0) -> torch.Generator:
     """Seed Python, numpy and torch, and return a CPU generator with the same seed.
 
-    On a CPU the same machine, seed, preset and number of threads then give the same images twice, bit for bit. For
-    CUDA cuDNN is told to take deterministic convolutions, and to choose them without trying them out, since the winner
-    of such a race can differ from run to run; the gradients of attention there, and anything on MPS, are not enforced.
+    On a CPU the same machine, seed, preset and number of threads then give the same images twice, bit for bit. On CUDA
+    convolutions are deterministic, but not the gradients of attention; on MPS nothing is enforced.
     """
     random.seed(seed)
     np.random.seed(seed)
@@ -124,20 +115,20 @@ def preset() -> str:
 def setup_notebook(
     quick: dict[str, Any], full: dict[str, Any], data: str = "", seed: int = 0, test: dict[str, Any] | None = None
 ) -> SimpleNamespace:
-    """Open a notebook: seed everything, print where and how large it will run, and return the preset's numbers.
+    """Open a notebook: seed everything, print where and how large it will run, and return the preset's values.
 
     Args:
-        quick: the numbers of the quick preset; ``minutes`` (expected, for the whole notebook) must be among them.
-        full: the same names with the full preset's values. Presets differ in numbers, never in code.
+        quick: the values of the quick preset; ``minutes`` (expected, for the whole notebook) must be among them.
+        full: the same names with the full preset's values. Presets differ in values, never in code.
         data: one line on which data the notebook uses.
         seed: for :func:`seed_everything`.
-        test: those numbers that differ from quick where the course is tested.
+        test: those values that differ from quick where the course is tested.
 
     Returns:
-        A namespace with the chosen numbers, and with ``preset`` and ``device``.
+        A namespace with the chosen values, and with ``preset`` and ``device``.
     """
     if quick.keys() != full.keys():
-        raise ValueError(f"quick and full must name the same numbers, not {sorted(quick.keys() ^ full.keys())}")
+        raise ValueError(f"quick and full must have the same names, not {sorted(quick.keys() ^ full.keys())}")
     seed_everything(seed)
     if colab := sys.modules.get("google.colab"):
         colab.output.enable_custom_widget_manager()  # without it, Colab does not show the panels
@@ -152,5 +143,5 @@ def setup_notebook(
     print(f"\n{'':{width}}  {'quick':<24} full")
     for key in rows:
         print(f"{key:{width}}  {quick[key]!s:<24} {full[key]!s}")
-    numbers = {"quick": quick, "full": full, "test": quick | (test or {})}[name]
-    return SimpleNamespace(preset=name, device=device, **numbers)
+    values = {"quick": quick, "full": full, "test": quick | (test or {})}[name]
+    return SimpleNamespace(preset=name, device=device, **values)

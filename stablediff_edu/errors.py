@@ -1,4 +1,4 @@
-"""The one exception that a learner is meant to read."""
+"""The one exception that a learner is meant to read, and the sentence for too little memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ OTHERS = ("DefaultCPUAllocator: ", "out of memory", "not enough memory")
 
 
 class UserError(Exception):
-    """Something the learner can mend: one plain sentence that says what is wrong and what to do next.
+    """Something the learner can fix: one plain sentence that says what is wrong and what to do next.
 
     Commands print the sentence and end with exit code 2; notebooks show the sentence instead of a traceback.
     """
@@ -20,7 +20,7 @@ class UserError(Exception):
 
 @contextmanager
 def oom_guard(
-    otherwise: str = "; draw fewer or smaller images at once, or load the weights with half=True.",
+    otherwise: str = "; generate fewer or smaller images at once, or load the weights with half=True.",
 ) -> Iterator[None]:
     """Say in one sentence that the memory does not suffice: "There is not enough memory" and what is left to do."""
     try:

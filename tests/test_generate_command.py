@@ -298,7 +298,7 @@ def test_no_memory_is_one_sentence(shipped, capsys, monkeypatch):
 
     monkeypatch.setattr(StableDiffusion, "predict_noise", fail)
     assert draw() == 2
-    assert "There is not enough memory; draw fewer or smaller images" in capsys.readouterr().err
+    assert "There is not enough memory; generate fewer or smaller images" in capsys.readouterr().err
 
 
 def test_shipped_weights_of_something_else_get_one_sentence(here, capsys):

@@ -331,7 +331,7 @@ def test_no_memory_is_one_sentence_wherever_it_is_noticed(part: str, error: Exce
         raise error
 
     monkeypatch.setattr(getattr(pipe, part), "decode" if part == "vae" else "forward", fail)
-    with pytest.raises(UserError, match=r"^There is not enough memory; draw fewer or smaller"):
+    with pytest.raises(UserError, match=r"^There is not enough memory; generate fewer or smaller"):
         pipe("a red ship", steps=1)
 
 

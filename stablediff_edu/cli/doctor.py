@@ -12,6 +12,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from packaging.requirements import Requirement  # lazy_loader needs it too
@@ -48,7 +49,7 @@ def run_checks() -> Iterator[CheckResult]:
     for file in hiding_files():
         yield CheckResult("packages", f"{file} hides the module {file.stem}", FAIL, f"rename {file}")
     for name in ("numpy", "torch"):
-        row = attempt(name, lambda name=name: _version(name), f"{INSTALL} --force-reinstall --no-deps {name}")
+        row = attempt(name, partial(_version, name), f"{INSTALL} --force-reinstall --no-deps {name}")
         yield row
         if row.state == FAIL:  # what follows imports it
             return

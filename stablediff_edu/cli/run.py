@@ -87,7 +87,7 @@ async def _execute_cells(client: NotebookClient, cells: list[NotebookNode]) -> N
     manager: their own handler ends the kernel only, which then counts as dead. As KeyboardInterrupt the signal could
     also come in a callback of the event loop that drops exceptions.
     """
-    manager = client.create_kernel_manager()
+    manager, task = client.create_kernel_manager(), asyncio.current_task()
     try:
         await client.async_start_new_kernel()
         await client.async_start_new_kernel_client()
@@ -102,14 +102,14 @@ async def _execute_cells(client: NotebookClient, cells: list[NotebookNode]) -> N
                 text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))  # without colors
                 raise CellError(cell, text.strip()) from None
             except DeadKernelError:
-                if asyncio.current_task().cancelling():  # nbclient takes a cancellation for a kernel that died
+                if task and task.cancelling():  # nbclient takes a cancellation for a kernel that died
                     raise asyncio.CancelledError from None
                 raise CellError(cell, "Its Python ended; too little memory is the usual reason.") from None
     finally:
         if client.kc:
             client.kc.stop_channels()
         if manager.has_kernel:
-            await manager.shutdown_kernel(now=True)
+            await manager.shutdown_kernel(now=True)  # type: ignore[misc]  # wrapped so that mypy sees no coroutine
 
 
 def normalize_notebook(notebook: NotebookNode) -> NotebookNode:
