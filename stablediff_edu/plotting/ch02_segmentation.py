@@ -29,7 +29,7 @@ def plot_vision_tasks(scene: FishSample) -> Figure:
     and hatch; in task 5 every single fish has its own.
     """
     figure, axes = subplots(3, 2, height=7.8)
-    figure.get_layout_engine().set(h_pad=0.12)  # inches: a title stands clear of the image above it
+    figure.set_layout_engine("constrained", h_pad=0.12)  # inches: a title stands clear of the image above it
     axes, size = axes.ravel(), scene.image.shape[-1]
     titles = (
         "classification",
@@ -108,7 +108,7 @@ def plot_channel_correlations(
     """Plot regions in one row and below the channel that follows each best: name -> (channel, correlation, map)."""
     above = [Tile(image, "image"), *(Tile(region, name, "unit") for name, region in regions.items())]
     below: list[Tile | None] = [None]
-    for channel, correlation, values in map(maps.get, regions):
+    for channel, correlation, values in (maps[name] for name in regions):
         title = f"channel {channel}\ncorrelation {signed_text(correlation, '{:+.2f}')}"
         below.append(Tile(values - values.min(), title, "magnitude", bar=False))
     return plot_tiles([above, below])

@@ -100,7 +100,8 @@ def _place_labels(marks_of_axes: Sequence[tuple[Axes, Sequence[Mark]]], far: boo
 
     `far`: a name without room beside its mark may stand farther off, on a line.
     """
-    figure = marks_of_axes[0][0].figure
+    figure = marks_of_axes[0][0].get_figure(root=True)
+    assert figure
     figure.draw_without_rendering()  # the layout must be final before it is known where names have room
     figure.set_layout_engine("none")
     letters, measure = FontProperties(size=8), FigureCanvasAgg(figure).get_renderer().get_text_width_height_descent
@@ -119,12 +120,11 @@ def _place_labels(marks_of_axes: Sequence[tuple[Axes, Sequence[Mark]]], far: boo
                 inside = (box[:2] > frame.min).all() and (box[2:] < frame.max).all()
                 if inside and not ((box[:2] < taken[:, 2:]) & (taken[:, :2] < box[2:])).all(axis=1).any():
                     taken = np.vstack([taken, box])
-                    how = dict(
-                        textcoords="offset pixels", fontproperties=letters, ha="center", va="center", color=color
-                    )
-                    if number >= len(beside):
-                        how["arrowprops"] = dict(arrowstyle="-", color=color, linewidth=0.6)
-                    axis.annotate(name, (x, y), (right, above), **how)
+                    text = axis.annotate(
+                        name, (x, y), (right, above), textcoords="offset pixels", ha="center", va="center",
+                        arrowprops=dict(arrowstyle="-", color=color, linewidth=0.6 * (number >= len(beside))),
+                    )  # fmt: skip
+                    text.set(fontproperties=letters, color=color)
                     break
 
 

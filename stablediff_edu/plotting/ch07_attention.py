@@ -97,8 +97,8 @@ def setup_vector_axes(axis: Axes, title: str = "", reach: float = 3.0) -> None:
 
 def plot_vectors(axis: Axes, vectors: torch.Tensor, words: Sequence[str], color: str) -> None:
     """Plot vectors, (N, 2), as arrows from the middle of a plane, with their words if there are any."""
-    how = dict(angles="xy", scale_units="xy", scale=1, color=color, width=0.012, clip_on=True)
-    axis.quiver(*torch.zeros_like(vectors).T, *vectors.T, **how)
+    start, end = torch.zeros_like(vectors).T, vectors.T
+    axis.quiver(*start, *end, angles="xy", scale_units="xy", scale=1, color=color, width=0.012, clip_on=True)
     for word, (x, y) in zip(words, vectors.tolist(), strict=False):
         side, above = ("left" if x >= 0 else "right"), ("bottom" if y >= 0 else "top")
         axis.text(x, y, word, fontsize=9, ha=side, va=above, clip_on=True)

@@ -16,6 +16,7 @@ import torch
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from PIL import Image
@@ -46,7 +47,7 @@ def show_figure(figure: Figure, caption: str = "") -> None:
     """
     from IPython.display import display
 
-    caption = " ".join((caption or figure.get_label()).split())
+    caption = " ".join((caption or str(figure.get_label())).split())
     if not caption:
         raise ValueError("a figure needs a caption: say in a sentence what is to be seen")
     png = base64.b64encode(_png(figure)).decode("ascii")
@@ -65,7 +66,7 @@ def _png(figure: Figure) -> bytes:
     """
     data = io.BytesIO()
     figure.savefig(data, format="png", bbox_inches="tight", pad_inches=0.08)
-    transparent = not figure.get_facecolor()[3]
+    transparent = to_rgba(figure.get_facecolor())[3] == 0
     if transparent and not any(axes.images for axes in figure.axes):
         few = Image.open(data).quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     elif not transparent and data.tell() > LARGE:
@@ -134,6 +135,12 @@ def signed_text(value: float, form: str = "{:.2f}") -> str:
     return text.replace("-", "−" if float(text) else "")
 
 
+def text_color(fill: Any) -> str:
+    """Return black or white, whichever is easier to read on a color."""
+    red, green, blue, _ = to_rgba(fill)
+    return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.46 else "white"
+
+
 def subplots(
     columns: int = 1, rows: int = 1, *, width: float = PAGE_WIDTH, height: float = 3.4, **layout: Any
 ) -> tuple[Figure, Any]:
@@ -192,9 +199,8 @@ def annotate_values(axis: Axes, values: ImageLike, *, size: float = 13) -> None:
     """Write each value, (1, H, W) or (H, W), into its square of an image or map that is already on the axis."""
     image = axis.images[-1]
     for (row, column), value in np.ndenumerate(_single(values)):
-        red, green, blue, _ = image.cmap(image.norm(value))
-        color = "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else "black"
-        axis.text(column, row, signed_text(value, "{:g}"), ha="center", va="center", fontsize=size, color=color)
+        ink = text_color(image.cmap(image.norm(value)))
+        axis.text(column, row, signed_text(value, "{:g}"), ha="center", va="center", fontsize=size, color=ink)
 
 
 def overlay_mask(axis: Axes, mask: ImageLike, *, kind: int = 0, label: str = "", hatched: bool = True) -> None:

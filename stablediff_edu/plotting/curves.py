@@ -6,12 +6,13 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from stablediff_edu.plotting.core import signed_text, subplots
 
 # told apart by color, dash and marker
-CURVES = matplotlib.rcParams["axes.prop_cycle"] + matplotlib.cycler(
+CURVES = matplotlib.rcParams["axes.prop_cycle"] + cycler(
     linestyle=["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3))], marker=list("osD^vP")
 )
 

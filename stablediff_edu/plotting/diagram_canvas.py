@@ -8,19 +8,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from matplotlib import colormaps
-from matplotlib.colors import Normalize, to_rgb
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, PathPatch, Rectangle
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from torch import nn
 from torch.func import functional_call
 
 from stablediff_edu.errors import UserError
-from stablediff_edu.plotting.core import MAGNITUDE_MAP, SIGNED_MAP, to_numpy_image
+from stablediff_edu.plotting.core import MAGNITUDE_MAP, SIGNED_MAP, signed_text, text_color, to_numpy_image
 
 KINDS = {  # what a box stands for -> its fill and its edge
     "image": ("#CFE4F5", "#3B86BC"),
@@ -69,7 +70,8 @@ class Canvas:
     """A diagram under construction, in which the parts named by `highlight` are lit and all others are dimmed."""
 
     def __init__(self, height: float, highlight: Highlight = None, width: float = WIDTH) -> None:
-        self.figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="none", layout="none")
+        self.figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="none")
+        self.figure.set_layout_engine("none")
         self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.span = (0, width), (height, 0)
         self.axes.set(xlim=self.span[0], ylim=self.span[1])
@@ -103,11 +105,10 @@ class Canvas:
         """Add a box of a kind, its title in bold."""
         lit = self._is_lit(part)
         fill, edge = KINDS["dimmed" if lit is False else kind]
-        edge, line = (LIT, 3) if lit else (edge, 1.3)
-        style = dict(facecolor=fill, edgecolor=edge, linewidth=line, linestyle="--" if kind == "frozen" else "-")
-        self.axes.add_patch(
-            FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=7", zorder=2, **style)
-        )
+        edge, line = (LIT, 3.0) if lit else (edge, 1.3)
+        patch = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=7", zorder=2)
+        patch.set(facecolor=fill, edgecolor=edge, linewidth=line, linestyle="--" if kind == "frozen" else "-")
+        self.axes.add_patch(patch)
         for number, text in enumerate([title, *lines]):
             middle = y + height / 2 + 15 * (number - len(lines) / 2)
             self.write(x + width / 2, middle, text, NORMAL if number == 0 else SMALL, bold=number == 0)
@@ -121,10 +122,14 @@ class Canvas:
         left: float = 10,
         right: float = WIDTH - 10,
         arrows: bool = True,
+        centered: bool = False,
     ) -> list[Box]:
-        """Add boxes (kind, part, title, line, …) as wide as their text, evenly from left to right."""
+        """Add boxes (kind, part, title, line, …) as wide as their text, from left to right; `centered`: close by."""
         widths = [text_width(*box[2:]) + 16 for box in boxes]
         gap = (right - left - sum(widths)) / max(1, len(boxes) - 1)
+        if centered:
+            gap = 20
+            left = (left + right - sum(widths) - gap * (len(boxes) - 1)) / 2
         placed = []
         for (kind, part, *text), width in zip(boxes, widths, strict=True):
             placed.append(self.box(kind, left, y, width, height, *text, part=part))
@@ -151,39 +156,51 @@ class Canvas:
     def arrow(
         self, *points: Point, part: str = "", dashed: bool = False, above: bool = False, color: str = LINE
     ) -> None:
-        """Add an arrow through points, two or more; it passes below boxes, or above them."""
-        lit, level = self._is_lit(part), 4.5 if above else 1
-        how = dict(
-            color=LIT if lit else LINE if lit is False else color,
-            linewidth=2.6 if lit else 1.5,
-            joinstyle="round",
-            zorder=level,
-        )
-        if dashed:  # the line alone; its last pixels and the head are solid
-            (x, y), end = points[-2:]
-            share = 1 - 12 / max(12.0, ((end[0] - x) ** 2 + (end[1] - y) ** 2) ** 0.5)
-            before = x + share * (end[0] - x), y + share * (end[1] - y)
-            self.axes.add_patch(PathPatch(Path([*points[:-1], before]), fill=False, linestyle=(0, (4, 2)), **how))
+        """Add an arrow through points, two or more (`dashed`: two, to the right); it passes below boxes, or above."""
+        lit = self._is_lit(part)
+        patches: list[Patch] = []
+        if dashed:  # a straight line alone; its last pixels and the head are solid
+            (x, y), end = points
+            before = end[0] - 12, y + (end[1] - y) * (end[0] - 12 - x) / (end[0] - x)
+            patches.append(PathPatch(Path([(x, y), before]), fill=False, linestyle=(0, (4, 2))))
             points = before, end
         head = "-|>,head_length=7,head_width=3.5"
-        self.axes.add_patch(
-            FancyArrowPatch(path=Path(points), arrowstyle=head, mutation_scale=1, shrinkA=0, shrinkB=0, **how)
-        )
+        patches.append(FancyArrowPatch(path=Path(points), arrowstyle=head, mutation_scale=1, shrinkA=0, shrinkB=0))
+        for patch in patches:
+            patch.set(color=LIT if lit else LINE if lit is False else color, linewidth=2.6 if lit else 1.5)
+            patch.set(joinstyle="round", zorder=4.5 if above else 1)
+            self.axes.add_patch(patch)
 
     def chain(self, *boxes: Box) -> None:
         """Add an arrow from each box to the next at its right."""
         for one, other in pairwise(boxes):
             self.arrow(one.right, (other.x, one.right[1]))
 
+    def loop(self, one: Box, other: Box, y: float, text: str) -> None:
+        """Add an arrow that goes back from the bottom of a box, along y, to the bottom of another; text on it."""
+        self.arrow(one.bottom, (one.bottom[0], y), (other.bottom[0], y), other.bottom)
+        self.tag((one.bottom[0] + other.bottom[0]) / 2, y, text)
+
+    def connect_u(self, first: Box, boxes: Sequence[Box], last: Box) -> None:
+        """Add the arrows of a U: from `first` down a column of boxes, through the middle one, up again to `last`."""
+        depth = len(boxes) // 2
+        for one, other in pairwise([first, *boxes[:depth]]):
+            self.arrow((other.top[0], one.bottom[1]), other.top)
+        for one, other in pairwise([*boxes[depth + 1 :], last]):
+            self.arrow(one.top, (one.top[0], other.bottom[1]))
+        before, middle, after = boxes[depth - 1 : depth + 2]
+        self.arrow(before.bottom, (before.bottom[0], middle.left[1]), middle.left)
+        self.arrow(middle.right, (after.bottom[0], middle.right[1]), after.bottom)
+
     def image(
         self, values: torch.Tensor, x: float, y: float, width: float, height: float, signed: bool = False
     ) -> None:
         """Add an image or, if signed, a map whose zero is white."""
-        pixels = values.detach().cpu().squeeze(0) if signed else to_numpy_image(values)
-        limit = float(pixels.abs().max()) or 1.0 if signed else 1
-        colors = dict(cmap=SIGNED_MAP if signed else "gray", vmin=-limit if signed else 0, vmax=limit)
-        extent = (x, x + width, y + height, y)
-        self.axes.imshow(pixels, **colors, extent=extent, aspect="auto", interpolation="nearest", zorder=2.5)
+        pixels = values.detach().cpu().squeeze(0).numpy() if signed else to_numpy_image(values)
+        limit = float(np.abs(pixels).max()) or 1.0
+        cmap, low, high = (SIGNED_MAP, -limit, limit) if signed else ("gray", 0, 1)
+        shown = self.axes.imshow(pixels, cmap, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
+        shown.set(extent=(x, x + width, y + height, y), zorder=2.5)
         self.axes.set(xlim=self.span[0], ylim=self.span[1])  # imshow would fit the axes to the image
         self.axes.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=LINE, lw=0.8, zorder=2.6))
 
@@ -201,23 +218,14 @@ class Canvas:
         limit = limit or float(values.abs().max()) or 1.0
         scale = Normalize(0 if colors == MAGNITUDE_MAP else -limit, limit)
         rows, columns = values.shape
-        for row, column in ((row, column) for row in range(rows) for column in range(columns)):
-            value = float(values[row, column])
-            color = colormaps[colors](scale(value))[:3]
+        for (row, column), value in np.ndenumerate(values.cpu().numpy()):
+            color = colormaps[colors](scale(value))
             left, top = x + column * cell, y + row * cell
             self.axes.add_patch(Rectangle((left, top), cell, cell, facecolor=color, edgecolor=LINE, lw=0.8, zorder=2))
-            text = signed_text(value, form)
-            ink = "black" if luminance(color) > 0.18 else "white"
-            self.write(left + cell / 2, top + cell / 2, text, color=ink)
+            self.write(left + cell / 2, top + cell / 2, signed_text(value, form), color=text_color(color))
         if self._is_lit(part):
             self.mark(x, y, columns * cell, rows * cell)
         return Box(x, y, columns * cell, rows * cell)
-
-
-def luminance(color: object) -> float:
-    """Return the relative luminance of a color, 0 for black and 1 for white (WCAG 2.2)."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def text_width(title: str, *lines: str) -> float:
@@ -225,12 +233,6 @@ def text_width(title: str, *lines: str) -> float:
     texts = [(title, NORMAL, "bold"), *((line, SMALL, "normal") for line in lines)]
     paths = (TextPath((0, 0), text, size, prop=FontProperties(weight=weight)) for text, size, weight in texts if text)
     return max((path.get_extents().width * 100 / 72 for path in paths), default=0)
-
-
-def signed_text(value: float, form: str = "{:.2f}") -> str:
-    """Write a value with a proper minus, and without one if it is rounded to zero."""
-    text = form.format(value)
-    return text.replace("-", "−" if float(text) else "")
 
 
 def shape_text(shape: Sequence[int]) -> str:

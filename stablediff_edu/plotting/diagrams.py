@@ -4,7 +4,7 @@ Shapes and parameter counts are those of the model that is given. `show(diagram_
 description; `highlight` lights one part or several, by name.
 """
 
-from itertools import pairwise
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -15,7 +15,7 @@ from stablediff_edu.layers.conv import conv2d
 from stablediff_edu.models.autoencoder import Autoencoder
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.plotting.core import SIGNED_MAP
+from stablediff_edu.plotting.core import SIGNED_MAP, signed_text
 from stablediff_edu.plotting.diagram_canvas import (
     WIDTH,
     Box,
@@ -24,7 +24,6 @@ from stablediff_edu.plotting.diagram_canvas import (
     count_text,
     run_shapes,
     shape_text,
-    signed_text,
 )
 
 NOISE, VELOCITY, CLEAN = ("\\varepsilon", "noise"), ("v", "velocity"), ("x_0", "clean image")
@@ -64,20 +63,19 @@ def diagram_convolution(
     for part, (values, colors) in tables.items():
         limit = 1 if part == "patch" else 0
         canvas.grid(values, lefts[part], middle - 66, cell, colors=colors, limit=limit, part=part)
-    for part, left in lefts.items():
-        shape = {"image": image.shape, "feature map": output.shape}.get(part)
-        wide, text = (large, f"{part} {shape_text(shape)}") if shape else (132, part)
-        canvas.tag(left + wide / 2, top - 20 if shape else middle - 86, text, part=part)
+        canvas.tag(lefts[part] + 66, middle - 86, part, part=part)
+    for part, shape in (("image", image.shape), ("feature map", output.shape)):
+        canvas.tag(lefts[part] + large / 2, top - 20, f"{part} {shape_text(shape)}", part=part)
     canvas.tag(359, middle, "×")
     canvas.tag(517, middle, "=")
-    high, wide = large / height, large / width  # of a pixel
-    framed = canvas.mark(lefts["image"] + wide * column, top + high * row, wide * side, high * side)
+    across, down = large / width, large / height  # of a pixel
+    framed = canvas.mark(lefts["image"] + across * column, top + down * row, across * side, down * side)
     turn = lefts["patch"] - 20
     canvas.arrow(framed.right, (turn, framed.right[1]), (turn, middle), (lefts["patch"], middle), above=True)
     total = canvas.box("operation", 530, 234, 132, 40, f"sum = {value}", part="value")
     canvas.arrow((total.top[0], middle + 66), total.top)
-    high, wide = large / output.shape[0], large / output.shape[1]
-    x, y, seen = lefts["feature map"] + wide * (column + 0.5), top + high * (row + 0.5), max(9, wide, high)
+    down, across = large / output.shape[0], large / output.shape[1]
+    x, y, seen = lefts["feature map"] + across * (column + 0.5), top + down * (row + 0.5), max(9, across, down)
     marked = canvas.mark(x - seen / 2, y - seen / 2, seen, seen)
     canvas.arrow(total.right, (marked.bottom[0], total.right[1]), marked.bottom, above=True)
     return canvas.finish(
@@ -95,8 +93,9 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
         size: side of the input image in pixels, a multiple of `model.shrink`.
         highlight: names of `model.stages()`, "input", "skip connections" or, with time, "timestep".
     """
-    stages, config, depth = model.stages(), model.config, len(model.down)
-    inputs = [(1, config["in_channels"], size, size)] + [(1,)] * bool(model.time)
+    stages, depth = model.stages(), len(model.down)
+    config: dict[str, Any] = model.config
+    inputs: list[tuple[int, ...]] = [(1, config["in_channels"], size, size)] + [(1,)] * bool(model.time)
     shapes = dict(zip(stages, run_shapes(model, *inputs, watch=list(stages.values())), strict=True))
     out = run_shapes(model, *inputs)[0]
     wide, high, step, left, right = 204, 60, 84, 26, 650
@@ -117,23 +116,16 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
             canvas.tag(440 if number == depth else x - 6 if number < depth else x + wide + 6, y, "+ t", part="timestep")
     first = canvas.box("image", left, 10, wide, 46, "input", shape_text(inputs[0][1:]), part="input")
     last = canvas.box("image", right, 10, wide, 46, "output", shape_text(out), part="output")
-    canvas.arrow(first.bottom, boxes[0].top)
-    canvas.arrow(boxes[-1].top, last.bottom)
-    for one, other in pairwise(boxes[:depth]):
-        canvas.arrow((other.top[0], one.bottom[1]), other.top)
-    for one, other in pairwise(boxes[depth + 1 :]):
-        canvas.arrow(one.top, (one.top[0], other.bottom[1]))
-    bottom = boxes[depth]
-    canvas.arrow(boxes[depth - 1].bottom, (boxes[depth - 1].bottom[0], bottom.left[1]), bottom.left)
-    canvas.arrow(bottom.right, (boxes[depth + 1].bottom[0], bottom.right[1]), boxes[depth + 1].bottom)
+    canvas.connect_u(first, boxes, last)
     for level in range(depth if model.skips else 0):
         one, other = boxes[level], boxes[2 * depth - level]
         canvas.arrow(one.right, other.left, dashed=True, part="skip connections")
         channels = shapes[names[level]][0]
         text = f"skip connection: {channels} + {channels} channels" if level == 0 else f"{channels} + {channels}"
         canvas.tag(440, one.right[1], text, part="skip connections")
-    canvas.tag(left, bottom.y + high - 12, "↓ 2×2 average pooling", "left")
-    canvas.tag(right + wide, bottom.y + high - 12, "↑ 2×2 transposed convolution", "right")
+    bottom = boxes[depth].y + high - 12
+    canvas.tag(left, bottom, "↓ 2×2 average pooling", "left")
+    canvas.tag(right + wide, bottom, "↑ 2×2 transposed convolution", "right")
     patches = config["patch"]
     canvas.tag(last.top[0] - 12, 75, f"1×1 convolution{', pixel shuffle' * (patches > 1)}", "right")
     if patches > 1:
@@ -142,14 +134,12 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
         title, line = f"timestep t → embedding of {config['time']} values", "+ t: added to the channels of a stage"
         canvas.box("operation", 280, 8, 320, 54, title, f"{count_text(model.time)} parameters", line, part="timestep")
     told = f" The timestep, an embedding of {config['time']} values, enters at every stage." if model.time else ""
-    joined = (
-        "Skip connections (dashed) concatenate" if model.skips else "There are no skip connections that concatenate"
-    )
+    joined = "Skip connections (dashed)" if model.skips else "There are no skip connections that"
     return canvas.finish(
         f"""A U-Net with {count_text(model)} parameters: {shape_text(inputs[0][1:])} in, {shape_text(out)} out. The
         encoder (left) halves height and width {depth} times and raises the channels to {shapes[names[depth]][0]}; the
-        decoder (right) doubles height and width again. {joined} the encoder's channels with the decoder's of the same
-        size.{told}"""
+        decoder (right) doubles height and width again. {joined} concatenate the encoder's channels with the decoder's
+        of the same size.{told}"""
     )
 
 
@@ -182,12 +172,10 @@ def diagram_denoising_loop(
         ("image", "noisy image", "$x_{t-1}$", "less noisy", shape),
         ("image", "image", "$x_0$", "image", shape),
     )  # fmt: skip
-    step = canvas.box(
-        "operation", network.x - 20, 12, network.width + 40, 42, "timestep t", "T, …, 2, 1", part="timestep"
-    )
+    title = "timestep t", "T, …, 2, 1"
+    step = canvas.box("operation", network.x - 20, 12, network.width + 40, 42, *title, part="timestep")
     canvas.arrow(step.bottom, network.top)
-    canvas.arrow(after.bottom, (after.bottom[0], top + 100), (current.bottom[0], top + 100), current.bottom)
-    canvas.tag(WIDTH / 2, top + 100, "next sampling step: $x_{t-1}$ becomes $x_t$")
+    canvas.loop(after, current, top + 100, "next sampling step: $x_{t-1}$ becomes $x_t$")
     canvas.tag(WIDTH - 8, top + high + 18, "after the last step", "right")
     if image is not None:
         noise = torch.randn((len(image), 32, 32), generator=torch.Generator().manual_seed(0))
@@ -268,9 +256,8 @@ def diagram_latent_diffusion(
         ("noise", "training|prediction", rf"$\hat{{{symbol}}}$", "prediction", latent),
         ("operation", "training|loss", "loss", rf"$(\hat{{{symbol}}}-{symbol})^2$", "mean"),
     )  # fmt: skip
-    noise = canvas.box(
-        "noise", adds.top[0] - 50, 132, 100, high, r"$\varepsilon$", "noise", latent, part="training|noise"
-    )
+    title = r"$\varepsilon$", "noise", latent
+    noise = canvas.box("noise", adds.top[0] - 50, 132, 100, high, *title, part="training|noise")
     canvas.arrow(noise.top, adds.bottom)
     canvas.arrow(noise.right, (loss.bottom[0], noise.right[1]), loss.bottom)
     target = f"target: the {word} ${symbol}$" + r", made of $\varepsilon$ and $z_0$" * (word == "velocity")
@@ -287,8 +274,7 @@ def diagram_latent_diffusion(
         ("frozen", "sampling|decoder", "VAE decoder", decoder, "frozen"),
         ("image", "sampling|image", "image", image),
     )  # fmt: skip
-    canvas.arrow(step.bottom, (step.bottom[0], 346), (noisy.bottom[0], 346), noisy.bottom)
-    canvas.tag((step.bottom[0] + noisy.bottom[0]) / 2, 346, "repeat for every sampling step")
+    canvas.loop(step, noisy, 346, "repeat for every sampling step")
     return canvas.finish(
         f"""Latent diffusion. Training: the frozen encoder turns an image ({image}) into a latent ({latent}); noise
         is added, and the U-Net learns to predict the {word}. Sampling: the U-Net turns noise ({latent}) step by step

@@ -1,6 +1,7 @@
 """Diagrams of chapter 8: where text enters the U-Net, and the pipeline of Stable Diffusion."""
 
-from itertools import count, pairwise
+from itertools import count
+from typing import Any
 
 from matplotlib.figure import Figure
 from torch import nn
@@ -51,15 +52,10 @@ def diagram_text_unet(unet: ConditionalUNet, size: int = 64, tokens: int = 77, h
         canvas.box("latent", box.top[0] - 75, 10, 150, 46, part, shape_text(shape), part=part)
         for part, box, shape in (("input", boxes[0], inputs[0][1:]), ("output", boxes[-1], out))
     )
-    for one, other in pairwise([first, *boxes[:depth]]):
-        canvas.arrow(one.bottom, other.top)
-    for one, other in pairwise([*boxes[depth + 1 :], last]):
-        canvas.arrow(one.top, other.bottom)
-    middle = boxes[depth]
-    canvas.arrow(boxes[depth - 1].bottom, (boxes[depth - 1].bottom[0], middle.left[1]), middle.left)
-    canvas.arrow(middle.right, (boxes[depth + 1].bottom[0], middle.right[1]), boxes[depth + 1].bottom)
-    entries, y = next(numbers) - 1, middle.y + HIGH + 20
-    skips = 1 + sum(len(level.blocks) + (level.resize is not None) for level in unet.down)
+    canvas.connect_u(first, boxes, last)
+    entries, y = next(numbers) - 1, boxes[depth].y + HIGH + 20
+    down: list[Any] = list(unet.down)
+    skips = 1 + sum(len(level.blocks) + int(level.resize is not None) for level in down)
     canvas.tag(center, y, f"1 to {entries}: transformer blocks with self-attention, cross-attention and MLP")
     canvas.tag(center + 37, y + 26, "res: residual block, which also gets the timestep", "right")
     canvas.tag(center + 51, y + 26, f"dashed: skip connections, {skips} in all", "left", part="skip connections")
@@ -70,13 +66,11 @@ def diagram_text_unet(unet: ConditionalUNet, size: int = 64, tokens: int = 77, h
     )
 
 
-def _residual_blocks(level: nn.Module) -> list[nn.Module]:
+def _residual_blocks(level: Any) -> list[nn.Module]:
     return list(level.blocks) if hasattr(level, "blocks") else [level[0], level[2]]
 
 
-def _draw_level(
-    canvas: Canvas, box: Box, name: str, level: nn.Module, shape: tuple, numbers: count, is_middle: bool
-) -> Box:
+def _draw_level(canvas: Canvas, box: Box, name: str, level: Any, shape: tuple, numbers: count, is_middle: bool) -> Box:
     """Add a level with a small box for every block, and an arrow from the text to every numbered one."""
     canvas.box("network", box.x, box.y, box.width, box.height, part=name)
     blocks = _residual_blocks(level)
@@ -134,8 +128,7 @@ def diagram_pipeline(pipe: StableDiffusion, highlight: Highlight = None) -> Figu
     )  # fmt: skip
     canvas.arrow(embeddings.bottom, (embeddings.bottom[0], 106), (network.top[0], 106), network.top)
     canvas.tag((embeddings.bottom[0] + network.top[0]) / 2, 106, "cross-attention, in every sampling step")
-    canvas.arrow(step.bottom, (step.bottom[0], 236), (network.bottom[0], 236), network.bottom)
-    canvas.tag((step.bottom[0] + network.bottom[0]) / 2, 236, "$z_{t-1}$ for the next sampling step")
+    canvas.loop(step, network, 236, "$z_{t-1}$ for the next sampling step")
     return canvas.finish(
         f"""The pipeline of Stable Diffusion. The tokenizer and the text encoder turn the prompt into text embeddings.
         The U-Net denoises a latent of {latent}, sampled at random, in many steps; guidance combines its predictions

@@ -1,6 +1,7 @@
 """Diagrams of chapters 6 and 7: word pairs, self-attention, the transformer block, CLIP."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -46,8 +47,7 @@ def diagram_skip_gram(
     context = [place for place in range(center - window, center + window + 1) if 0 <= place < len(sentence)]
     kinds = {place: ("text", "window") for place in context} | {center: ("network", "center word")}
     words = [(*kinds.get(place, ("operation", "")), word) for place, word in enumerate(sentence)]
-    half = sum(text_width(word) + 32 for word in sentence) / 2
-    boxes = canvas.row(top, high, *words, left=WIDTH / 2 - half, right=WIDTH / 2 + half, arrows=False)
+    boxes = canvas.row(top, high, *words, arrows=False, centered=True)
     start, end = boxes[context[0]], boxes[context[-1]]
     canvas.mark(start.x - 7, top - 8, end.right[0] - start.x + 14, high + 16)
     for place in context:
@@ -58,9 +58,8 @@ def diagram_skip_gram(
     positions = f"{window} position{'s' * (window > 1)}"
     about = f"{len(context) - 1} positive pairs: center word and a word within {positions} (the window)"
     canvas.tag(WIDTH / 2, 22, about, part="positive pairs")
-    half = sum(text_width(word) + 32 for word in negatives) / 2
-    others = [("noise", "negative pairs", word) for word in negatives]
-    others = canvas.row(low, high, *others, left=WIDTH / 2 - half, right=WIDTH / 2 + half, arrows=False)
+    sampled = [("noise", "negative pairs", word) for word in negatives]
+    others = canvas.row(low, high, *sampled, arrows=False, centered=True)
     x, y = boxes[center].bottom
     for box in others:
         canvas.arrow((x, y), (x, low - 22), (box.top[0], low - 22), box.top, part="negative pairs", above=True)
@@ -126,18 +125,8 @@ def diagram_attention(
     which = f", head {head + 1} of {layer.heads}" if layer.heads > 1 else ""
     formula = rf"attention weights = softmax($QK^T/\sqrt{{{each}}}$){which}"
     canvas.tag(grid.top[0], bottom + 18, formula, part="attention weights")
-    output = canvas.box(
-        "latent",
-        WIDTH - 110,
-        middle - 38,
-        100,
-        76,
-        "output",
-        "weights × V,",
-        r"then $W_O$",
-        f"{count}×{features}",
-        part="output",
-    )
+    title = "output", "weights × V,", r"then $W_O$", f"{count}×{features}"
+    output = canvas.box("latent", WIDTH - 110, middle - 38, 100, 76, *title, part="output")
     canvas.chain(grid, output)
     canvas.arrow(value.right, (output.bottom[0], value.right[1]), output.bottom)
     row = int(weights.fill_diagonal_(0).max(dim=1).values.argmax())
@@ -155,27 +144,25 @@ def diagram_transformer_block(block: TransformerBlock, highlight: Highlight = No
     `highlight`: "norm", "self-attention", "cross-attention", "MLP", "residual connections" or "text embeddings".
     """
     features, heads = block.attention.query.in_features, block.attention.heads
-    norm, plus = ("operation", "norm", "norm"), ("operation", "residual connections", "+")
+    norm, plus = ["operation", "norm", "norm"], ["operation", "residual connections", "+"]
     several = f"{heads} heads" if heads > 1 else "1 head"
-    parts = [("network", "self-attention", "self-attention", count_text(block.attention), several)]
+    parts = [["network", "self-attention", "self-attention", count_text(block.attention), several]]
     if block.cross:
-        parts += [("network", "cross-attention", "cross-attention", count_text(block.cross), several)]
-    parts += [("network", "MLP", "MLP", count_text(block.mlp))]
-    specs = [("latent", "", "$x$", f"N×{features}")]
-    for part in parts:
-        specs += [norm, part, plus]
+        parts += [["network", "cross-attention", "cross-attention", count_text(block.cross), several]]
+    parts += [["network", "MLP", "MLP", count_text(block.mlp)]]
+    x = ["latent", "", "$x$", f"N×{features}"]
     canvas = Canvas(220 if block.cross else 146, highlight)
-    boxes = canvas.row(60, 62, *specs, ("latent", "", "$x$", f"N×{features}"))
+    boxes = canvas.row(60, 62, x, *(box for part in parts for box in (norm, part, plus)), x)
     for number in range(1, len(boxes) - 1, 3):
         before, first, plus_box = boxes[number - 1], boxes[number], boxes[number + 2]
-        x, y = (before.right[0] + first.x) / 2 - 3, before.right[1]
-        canvas.arrow((x, y), (x, 36), (plus_box.top[0], 36), plus_box.top, part="residual connections")
+        start, y = (before.right[0] + first.x) / 2 - 3, before.right[1]
+        path = (start, y), (start, 36), (plus_box.top[0], 36), plus_box.top
+        canvas.arrow(*path, part="residual connections")
     canvas.tag((boxes[1].x + boxes[2].right[0]) / 2, 36, "residual connection", part="residual connections")
     if block.cross:
         cross, width = boxes[5], block.cross.key.in_features
-        text = canvas.box(
-            "text", cross.top[0] - 75, 154, 150, 46, "text embeddings", f"M×{width}", part="text embeddings"
-        )
+        title = "text embeddings", f"M×{width}"
+        text = canvas.box("text", cross.top[0] - 75, 154, 150, 46, *title, part="text embeddings")
         canvas.arrow(text.top, cross.bottom)
     told = " Cross-attention takes its keys and values from the text embeddings." if block.cross else ""
     return canvas.finish(
@@ -194,7 +181,8 @@ def diagram_clip(clip: CLIP, similarities: torch.Tensor, highlight: Highlight = 
         highlight: "captions", "text encoder", "token embeddings", "text embedding", "images", "image encoder",
             "image embedding" or "similarities".
     """
-    count, text, image = len(similarities), clip.config["text"], clip.config["image"]
+    config: dict[str, Any] = clip.config
+    count, text, image = len(similarities), config["text"], config["image"]
     if count > 5:
         raise UserError(f"{count} images do not fit into the diagram; give 5 at most.")
     cell, left, top, high = 44, 640, 132, 62
@@ -221,13 +209,11 @@ def diagram_clip(clip: CLIP, similarities: torch.Tensor, highlight: Highlight = 
         ("image", "image embedding", "image embedding $I$", f"{embeddings[1]} values"),
         right=left - 60,
     )  # fmt: skip
-    pairs = [(number, number) for number in range(count)]
     grid = canvas.grid(similarities, left, top, cell, limit=1, form="{:.2f}", part="similarities")
-    for row, column in pairs:
-        canvas.mark(left + cell * column + 2, top + cell * row + 2, cell - 4, cell - 4, INK)
     canvas.arrow(caption.right, (grid.top[0], caption.right[1]), (grid.top[0], top - 24))
     canvas.arrow(picture.right, (left - 28, picture.right[1]))
     for number in range(count):
+        canvas.mark(left + cell * number + 2, top + cell * number + 2, cell - 4, cell - 4, INK)
         canvas.tag(left + cell * (number + 0.5), top - 12, f"$T_{number + 1}$")
         canvas.tag(left - 14, top + cell * (number + 0.5), f"$I_{number + 1}$")
     canvas.tag(grid.top[0], top + cell * count + 20, "cosine similarities; marked: pairs", part="similarities")

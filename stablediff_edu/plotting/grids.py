@@ -5,13 +5,12 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
 from stablediff_edu.plotting.core import PAGE_WIDTH, ImageLike, overlay_mask, plot_image, subplots, to_numpy_image
 
-Images = Sequence[torch.Tensor] | torch.Tensor
+Images = Sequence[ImageLike] | ImageLike
 
 
 class Tile(NamedTuple):
@@ -31,7 +30,7 @@ def plot_tiles(rows: Sequence[Sequence[Tile | None]], names: Sequence[str] = (),
     """Plot images in rows and columns, as large as the page allows.
 
     Args:
-        rows: the tiles of each row; None leaves a position empty.
+        rows: the tiles of each row; None leaves a position empty, and so does the end of a shorter row.
         names: of the rows, at the left.
         largest: the largest width of an image in inches of 100 pixels.
     """
@@ -52,8 +51,9 @@ def plot_tiles(rows: Sequence[Sequence[Tile | None]], names: Sequence[str] = (),
         height=len(rows) * side * tall + head + below + 0.1,
         squeeze=False,
     )
-    for line, row, name in zip_longest(axes, rows, names, fillvalue=""):
+    for line, name in zip(axes, names, strict=False):
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    for line, row in zip(axes, rows, strict=True):
         for axis, tile in zip_longest(line, row):
             if tile is None:
                 axis.set_visible(False)
@@ -124,14 +124,10 @@ def image_grid(
         scale: how values become colors, one word or one for each row, as in :func:`plot_image`.
     """
     scales = [scale] * len(rows) if isinstance(scale, str) else scale
-    columns = max(map(len, rows.values()))
-    tiles: list[list[Tile | None]] = [
-        [Tile(image, scale=one, bar=False) for image in images] + [None] * (columns - len(images))
-        for images, one in zip(rows.values(), scales, strict=True)
-    ]
-    tiles[0] = [
-        tile and tile._replace(title=title) for tile, title in zip_longest(tiles[0], titles[:columns], fillvalue="")
-    ]
+    tiles = []
+    for number, (images, one) in enumerate(zip(rows.values(), scales, strict=True)):
+        above = [*titles, *[""] * len(images)] if number == 0 else [""] * len(images)
+        tiles.append([Tile(image, title, one, bar=False) for image, title in zip(images, above, strict=False)])
     return plot_tiles(tiles, list(rows), largest)
 
 
@@ -172,6 +168,6 @@ def tile_images(rows: Sequence[Sequence[np.ndarray]], side: int = 96, gap: int =
     return sheet
 
 
-def to_uint8(image: torch.Tensor, scale: str = "image") -> np.ndarray:
+def to_uint8(image: ImageLike, scale: str = "image") -> np.ndarray:
     """Return an image as uint8 (H, W, 3) or (H, W); `scale` as in :func:`to_numpy_image`."""
     return (to_numpy_image(image, scale) * 255).astype(np.uint8)

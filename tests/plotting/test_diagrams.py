@@ -8,6 +8,7 @@ from itertools import combinations
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from PIL import Image
@@ -19,7 +20,7 @@ from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.pipelines.stable_diffusion import TINY
 from stablediff_edu.plotting import core as core_plotting
-from stablediff_edu.plotting.diagram_canvas import KINDS, LINE, LIT, luminance
+from stablediff_edu.plotting.diagram_canvas import KINDS, LINE, LIT
 
 
 @cache
@@ -123,6 +124,12 @@ CASES = {
         ["4×8×8", "2×28×128"],
     ),
 }
+
+
+def luminance(color: object) -> float:
+    """Return the relative luminance of a color, 0 for black and 1 for white (WCAG 2.2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def contrast(one: object, other: object) -> float:
