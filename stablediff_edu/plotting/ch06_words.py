@@ -120,9 +120,10 @@ def _place_labels(marks_of_axes: Sequence[tuple[Axes, Sequence[Mark]]], far: boo
                 inside = (box[:2] > frame.min).all() and (box[2:] < frame.max).all()
                 if inside and not ((box[:2] < taken[:, 2:]) & (taken[:, :2] < box[2:])).all(axis=1).any():
                     taken = np.vstack([taken, box])
+                    line = dict(arrowstyle="-", color=color, linewidth=0.6)
                     text = axis.annotate(
                         name, (x, y), (right, above), textcoords="offset pixels", ha="center", va="center",
-                        arrowprops=dict(arrowstyle="-", color=color, linewidth=0.6 * (number >= len(beside))),
+                        arrowprops=line if number >= len(beside) else None,
                     )  # fmt: skip
                     text.set(fontproperties=letters, color=color)
                     break
