@@ -166,19 +166,3 @@ def test_the_ci_runs_the_tests():
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK)
     assert script.read_text().rstrip().endswith("make test")
-
-
-@pytest.mark.parametrize("page", ["README.md", "data/README.md"])
-def test_a_page_links_only_to_what_is_there(page: str):
-    text = (ROOT / page).read_text(encoding="utf-8")
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("https://")]
-    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
-    assert "??" not in text  # a number that is still to be measured
-
-
-def test_the_readme_names_only_commands_that_exist():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    targets = set(re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split())
-    assert set(re.findall(r"(?:`|^|full )make ([a-z]+)", text, re.M)) <= targets
-    commands = {"doctor", "fetch", "generate", "lab", "run", "segment", "train"}
-    assert set(re.findall(r"-m stablediff_edu ([a-z]+)", text)) <= commands

@@ -50,7 +50,7 @@ class VAETrainConfig:
     Attributes:
         config: its sizes; the scaling is measured after the training.
         error: what counts as a bad image: "squared", "edges" for sharp ones, "mixed", or "perceptual": mixed, and
-            CLIP must see the same (`perception.py`).
+            CLIP must see the same (`training/perceptual_loss.py`).
         kl_weight: the weight of the pull towards the standard normal distribution: so small that it only keeps the
             latents from running away.
         steps, batch_size, learning_rate, optimizer, ema: of the training.
@@ -60,7 +60,7 @@ class VAETrainConfig:
             Diffusion's autoencoder learned from crops, too).
         flip: whether a mirrored image is as good as the image.
         gan_steps, gan_weight: for how many steps the decoder learns on against a critic, and how much it minds what
-            that says (`sharpening.py`).
+            that says (`vae_gan.py`).
     """
 
     config: VAEConfig

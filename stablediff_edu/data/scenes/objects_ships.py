@@ -1,4 +1,4 @@
-"""How the ships of the synthetic scenes are painted: each in its own coordinates, see :class:`canvas.Brush`.
+"""How the ships of the synthetic scenes are painted: each in its own coordinates, see `ObjectCanvas`.
 
 A painter gets the brush, the color of the hull, the color of what the ship carries (sails, funnel, containers, …) and
 a random generator for what the caption does not say.
