@@ -54,17 +54,15 @@ def run_checks() -> Iterator[CheckResult]:
         if row.state == FAIL:  # what follows imports it
             return
     yield attempt("device", _device, "unset STABLEDIFF_DEVICE")
-    yield attempt(
-        "preset", lambda: importlib.import_module("stablediff_edu.config").preset(), "unset STABLEDIFF_PRESET"
-    )
-    yield _machine()
+    yield attempt("preset", _preset, "unset STABLEDIFF_PRESET")
+    yield CheckResult("machine", _machine())
     yield from _data()
     if kernel := other_kernel():
         yield CheckResult("kernel", f"JupyterLab starts another Python, {kernel}", WARN, OWN_KERNEL)
 
 
 def attempt(name: str, ask: Callable[[], str], fix: str) -> CheckResult:
-    """Return a row with what ``ask`` returns; if it fails, with the first line of the reason."""
+    """Return a row with what ``ask`` returns, or with the first line of the reason why it fails."""
     try:
         return CheckResult(name, ask())
     except Exception as error:  # a broken package may raise anything while it is imported
@@ -120,27 +118,25 @@ def _version(name: str) -> str:
 
 
 def _device() -> str:
-    import torch
-
     from stablediff_edu.config import pick_device
 
     device = pick_device()
-    if device.type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        return f"{device}, {properties.name}, {properties.total_memory / 1e9:.0f} GB; {UNTRIED}"
-    return f"{device}, {platform.machine()}" + (f"; {UNTRIED}" if device.type != "cpu" else "")
+    return f"{device}, {platform.machine()}" + ("" if device.type == "cpu" else f"; {UNTRIED}")
 
 
-def _machine() -> CheckResult:
+def _preset() -> str:
+    from stablediff_edu.config import preset
+
+    return preset()
+
+
+def _machine() -> str:
     # in a container a process may use fewer cores than the machine has
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if not hasattr(os, "sysconf"):
-        return CheckResult("machine", f"{cores} cores")
+        return f"{cores} cores"
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    found = f"{cores} cores, {gigabytes:.1f} GB of memory"
-    if gigabytes < 3.5:
-        return CheckResult("machine", found, WARN, "close other programs before the cells that train")
-    return CheckResult("machine", found)
+    return f"{cores} cores, {gigabytes:.1f} GB of memory (4 GB or more are better)"
 
 
 def _data() -> Iterator[CheckResult]:
@@ -163,9 +159,8 @@ def table(rows: list[CheckResult]) -> str:
     """Return the rows as text, below them the lines that fix what is wrong, and last the verdict."""
     width = max(len(row.name) for row in rows)
     lines = [f"{row.state:5}  {row.name:{width}}  {row.found}" for row in rows]
-    for title, state in (("To fix what is wrong:", FAIL), ("What could be better:", WARN)):
-        fixes = [f"       {row.name:{width}}  {row.fix}" for row in rows if row.fix and row.state == state]
-        lines += ["", title, *fixes] if fixes else []
+    fixes = [f"{row.state:5}  {row.name:{width}}  {row.fix}" for row in rows if row.fix]
+    lines += ["", "What to do:", *fixes] if fixes else []
     wrong = sum(row.state == FAIL for row in rows)
     verdict = f"The course cannot run yet: {wrong} to fix." if wrong else "The course can run on this machine."
     return "\n".join([*lines, "", verdict])

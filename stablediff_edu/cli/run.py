@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 from stablediff_edu.cli import readme_images
 from stablediff_edu.data.download import project_root
 from stablediff_edu.errors import UserError
+from stablediff_edu.io.checkpoint import atomic_write
 
 CELL_TIMEOUT = 3600  # seconds; a cell that takes longer hangs, even on the full preset
 
@@ -115,7 +116,7 @@ async def _execute_cells(client: NotebookClient, cells: list[NotebookNode]) -> N
 def normalize_notebook(notebook: NotebookNode) -> NotebookNode:
     """Remove from an executed notebook what differs from run to run, so that equal runs give equal files.
 
-    Of a panel the still image stays: the live one needs a kernel, and then the cell is run.
+    Of a panel the still image stays: the live one needs a kernel.
     """
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
@@ -129,32 +130,28 @@ def normalize_notebook(notebook: NotebookNode) -> NotebookNode:
 
 def _joined(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
     """Join pieces of one stream that follow each other: where a print is cut into pieces is a matter of timing."""
-    last = None
+    last: dict = {}
     for output in outputs:
-        if last is not None and output.output_type == "stream" and last.get("name") == output.name:
-            last.text += output.text
-            continue
-        yield output
-        last = output
+        if output.output_type == "stream" and last.get("name") == output.name:
+            last["text"] += output.text
+        else:
+            yield output
+            last = output
 
 
 def run_notebooks(paths: list[Path], out: Path | None = None, timeout: int = CELL_TIMEOUT) -> int:
     """Run notebooks in order, with a line for each; stop at the first that fails.
 
-    Args:
-        paths: the notebooks.
-        out: the folder for the executed copies; without it they are stored in place. A notebook that fails leaves
-            what stands there untouched.
-        timeout: seconds that one cell may take.
-
-    Returns:
-        The exit code: 0, or 1 if a notebook failed.
+    The executed copies go into the folder `out`; without it they are stored in place, and what a failed notebook had
+    stored stays. A cell may take `timeout` seconds. The exit code is 0, or 1 if a notebook failed.
     """
     width = max(len(path.stem) for path in paths)
     for number, path in enumerate(paths, 1):
         began, failure = time.monotonic(), None
         try:
-            _write(execute(path, timeout, strict=out is None), (path.parent if out is None else out) / path.name)
+            executed = execute(path, timeout, strict=out is None)
+            with atomic_write((out or path.parent) / path.name) as temporary:
+                nbformat.write(executed, temporary)
             if out is None:
                 readme_images.update_image(path)
         except CellError as error:
@@ -182,17 +179,6 @@ def select_notebooks(names: list[str]) -> list[Path]:
             raise UserError(f"There is no notebook {name!r}; there are: {there}.")
         found += matches
     return found
-
-
-def _write(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook under another name first, so that a stop half-way leaves the old one whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        nbformat.write(notebook, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _progress(text: str) -> None:

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -101,13 +100,6 @@ def test_a_kernel_of_another_python_is_named(tmp_path: Path, monkeypatch, progra
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     assert doctor.other_kernel() == (program if named else "")
     assert wrong() == {}
-
-
-@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="Python cannot tell the memory here")
-def test_little_memory_does_not_stop_the_course(monkeypatch):
-    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 500_000}.get)
-    (row,) = [row for row in run_checks() if row.name == "machine"]
-    assert "2.0 GB" in row.found and row.fix and row.state != FAIL
 
 
 def test_it_finds_real_data(real_data: Path, monkeypatch: pytest.MonkeyPatch):
