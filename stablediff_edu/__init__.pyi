@@ -10,9 +10,7 @@ from .config import seed_everything as seed_everything
 from .config import setup_notebook as setup_notebook
 from .errors import UserError as UserError
 from .models.unet import count_parameters as count_parameters
-from .notebook.flashcards import Flashcard as Flashcard
-from .notebook.flashcards import check_answer as check_answer
-from .notebook.flashcards import check_function as check_function
+from .notebook.checks import check_exercise as check_exercise
 from .notebook.flashcards import show_flashcards as show_flashcards
 from .notebook.progress import TrainingDisplay as TrainingDisplay
 from .notebook.progress import live_images as live_images
