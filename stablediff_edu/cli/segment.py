@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
     from PIL import Image
 
-    from stablediff_edu.data.image_files import list_images, not_images, read_rgb
+    from stablediff_edu.data.image_files import as_rgb, list_images, not_images, open_image
     from stablediff_edu.data.image_folder import normalize_images
     from stablediff_edu.io.checkpoint import atomic_write
     from stablediff_edu.tasks.fish import load_fish_unet
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     left_out, areas = not_images(others, arguments.images), []
     for file in files:
         try:
-            image = read_rgb(file)
+            image = as_rgb(open_image(file))
         except UserError as error:
             left_out.append(str(error))
             continue

@@ -17,9 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
-from stablediff_edu.data.image_files import as_rgb, list_images, not_images, open_image
+from stablediff_edu.data.image_files import read_squares
 from stablediff_edu.data.words.vocabulary import open_text
 from stablediff_edu.errors import UserError
 from stablediff_edu.tokenizers.words import split_words
@@ -64,11 +63,12 @@ class CaptionedImages:
 def load_captioned_folder(folder: str | Path, size: int = 64, background: str = "white") -> CaptionedImages:
     """Read all images of a folder and of the folders in it, with their captions.
 
-    Opaque images are cropped to their middle square, transparent ones are padded to a square on the background; then
-    all are resized. Files that are no images or cannot be read, images without a caption, and second copies of an
-    image are left out, and `left_out` names them. A copy with another caption adds that caption to the first one.
+    They are made square as in `load_image_folder`. Files that are no images or cannot be read, images without a
+    caption, and second copies of an image are left out, and `left_out` names them. A copy with another caption adds
+    that caption to the first one.
 
     Args:
+        folder: where they lie.
         size: side of the result in pixels.
         background: what shows through transparent pixels, a name such as "white" or "#ffcc00".
 
@@ -76,62 +76,57 @@ def load_captioned_folder(folder: str | Path, size: int = 64, background: str = 
         UserError: the folder is missing, holds no captioned image, or its captions cannot be read.
     """
     folder = Path(folder)
-    files, others = list_images(folder)
-    captions, source = _captions(folder, files)
-    pixels, found, known = [], {}, {}
-    left_out = not_images([file for file in others if file.suffix.lower() not in CAPTION_FILES], folder)
-    for file in files:
-        name = file.relative_to(folder).as_posix()
-        try:
-            image = square_image(file, size, background)
-        except UserError as error:
-            left_out.append(f"{name}: {error}")
-            continue
+    squares, left_out = read_squares(folder, size, background)
+    left_out = [line for line in left_out if not line.endswith(tuple(f"{end}: not an image" for end in CAPTION_FILES))]
+    names = [file.relative_to(folder) for file, _ in squares]
+    captions, source = _captions(folder, names)
+    pixels: list[np.ndarray] = []
+    found: dict[str, tuple[str, ...]] = {}  # name → its captions
+    first_of: dict[bytes, str] = {}  # pixels → the first name that has them
+    for name, (_, image) in zip(map(Path.as_posix, names), squares, strict=True):
         texts = tuple(text for text in captions.get(name, ()) if split_words(text))
+        first = first_of.setdefault(image.tobytes(), name) if texts else name
         if not texts:
             left_out.append(f"{name}: no caption")
-        elif (first := known.setdefault(image.tobytes(), name)) != name:
+        elif first != name:
             left_out.append(f"{name}: the same image as {first}")
             found[first] += tuple(text for text in texts if text not in found[first])
+        elif name in found:
+            left_out.append(f"{name}: its further pages")
         else:
             pixels.append(image)
             found[name] = texts
-    missing = captions.keys() - {file.relative_to(folder).as_posix() for file in files}
-    left_out += [f"{name}: named in {source}, but not there" for name in sorted(missing)]
-    if not found:
-        reason = f"; for instance {left_out[0]}" if left_out else ""
+    missing = sorted(name for name in captions if not (folder / name).exists())
+    left_out += [f"{name}: named in {source}, but not there" for name in missing]
+    if len(found) < 2:
         raise UserError(
-            f"There is no image with a caption in {folder}{reason}. Put a file NAME.txt with the caption beside each "
+            f"There are {len(found)} images with a caption in {folder}, too few to train on"
+            f"{'; for instance ' + left_out[0] if left_out else ''}. Put a file NAME.txt with the caption beside each "
             "NAME.png, or a metadata.csv with the columns file_name and text into the folder."
         )
-    if len(found) < 2:
-        raise UserError(f"{folder} holds one captioned image only; a training needs many more.")
     rows = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()  # (N, S, S, 3) -> (N, 3, S, S)
     return CaptionedImages(rows, list(found.values()), list(found), left_out, source)
 
 
-# --- captions ---------------------------------------------------------------------------------------------------------
-
-
-def _captions(folder: Path, files: list[Path]) -> tuple[dict[str, list[str]], str]:
+def _captions(folder: Path, names: list[Path]) -> tuple[dict[str, list[str]], str]:
     """Return the captions of each file, by its name relative to the folder, and where they come from.
 
     One kind of caption counts for the whole folder: a name such as IMG_0001 is no caption where others have one.
     """
-    beside = {file: file.with_suffix(".txt") for file in files if file.with_suffix(".txt").is_file()}
+    beside = {
+        name: folder / name.with_suffix(".txt") for name in names if (folder / name.with_suffix(".txt")).is_file()
+    }
     if beside:
-        texts = {file: _read(text).splitlines() for file, text in beside.items()}
-        return {file.relative_to(folder).as_posix(): lines for file, lines in texts.items()}, "NAME.txt files"
+        return {name.as_posix(): _read(text).splitlines() for name, text in beside.items()}, "NAME.txt files"
     tables = sorted(path for name in METADATA for path in folder.rglob(name))
-    if tables:
-        listed: dict[str, list[str]] = {}
-        for table in tables:
-            for name, texts in _table_rows(table):
-                place = Path(os.path.normpath((table.parent / name).relative_to(folder))).as_posix()
-                listed.setdefault(place, []).extend(texts)
-        return listed, ", ".join(table.relative_to(folder).as_posix() for table in tables)
-    names = {file.relative_to(folder).as_posix(): [caption_of_name(file.relative_to(folder))] for file in files}
-    return names, "the names of the files"
+    if not tables:
+        return {name.as_posix(): [caption_of_name(name)] for name in names}, "the names of the files"
+    listed: dict[str, list[str]] = {}
+    for table in tables:
+        for name, texts in _table_rows(table):
+            place = Path(os.path.normpath((table.parent / name).relative_to(folder))).as_posix()
+            listed.setdefault(place, []).extend(texts)
+    return listed, ", ".join(table.relative_to(folder).as_posix() for table in tables)
 
 
 def caption_of_name(path: Path) -> str:
@@ -167,15 +162,3 @@ def _table_rows(table: Path) -> Iterable[tuple[str, list[str]]]:
 def _read(path: Path) -> str:
     with open_text(path) as file:
         return file.read()
-
-
-# --- images -----------------------------------------------------------------------------------------------------------
-
-
-def square_image(file: Path, size: int, background: str = "white") -> np.ndarray:
-    """Read an image of any mode and size: (S, S, 3) uint8."""
-    stored = open_image(file)
-    image = as_rgb(stored, background)
-    if stored.has_transparency_data:
-        return np.array(ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC, color=background))
-    return np.array(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))

@@ -13,19 +13,16 @@ from stablediff_edu.errors import UserError
 _OTHER_KINDS = frozenset(
     {".bufr", ".emf", ".eps", ".fit", ".fits", ".grib", ".h5", ".hdf", ".mpeg", ".mpg", ".ps", ".wmf"}
 )
-_PLUGINS = {"pillow_heif": ("register_heif_opener",), "pillow_jxl": ()}  # read .heic and .jxl where they are installed
-_NEEDS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".jxl": "pillow-jxl-plugin"}
+_NEEDS = {".heic": "pillow-heif", ".heif": "pillow-heif", ".jxl": "pillow-jxl-plugin"}  # read where installed
 
 
 def image_endings() -> frozenset[str]:
     """Return the endings of file names that Pillow, with the plugins installed here, reads."""
-    for module, functions in _PLUGINS.items():
+    for module, function in (("pillow_heif", "register_heif_opener"), ("pillow_jxl", "")):
         try:
-            plugin = __import__(module)
+            getattr(__import__(module), function, lambda: None)()
         except ImportError:
             continue
-        for function in functions:
-            getattr(plugin, function)()
     Image.init()
     return frozenset(ending for ending, kind in Image.EXTENSION.items() if kind in Image.OPEN) - _OTHER_KINDS
 
@@ -41,7 +38,10 @@ def list_images(folder: str | Path, what: str = "images") -> tuple[list[Path], l
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"The folder of {what}, {folder}, is not there; check its name.")
-    endings, images, others, visited = image_endings(), [], [], set()
+    endings = image_endings()
+    images: list[Path] = []
+    others: list[Path] = []
+    visited = set()
     for here, inside, files in os.walk(folder, followlinks=True):
         place = os.path.realpath(here)
         if place in visited:
@@ -60,10 +60,12 @@ def list_images(folder: str | Path, what: str = "images") -> tuple[list[Path], l
 
 def not_images(others: list[Path], folder: Path) -> list[str]:
     """Return why each of the other files of a folder was left out."""
-    needs = [_NEEDS.get(path.suffix.lower()) for path in others]
-    reasons = [f"needs another package: python -m pip install {name}" if name else "not an image" for name in needs]
-    names = [path.relative_to(folder).as_posix() for path in others]
-    return [f"{name}: {reason}" for name, reason in zip(names, reasons, strict=True)]
+    left_out = []
+    for path in others:
+        plugin = _NEEDS.get(path.suffix.lower())
+        reason = f"needs another package: python -m pip install {plugin}" if plugin else "not an image"
+        left_out.append(f"{path.relative_to(folder).as_posix()}: {reason}")
+    return left_out
 
 
 def open_image(path: Path) -> Image.Image:
@@ -109,17 +111,48 @@ def as_rgb(image: Image.Image, background: str = "white") -> Image.Image:
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(eight_bits(np.asarray(image)))
     if image.has_transparency_data:
-        try:
-            canvas = Image.new("RGBA", image.size, ImageColor.getrgb(background))
-        except ValueError as error:
-            raise UserError(f"{background!r} is not a color; use a name such as white, or #ffcc00.") from error
+        canvas = Image.new("RGBA", image.size, background)
         image = Image.alpha_composite(canvas, image.convert("RGBA"))
     return image.convert("RGB")
 
 
-def read_rgb(path: Path, background: str = "white") -> Image.Image:
-    """Read an image file of one page: upright, RGB, with `background` behind transparent pixels."""
-    return as_rgb(open_image(path), background)
+def square(image: Image.Image, size: int, background: str = "white") -> np.ndarray:
+    """Return an image as (size, size, 3) uint8: its middle square, or all of a transparent one on `background`."""
+    opaque = as_rgb(image, background)
+    if image.has_transparency_data:
+        return np.asarray(ImageOps.pad(opaque, (size, size), Image.Resampling.BICUBIC, color=background))
+    return np.asarray(ImageOps.fit(opaque, (size, size), Image.Resampling.BICUBIC))
+
+
+def read_squares(
+    folder: Path, size: int, background: str = "white", limit: int | None = None
+) -> tuple[list[tuple[Path, np.ndarray]], list[str]]:
+    """Read the images of a folder and of the folders in it as squares.
+
+    Args:
+        folder: where they lie.
+        size: side of the squares in pixels.
+        background: what shows through transparent pixels, a name such as "white" or "#ffcc00".
+        limit: at most so many files, the first ones by name.
+
+    Returns:
+        (file, (size, size, 3) uint8) for each page of each file, and the files that were left out with the reasons.
+
+    Raises:
+        UserError: the folder is missing or holds no images, or the background is not a color.
+    """
+    try:
+        ImageColor.getrgb(background)
+    except ValueError as error:
+        raise UserError(f"{background!r} is not a color; use a name such as white, or #ffcc00.") from error
+    files, others = list_images(folder)
+    squares, left_out = [], not_images(others, folder)
+    for file in files[:limit]:
+        try:
+            squares += [(file, square(page, size, background)) for page in open_pages(file)]
+        except UserError as error:
+            left_out.append(f"{file.relative_to(folder).as_posix()}: {error}")
+    return squares, left_out
 
 
 def eight_bits(values: np.ndarray) -> np.ndarray:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
-from stablediff_edu.data.image_files import as_rgb, list_images, not_images, open_pages, read_rgb
+from stablediff_edu.data.image_files import read_squares
 from stablediff_edu.errors import UserError
 
 
@@ -46,10 +45,9 @@ class ImageDataset:
 def load_image_folder(
     folder: str | Path, size: int = 32, limit: int | None = None, background: str = "white"
 ) -> ImageDataset:
-    """Read the images of a folder and of the folders in it: your own.
+    """Read your own images of any mode, size and shape: all pages of all files of a folder and of the folders in it.
 
-    They may be of any mode, size and shape: of each the middle square is taken and resized to ``size`` pixels. Every
-    page of a file with several is an image.
+    Opaque images are cropped to their middle square, transparent ones are padded to a square on the background.
 
     Args:
         folder: where they lie, as png, jpg, tif, ….
@@ -60,40 +58,16 @@ def load_image_folder(
     Raises:
         UserError: the folder is missing or empty, or holds one image only.
     """
-    if size < 1:
-        raise UserError(f"Images of {size}×{size} pixels cannot be made; ask for at least 1×1.")
-    folder = Path(folder)
-    files, others = list_images(folder)
-    left_out = not_images(others, folder)
-    squares, kinds, transparent = [], set(), 0
-    for file in files[:limit]:
-        try:
-            pages = open_pages(file)
-        except UserError as error:
-            left_out.append(str(error))
-            continue
-        for page in pages:
-            kinds.add((page.size, page.mode))
-            transparent += page.has_transparency_data
-            squares.append(_square(as_rgb(page, background), size))
+    squares, left_out = read_squares(Path(folder), size, background, limit)
     if len(squares) < min(2, limit or 2):
         reason = f"; {left_out[0]}" if left_out else ""
         raise UserError(
             f"{folder} holds {'one image' if squares else 'no image'} that can be read{reason}. A network trained on "
             "one image could generate nothing else; add more."
         )
-    mixed = f", of {len(kinds)} sizes or modes, each cut to its middle square" if len(kinds) > 1 else ""
-    mixed += f", {transparent:,} transparent ones on {background}" if transparent else ""
-    return ImageDataset(normalize_images(np.stack(squares)), f"own images ({len(squares):,}{mixed})", left_out)
-
-
-def load_center_crop(file: Path, size: int) -> np.ndarray:
-    """Read one image's middle square, resized to ``size`` pixels: (S, S, 3) uint8."""
-    return _square(read_rgb(file), size)
-
-
-def _square(image: Image.Image, size: int) -> np.ndarray:
-    return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))
+    source = f"own images ({len(squares):,}, made square, transparent parts {background})"
+    pixels = np.stack([pixels for _, pixels in squares])
+    return ImageDataset(normalize_images(pixels), source, left_out)
 
 
 def normalize_images(images: np.ndarray) -> torch.Tensor:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from stablediff_edu.data.image_files import as_rgb, image_endings, list_images, not_images, open_image
+from stablediff_edu.data.image_folder import normalize_images
 from stablediff_edu.data.masks import MaskRule, decide
 from stablediff_edu.errors import UserError
 
@@ -40,11 +41,6 @@ class SegmentationDataset:
     source: str
     left_out: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        lengths = {len(self.images), len(self.masks), len(self.groups), len(self.names)}
-        if len(lengths) != 1:
-            raise ValueError(f"images, masks, groups and names must be equally many, not {sorted(lengths)}")
-
     def __len__(self) -> int:
         return len(self.names)
 
@@ -61,7 +57,7 @@ class SegmentationDataset:
         return self.take(range(min(n, len(self))))
 
     def split(self, held_out: float = 0.2, seed: int = 0) -> tuple["SegmentationDataset", "SegmentationDataset"]:
-        """Split into images to train on and images held out to test on.
+        """Split into a training set and a test set: (train, held_out), neither of them empty.
 
         Whole groups go to one side: a network that has seen one copy of an original must not be tested on another.
 
@@ -69,14 +65,9 @@ class SegmentationDataset:
             held_out: the part to hold out, between 0 and 1; it is met as nearly as whole groups allow.
             seed: which groups are held out.
 
-        Returns:
-            (train, held_out); neither is empty.
-
         Raises:
-            UserError: there is only one group, or ``held_out`` is no fraction.
+            UserError: there is only one group.
         """
-        if not 0 < held_out < 1:
-            raise UserError(f"held_out is {held_out}; give the part to hold out as a fraction, such as 0.2.")
         kinds, sizes = self.groups.unique(return_counts=True)
         if len(kinds) < 2:
             raise UserError(
@@ -118,28 +109,25 @@ def load_segmentation_folder(
     images, masks = Path(images), Path(masks)
     pairs, left_out = match_masks(images, masks)
     rule = decide([mask for _, found in pairs for mask in found], foreground, invert)
-    pictures = np.empty((len(pairs), size, size, 3), np.uint8)
-    foregrounds = np.empty((len(pairs), size, size), np.uint8)
-    for index, (image, found) in enumerate(pairs):
-        pictures[index], foregrounds[index] = resize_pair(*read_pair(image, found, rule), size)
+    pixels, areas = zip(*(resize_pair(*read_pair(image, found, rule), size) for image, found in pairs), strict=True)
     names = [image.relative_to(images).with_suffix("").as_posix() for image, _ in pairs]
     source = f"your own images ({len(pairs)}; {rule})"
-    return replace(
-        to_segmentation_dataset(pictures, foregrounds, np.arange(len(pairs)), names, source), left_out=left_out
-    )
+    groups = np.arange(len(pairs))
+    return to_segmentation_dataset(np.stack(pixels), np.stack(areas), groups, names, source, left_out)
 
 
 def to_segmentation_dataset(
-    images: np.ndarray, masks: np.ndarray, groups: np.ndarray, names: list[str], source: str
+    images: np.ndarray,
+    masks: np.ndarray,
+    groups: np.ndarray,
+    names: list[str],
+    source: str,
+    left_out: Sequence[str] = (),
 ) -> SegmentationDataset:
     """Turn bytes, (N, S, S, 3) in 0 … 255 and (N, S, S) in 0 or 1, into the tensors of the course."""
-    channels_first = torch.from_numpy(images).permute(0, 3, 1, 2)  # (N, S, S, 3) -> (N, 3, S, S)
+    foreground = torch.from_numpy(masks).unsqueeze(1).float()  # (N, S, S) -> (N, 1, S, S)
     return SegmentationDataset(
-        images=channels_first.contiguous().float().div_(127.5).sub_(1),
-        masks=torch.from_numpy(masks).unsqueeze(1).float(),  # (N, S, S) -> (N, 1, S, S)
-        groups=torch.from_numpy(groups).long(),
-        names=list(names),
-        source=source,
+        normalize_images(images), foreground, torch.from_numpy(groups).long(), names, source, list(left_out)
     )
 
 
@@ -147,23 +135,24 @@ def to_segmentation_dataset(
 
 
 def match_masks(images: Path, masks: Path) -> tuple[list[tuple[Path, list[Path]]], list[str]]:
-    """Return (image, its masks) for every image, sorted by name, and what was left out; see
-    `load_segmentation_folder`."""
-    (images_there, other_files), (mask_files, _) = list_images(images), list_images(masks, "masks")
+    """Return (image, its masks) for every image, sorted by name, and what was left out.
+
+    See `load_segmentation_folder` for how names are paired.
+    """
+    (image_files, others), (mask_files, _) = list_images(images), list_images(masks, "masks")
     if images.resolve() == masks.resolve():
-        images_there = [path for path in images_there if not _MASK_WORD.search(_stem(path.name))]
+        image_files = [path for path in image_files if not _MASK_WORD.search(_stem(path.name))]
         mask_files = [path for path in mask_files if _MASK_WORD.search(_stem(path.name))]
     elif masks.resolve().is_relative_to(images.resolve()):
-        images_there = [path for path in images_there if not path.resolve().is_relative_to(masks.resolve())]
+        image_files = [path for path in image_files if not path.resolve().is_relative_to(masks.resolve())]
     elif images.resolve().is_relative_to(masks.resolve()):
         mask_files = [path for path in mask_files if not path.resolve().is_relative_to(images.resolve())]
-    if not images_there:
+    if not image_files:
         raise UserError(f"There are no images in {images}; name the folder that holds them (png, jpg, tif, …).")
     names = [path.relative_to(masks).as_posix() for path in mask_files]
-    partners = pair_names([path.relative_to(images).as_posix() for path in images_there], names)
+    partners = pair_names([path.relative_to(images).as_posix() for path in image_files], names)
     used = {mask for found in partners.values() for mask in found}
-    left_out = not_images(other_files, images)
-    left_out += [f"{name}: a mask without an image" for name in names if name not in used]
+    left_out = not_images(others, images) + [f"{name}: a mask without an image" for name in names if name not in used]
     return [(images / image, [masks / mask for mask in found]) for image, found in partners.items()], left_out
 
 
@@ -181,19 +170,22 @@ def pair_names(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[st
         UserError: an image has no mask, or it cannot be told which of two is meant.
     """
     partners: dict[str, list[str]] = {}
+    unused = list(masks)
     for key in (_plain_key, _loose_key, _number_key):  # what a stricter rule has paired is not paired again
-        taken = {mask for found in partners.values() for mask in found}
+        there: dict[str, list[str]] = {}
+        for mask in unused:
+            there.setdefault(key(mask), []).append(mask)
         owners: dict[str, str] = {}
-        there = _by_key([mask for mask in masks if mask not in taken], key)
         for image in [name for name in images if name not in partners]:
             found = there.get(key(image), [])
-            if len(found) > 1 and len({_word(name) for name in found}) > 1:
+            if len({_word(name) for name in found}) > 1:
                 raise UserError(f"Two masks fit {image}: {found[0]} and {found[1]}; take one of them away.")
             if found and found[0] in owners:
                 both = f"{owners[found[0]]} and {image}"
                 raise UserError(f"{both} would share the mask {found[0]}; rename one of the two.")
             if found:
                 partners[image], owners[found[0]] = found, image
+        unused = [mask for mask in unused if not any(mask in found for found in partners.values())]
     missing = [name for name in images if name not in partners]
     if missing:
         others = f" (and for {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -203,13 +195,6 @@ def pair_names(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[st
             f"{stem}_mask.png or mask_{stem}.png."
         )
     return {name: partners[name] for name in images}
-
-
-def _by_key(names: Sequence[str], key) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(key(name), []).append(name)
-    return found
 
 
 def _stem(name: str) -> str:
@@ -243,7 +228,8 @@ def _word(name: str) -> str:
 def read_pair(image: Path, masks: Sequence[Path], rule: MaskRule) -> tuple[Image.Image, Image.Image]:
     """Read an image (mode RGB) and the union of its masks (mode L, 0 or 255), upright, in their own size."""
     stored = open_image(image)
-    colors, union = as_rgb(stored), None
+    colors = as_rgb(stored)
+    union = np.zeros(colors.size[::-1], np.uint8)
     for mask in masks:
         read = rule.read(mask, stored)
         if colors.size != read.size:
@@ -252,8 +238,8 @@ def read_pair(image: Path, masks: Sequence[Path], rule: MaskRule) -> tuple[Image
                 f"{image.name} is {width}×{height} pixels but its mask {mask.name} is {mask_width}×{mask_height}; "
                 "a mask must have the size of its image."
             )
-        union = read if union is None else Image.fromarray(np.maximum(np.asarray(union), np.asarray(read)))
-    return colors, union
+        union = np.maximum(union, np.asarray(read))
+    return colors, Image.fromarray(union)
 
 
 def resize_pair(image: Image.Image, mask: Image.Image, size: int) -> tuple[np.ndarray, np.ndarray]:

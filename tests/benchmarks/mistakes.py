@@ -284,7 +284,7 @@ MISTAKES = [
         "data/segmentation_folder.py",
         "torch.isin(self.groups, kinds[order[:count]])",
         "torch.isin(torch.arange(len(self)), order[:count])",
-        "test_folder.py",
+        "data/test_segmentation_folder.py",
     ),
     Mistake(
         "a changed pixel",
@@ -298,7 +298,7 @@ MISTAKES = [
         "data/image_files.py",
         "return ImageOps.exif_transpose(turned)",
         "return turned",
-        "test_folder.py",
+        "data/test_segmentation_folder.py",
     ),
     # files
     Mistake(

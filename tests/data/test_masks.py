@@ -220,13 +220,6 @@ def test_one_class_of_a_palette_is_found_by_its_number(tmp_path: Path):
     assert abs(rule.area - masks[0].mean() / 2) < 1e-6
 
 
-def test_files_with_0_and_1_go_with_files_with_0_and_255(tmp_path: Path):
-    mask = shape(np.random.default_rng(0))
-    gray(mask).save(tmp_path / "a.png")
-    gray(mask, 0, 1).save(tmp_path / "b.png")
-    assert abs(decide(sorted(tmp_path.iterdir())).area - mask.mean()) < 1e-6
-
-
 def test_a_mask_of_the_stored_pixels_is_turned_as_its_image_is(tmp_path: Path):
     mask = np.zeros((6, 9), bool)
     mask[:2, :3] = True

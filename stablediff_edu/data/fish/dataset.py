@@ -53,8 +53,8 @@ def load_fish(count: int = 500, size: int = 128, source: str = "auto", seed: int
     """
     if source not in ("auto", "synthetic", "kaggle"):
         raise UserError(f"There is no source of fish called {source!r}; choose auto, synthetic or kaggle.")
-    if count < 1 or size < 8:
-        raise UserError(f"{count} fish of {size}×{size} pixels cannot be loaded; ask for at least 1 of 8×8.")
+    if count < 1:
+        raise UserError(f"count must be at least 1, got {count}.")
     if source == "kaggle" or (source == "auto" and num_images() >= count):
         return _load_real(count, size, seed)
     images, masks, names = synthetic_fish.render_batch(count, size=size, seed=seed)
@@ -72,14 +72,11 @@ def num_images(folder: Path | None = None) -> int:
 
 
 def index_dataset(folder: Path) -> dict[str, list[FishFile]]:
-    """Find photographs and masks in the unpacked archive, whatever it is nested in.
+    """Find photographs and masks in the unpacked archive, whatever it is nested in: species → its files, sorted.
 
     Somewhere below ``folder`` each species has two neighbors, ``Trout/`` and ``Trout GT/``. Spelling may vary: case,
     spaces and underscores do not matter, and if there is but one other folder beside ``… GT`` it may be called
     anything. ``NA_Fish_Dataset``, which has no masks, is passed over.
-
-    Returns:
-        species -> its files, sorted; empty if there are no such folders.
 
     Raises:
         UserError: a mask is missing.
@@ -87,11 +84,10 @@ def index_dataset(folder: Path) -> dict[str, list[FishFile]]:
     found: dict[str, list[FishFile]] = {}
     for here, inside, _ in os.walk(folder):
         inside[:] = sorted(name for name in inside if not name.startswith((".", "__", "NA_")))
-        others = {_key(name): name for name in inside if not _is_masks(name)}
-        for masks in filter(_is_masks, inside):
+        others = {_key(name): name for name in inside if not _key(name).endswith("gt")}
+        for masks in set(inside) - set(others.values()):
             only = next(iter(others.values())) if len(others) == 1 else None
-            images = others.get(_key(masks).removesuffix("gt"), only)
-            if images is not None:
+            if images := others.get(_key(masks).removesuffix("gt"), only):
                 pairs, _ = match_masks(Path(here) / images, Path(here) / masks)
                 found[images] = [(images, image, files[0]) for image, files in pairs]
     return dict(sorted(found.items()))
@@ -99,10 +95,6 @@ def index_dataset(folder: Path) -> dict[str, list[FishFile]]:
 
 def _key(name: str) -> str:
     return re.sub(r"[\W_]", "", name.casefold())
-
-
-def _is_masks(name: str) -> bool:
-    return _key(name).endswith("gt")
 
 
 # --- photographs ---------------------------------------------------------------------------------------------------
@@ -114,9 +106,8 @@ def _load_real(count: int, size: int, seed: int) -> SegmentationDataset:
     if not chosen:
         raise UserError(f"There are no fish photographs in {folder}; get them with: {real_data.fetch_command('fish')}.")
     cache = folder / "cache" / f"{_fingerprint(chosen, size)}.npz"
-    arrays = _read_cache(cache, len(chosen), size)
-    if arrays is None:
-        arrays = _decode(chosen, size)
+    arrays = _read_cache(cache) or _decode(chosen, size)
+    if not cache.exists():
         _write_cache(cache, arrays)
     names = [f"{species} {image.stem}" for species, image, _ in chosen]
     return to_segmentation_dataset(arrays["pictures"], arrays["masks"], arrays["groups"], names, "Kaggle fish")
@@ -133,18 +124,15 @@ def _balanced_sample(fish: dict[str, list[FishFile]], count: int, seed: int) -> 
 def _decode(chosen: list[FishFile], size: int) -> dict[str, np.ndarray]:
     from tqdm import tqdm
 
-    images = np.empty((len(chosen), size, size, 3), np.uint8)
-    masks = np.empty((len(chosen), size, size), np.uint8)
-    signatures = []
-    bar = tqdm(
-        chosen, desc="reading photographs, this first time", leave=False, disable=len(chosen) < 50, file=sys.stdout
-    )
-    for index, (_, image_file, mask_file) in enumerate(bar):
+    pixels, masks, signatures = [], [], []
+    for _, image_file, mask_file in tqdm(chosen, "reading photographs, this first time", False, file=sys.stdout):
         image, mask = read_pair(image_file, [mask_file], MASKS)
-        images[index], masks[index] = resize_pair(image, mask, size)
+        small, foreground = resize_pair(image, mask, size)
+        pixels.append(small)
+        masks.append(foreground)
         signatures.append(rotation_invariant_descriptor(image))
     groups = cluster_duplicates(np.stack(signatures), [species for species, _, _ in chosen])
-    return {"pictures": images, "masks": masks, "groups": groups}
+    return {"pictures": np.stack(pixels), "masks": np.stack(masks), "groups": groups}
 
 
 # --- their cache ---------------------------------------------------------------------------------------------------
@@ -160,14 +148,13 @@ def _fingerprint(chosen: list[FishFile], size: int) -> str:
     return digest.hexdigest()[:24]
 
 
-def _read_cache(cache: Path, count: int, size: int) -> dict[str, np.ndarray] | None:
+def _read_cache(cache: Path) -> dict[str, np.ndarray] | None:
     try:
         with np.load(cache, allow_pickle=False) as stored:  # a zip file: every array is checked against its CRC
-            arrays = {name: stored[name] for name in ("pictures", "masks", "groups")}
+            return {name: stored[name] for name in ("pictures", "masks", "groups")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        cache.unlink(missing_ok=True)
         return None
-    shapes = {"pictures": (count, size, size, 3), "masks": (count, size, size), "groups": (count,)}
-    return arrays if all(arrays[name].shape == shape for name, shape in shapes.items()) else None
 
 
 def _write_cache(cache: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -175,11 +162,11 @@ def _write_cache(cache: Path, arrays: dict[str, np.ndarray]) -> None:
     if not cache.parent.parent.stat().st_mode & stat.S_IWUSR:  # shared, read-only data: root could, but must not
         return
     part = cache.with_name(f"{cache.name}.{os.getpid()}.part")
-    try:
-        cache.parent.mkdir(exist_ok=True)
-        with open(part, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(part, cache)
-    except OSError:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        try:
+            cache.parent.mkdir(exist_ok=True)
+            with open(part, "wb") as file:
+                np.savez(file, pictures=arrays["pictures"], masks=arrays["masks"], groups=arrays["groups"])
+            os.replace(part, cache)
+        finally:
             part.unlink(missing_ok=True)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from stablediff_edu.data.download import data_dir
-from stablediff_edu.data.image_files import image_endings, list_images
-from stablediff_edu.data.image_folder import ImageDataset, load_center_crop, normalize_images
+from stablediff_edu.data.image_files import image_endings, list_images, open_image, square
+from stablediff_edu.data.image_folder import ImageDataset, normalize_images
 from stablediff_edu.data.real_data import fetch_command, find_files, read_file
 from stablediff_edu.errors import UserError
 
@@ -68,6 +68,6 @@ def _from_folders(folder: Path, classes: Sequence[str], limit: int | None) -> tu
     images, labels = [], []
     for name in classes:
         files = list_images(folder / name, f"images of the class {name}")[0][:limit]
-        images += [load_center_crop(file, 32) for file in files]
+        images += [square(open_image(file), 32) for file in files]
         labels += [CLASSES.index(name)] * len(files)
     return np.stack(images), np.asarray(labels)

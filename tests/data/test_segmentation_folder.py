@@ -50,7 +50,7 @@ words = st.sampled_from(["", "_mask", "-mask", " GT", "_gt", "_label", ".mask", 
 @given(
     st.lists(stems, min_size=1, max_size=8, unique_by=str.casefold), st.data(), st.sampled_from(["", "a/", "b/Trout/"])
 )
-def test_every_picture_finds_its_mask(names, data, folder):
+def test_every_image_finds_its_mask(names, data, folder):
     images = [f"{folder}{name}.{data.draw(endings)}" for name in names]
     masks = [f"{folder}{name}{data.draw(words)}.{data.draw(endings)}" for name in names]
     order = data.draw(st.permutations(masks))
@@ -69,7 +69,7 @@ def test_the_exact_name_wins_over_the_loose_one():
     assert pair_names(["a.png", "a_gt.png"], ["a.png", "a_gt.png"]) == {"a.png": ["a.png"], "a_gt.png": ["a_gt.png"]}
 
 
-def test_two_masks_for_one_picture_and_two_pictures_for_one_mask_are_refused():
+def test_two_masks_for_one_image_and_two_images_for_one_mask_are_refused():
     with pytest.raises(UserError, match=r"Two masks fit a.png: a_mask.png and a-gt.png"):
         pair_names(["a.png"], ["a_mask.png", "a-gt.png"])
     with pytest.raises(UserError, match="would share the mask"):
@@ -135,27 +135,6 @@ def test_links_to_folders_are_followed_once(folders, tmp_path):
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 255), (0, 1), (0, 128), (1, 2), (254, 255)])
-@pytest.mark.parametrize("mode", ["L", "RGB", "P", "RGBA", "LA"])
-def test_masks_of_any_two_values(folders, low, high, mode):
-    images, masks = folders
-    write(images / "a.png", gray(40, 60))
-    image = Image.fromarray(half_mask(40, 60, low, high))
-    masks.mkdir()
-    image.convert(mode).save(masks / "a.png")
-    mask = load_segmentation_folder(images, masks, size=16).masks
-    assert mask.shape == (1, 1, 16, 16) and mask.dtype == torch.float32
-    assert torch.equal(mask[0, 0, :, :8], torch.zeros(16, 8)) and torch.equal(mask[0, 0, :, 8:], torch.ones(16, 8))
-
-
-def test_black_and_white_picture_files_as_masks(folders):
-    images, masks = folders
-    write(images / "a.png", gray(40, 60))
-    masks.mkdir()
-    Image.fromarray(half_mask(40, 60)).convert("1").save(masks / "a.png")
-    assert load_segmentation_folder(images, masks, size=16).masks.mean() == 0.5
-
-
 def test_labels_are_foreground_as_the_caller_says(folders):
     images, masks = folders
     write(images / "a.png", gray(40, 40))
@@ -169,28 +148,6 @@ def test_labels_are_foreground_as_the_caller_says(folders):
     assert load_segmentation_folder(images, masks, 40, [20, 21]).masks.sum() == 2 * 40
 
 
-def test_edges_blurred_by_jpeg_do_not_swell(folders):
-    images, masks = folders
-    write(images / "a.png", gray(200, 200))
-    truth = np.zeros((200, 200), np.uint8)
-    truth[60:140, 50:150] = 255
-    masks.mkdir()
-    Image.fromarray(truth).save(masks / "a.jpg", quality=50)
-    read = load_segmentation_folder(images, masks, size=200).masks[0, 0].numpy()
-    assert (read != truth / 255).mean() < 0.002
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA", "CMYK"])
-def test_pictures_of_every_kind_and_size(folders, mode):
-    images, masks = folders
-    images.mkdir()
-    Image.fromarray(gray(50, 70, 51)).convert(mode).save(images / "a.tif")
-    write(masks / "a.png", half_mask(50, 70))
-    pictures = load_segmentation_folder(images, masks, size=24).images
-    assert pictures.shape == (1, 3, 24, 24) and pictures.dtype == torch.float32
-    assert torch.allclose(pictures, torch.full_like(pictures, 51 / 127.5 - 1), atol=0.05)
-
-
 def test_transparent_parts_are_white(folders):
     see_through = np.full((20, 30, 4), 0, np.uint8)
     see_through[:, 15:, 3] = 255
@@ -200,7 +157,7 @@ def test_transparent_parts_are_white(folders):
     assert images[..., :4].min() > 0.95 and images[..., 6:].max() < -0.5
 
 
-def test_a_turned_camera_turns_the_picture_upright(folders):
+def test_a_turned_camera_turns_the_image_upright(folders):
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: turn by 90°
     write(folders[0] / "a.jpg", gray(20, 30), exif=exif)
@@ -219,50 +176,19 @@ def test_shrinking_is_antialiased_and_masks_stay_zero_or_one(folders):
     assert abs(loaded.masks.mean().item() - disc.mean()) < 0.005
 
 
-def test_thirty_grey_microscope_pictures(folders):
-    rng = np.random.default_rng(0)
-    for number in range(30):
-        mask = np.zeros((512, 512), np.uint8)
-        for row, column in rng.integers(40, 470, (12, 2)):
-            mask[row - 20 : row + 20, column - 25 : column + 25] = 1
-        noisy = np.clip(60 + 80 * mask + rng.normal(0, 12, mask.shape), 0, 255).astype(np.uint8)
-        write(folders[0] / f"cell_{number:02}.tif", noisy)
-        write(folders[1] / f"cell_{number:02}_mask.png", mask)
-    loaded = load_segmentation_folder(*folders, size=128)
-    assert len(loaded) == 30 and loaded.names == sorted(loaded.names)
-    assert set(loaded.masks.unique().tolist()) == {0.0, 1.0}
-    inside, outside = loaded.images[:, :1][loaded.masks == 1], loaded.images[:, :1][loaded.masks == 0]
-    assert inside.mean() > outside.mean() + 0.5
-    train, held_out = loaded.split()
-    assert (len(train), len(held_out)) == (24, 6)
-
-
 # --- what is said when something is wrong --------------------------------------------------------------------------
 
 
 def test_missing_and_empty_folders(folders):
-    images, masks = folders
-    with pytest.raises(UserError, match="images, is not there") as error:
-        load_segmentation_folder(images, masks)
-    sentence(error)
-    images.mkdir()
-    with pytest.raises(UserError, match="There are no images in") as error:
-        load_segmentation_folder(images, masks)
-    sentence(error)
-    write(images / "a.png", gray())
-    with pytest.raises(UserError, match="masks, is not there") as error:
-        load_segmentation_folder(images, masks)
-    sentence(error)
-    masks.mkdir()
-    with pytest.raises(UserError, match="There are no masks in") as error:
-        load_segmentation_folder(images, masks)
-    sentence(error)
-
-
-def test_only_masks_in_the_one_folder(folders):
-    write(folders[0] / "a_mask.png", half_mask())
-    with pytest.raises(UserError, match="There are no images in"):
-        load_segmentation_folder(folders[0], folders[0])
+    for folder, what in zip(folders, ("images", "masks"), strict=True):
+        with pytest.raises(UserError, match=f"{what}, is not there") as error:
+            load_segmentation_folder(*folders)
+        sentence(error)
+        folder.mkdir()
+        with pytest.raises(UserError, match=f"There are no {what} in") as error:
+            load_segmentation_folder(*folders)
+        sentence(error)
+        write(folder / "a.png", gray())
 
 
 def test_a_mask_of_another_size(folders):
@@ -275,27 +201,16 @@ def test_a_mask_of_another_size(folders):
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif", "bmp", "webp"])
-def test_a_truncated_picture_is_named_wherever_it_ends(folders, ending):
+def test_a_truncated_image_is_named_wherever_it_ends(folders, ending):
     rng = np.random.default_rng(0)
     path = write(folders[0] / f"a.{ending}", rng.integers(0, 256, (40, 50, 3), np.uint8))
     write(folders[1] / "a.png", half_mask(40, 50))
     whole = path.read_bytes()
-    for length in (0, 1, 7, 20, 40, len(whole) // 3, len(whole) // 2):
+    for length in (0, 20, len(whole) // 2):
         path.write_bytes(whole[:length])
         with pytest.raises(UserError, match=f"a.{ending} is broken or not an image") as error:
             load_segmentation_folder(*folders)
         sentence(error)
-
-
-def test_a_png_with_a_flipped_byte(folders):
-    path = write(folders[0] / "a.png", np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8))
-    write(folders[1] / "a.png", half_mask(40, 50))
-    damaged = bytearray(path.read_bytes())
-    damaged[len(damaged) // 2] ^= 0xFF
-    path.write_bytes(damaged)
-    with pytest.raises(UserError, match="is broken or not an image") as error:
-        load_segmentation_folder(*folders)
-    sentence(error)
 
 
 @pytest.mark.parametrize(("values", "scale"), [((0, 60_000), 65535), ((0, 4000), 4095), ((0, 255), 255)])
@@ -307,8 +222,7 @@ def test_images_of_16_bits_are_read(folders, values, scale):
     assert (images[..., 6:] - (2 * values[1] / scale - 1)).abs().max() < 0.03 and images[..., :4].max() < -0.98
 
 
-# --- SegmentationDataset
-# ------------------------------------------------------------------------------------------------
+# --- SegmentationDataset -----------------------------------------------------------------------------------------
 
 
 def some(groups):
@@ -339,21 +253,6 @@ def test_a_split_meets_the_fraction_and_depends_on_the_seed():
     data = some(list(range(100)))
     assert len(data.split(0.2)[1]) == 20 and len(data.split(0.35)[1]) == 35
     assert data.split(0.2, seed=0)[1].names != data.split(0.2, seed=1)[1].names
-
-
-def test_what_cannot_be_split_says_why():
-    with pytest.raises(UserError, match="cannot be split") as error:
+    assert len(data.first(2)) == 2 and len(data.first(999)) == 100 and data.first(1).source == "test"
+    with pytest.raises(UserError, match="cannot be split"):
         some([3, 3, 3]).split()
-    sentence(error)
-    for part in (0, 1, -1, 2):
-        with pytest.raises(UserError, match="fraction") as error:
-            some([1, 2]).split(part)
-        sentence(error)
-
-
-def test_take_and_first():
-    data = some([0, 1, 2, 3])
-    assert data.take([2, 0]).names == ["2", "0"] and data.take(torch.tensor([3])).groups.tolist() == [3]
-    assert len(data.first(2)) == 2 and len(data.first(99)) == 4 and data.first(1).source == "test"
-    with pytest.raises(ValueError, match="equally many"):
-        SegmentationDataset(data.images, data.masks, data.groups, ["one"], "test")

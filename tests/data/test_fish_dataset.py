@@ -1,9 +1,7 @@
 """Fish with masks: which are taken, from where, which are copies of one original, and the cache."""
 
 import itertools
-import os
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -152,7 +150,7 @@ def test_drawn_where_nothing_was_fetched(here):
     assert drawn_ones.images.dtype == drawn_ones.masks.dtype == torch.float32
     assert drawn_ones.images.equal(load_fish(3, size=32, source="synthetic").images)
     assert describe_fish_data() == "synthetic fish (built in) · real ones: python -m stablediff_edu fetch fish"
-    with pytest.raises(UserError, match=r"no fish photographs in .* fetch them with: python -m"):
+    with pytest.raises(UserError, match=r"no fish photographs in .* get them with: python -m"):
         load_fish(source="kaggle")
 
 
@@ -169,13 +167,11 @@ def test_species_take_turns_and_the_seed_chooses(here):
     assert [name.rsplit(" ", 1)[0] for name in five.names] == ["Sea Bass", "Shrimp", "Trout", "Sea Bass", "Shrimp"]
     assert load_fish(5, size=16, source="kaggle").names == five.names
     assert load_fish(5, size=16, source="kaggle", seed=1).names != five.names
-
-
-def test_few_of_one_species_are_made_up_for_by_the_others(here):
-    write_set(here, species=("Trout",), each=1)
-    write_set(here, species=("Sea Bass",), each=5)
-    names = load_fish(6, size=16, source="kaggle").names
-    assert len(set(names)) == 6 and sum(name.startswith("Trout") for name in names) == 1
+    write_set(here, species=("Red Mullet",), each=1)  # few of one species are made up for by the others
+    assert sum(name.startswith("Red Mullet") for name in load_fish(19, size=16, source="kaggle").names) == 1
+    for wrong in ({"source": "web"}, {"count": 0}):
+        with pytest.raises(UserError):
+            load_fish(**wrong)
 
 
 @pytest.mark.parametrize(
@@ -208,12 +204,6 @@ def test_bad_photographs_get_one_sentence(here):
             use(4)
 
 
-@pytest.mark.parametrize("wrong", [{"source": "web"}, {"count": 0}, {"size": 4}])
-def test_wrong_arguments(wrong):
-    with pytest.raises(UserError):
-        load_fish(**wrong)
-
-
 # --- the cache -----------------------------------------------------------------------------------------------------
 
 
@@ -230,6 +220,14 @@ def test_the_second_time_nothing_is_decoded(here, monkeypatch):
     second = load_fish(8, size=16, source="kaggle")
     assert second.images.equal(first.images) and second.masks.equal(first.masks)
     assert second.groups.equal(first.groups) and second.names == first.names
+    monkeypatch.undo()
+    monkeypatch.setenv("STABLEDIFF_DATA", str(here.parent))
+    cache = only_cache(here)
+    whole = cache.read_bytes()
+    for damaged in (b"", whole[:999], whole[:1500] + bytes([whole[1500] ^ 1]) + whole[1501:]):
+        cache.write_bytes(damaged)
+        assert load_fish(8, size=16, source="kaggle").images.equal(first.images)
+        assert len(only_cache(here).read_bytes()) == len(whole)
 
 
 def test_another_size_seed_or_file_is_another_cache(here):
@@ -246,21 +244,6 @@ def test_another_size_seed_or_file_is_another_cache(here):
     assert load_fish(8, size=16, source="kaggle").names == before.names
 
 
-@pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: whole[:999], lambda whole: flip(whole)])
-def test_a_corrupt_cache_is_rebuilt(here, damage):
-    write_set(here)
-    first = load_fish(8, size=16, source="kaggle")
-    cache = only_cache(here)
-    whole = cache.read_bytes()
-    cache.write_bytes(damage(whole))
-    assert load_fish(8, size=16, source="kaggle").images.equal(first.images)
-    assert len(only_cache(here).read_bytes()) == len(whole)
-
-
-def flip(whole):
-    return whole[:1500] + bytes([whole[1500] ^ 1]) + whole[1501:]
-
-
 @pytest.mark.parametrize("place", ["mkdir", "open", "replace"])
 def test_where_no_cache_can_be_written_all_works_without(here, monkeypatch, place):
     def refuse(*_, **__):
@@ -275,29 +258,3 @@ def test_where_no_cache_can_be_written_all_works_without(here, monkeypatch, plac
     monkeypatch.setattr(*target, refuse, raising=False)
     assert len(load_fish(8, size=16, source="kaggle")) == 8
     assert not list(here.rglob("*.npz*"))
-
-
-def test_a_read_only_folder_gets_no_cache(here):
-    write_set(here)
-    here.chmod(0o555)
-    try:
-        assert len(load_fish(8, size=16, source="kaggle")) == 8
-    finally:
-        here.chmod(0o755)
-    assert not (here / "cache").exists()
-
-
-def test_five_hundred_cached_pictures_take_no_time(here):
-    write_set(here, species=("Trout", "Shrimp"), each=250)
-    load_fish(500, size=128, source="kaggle")
-    start = time.perf_counter()
-    assert len(load_fish(500, size=128, source="kaggle")) == 500
-    assert time.perf_counter() - start < 3
-
-
-def test_names_do_not_depend_on_the_working_folder(here, monkeypatch, tmp_path):
-    write_set(here)
-    names = load_fish(8, size=16, source="kaggle").names
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STABLEDIFF_DATA", os.curdir)
-    assert load_fish(8, size=16, source="kaggle").names == names
