@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import stablediff_edu as sd
-from stablediff_edu.__main__ import COMMANDS
+from stablediff_edu.__main__ import COMMANDS, main
 from stablediff_edu.cli.readme_images import FIGURES, extract_figure, image_path, update_image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,12 +77,32 @@ def test_a_page_links_only_to_what_is_there(page: str):
     assert "??" not in text  # a number that is still to be measured
 
 
+COMMAND = re.compile(rf"(?:stablediff_edu |`)(train [a-z][\w-]*|{'|'.join(COMMANDS)})\b([^`\n|]*)")
+
+
+def commands_in_texts() -> dict[str, set[str]]:
+    """Every command that a page, notebook or docstring names, with all options that are named with it."""
+    found: dict[str, set[str]] = {}
+    for path in FILES:
+        for command, rest in COMMAND.findall(text_of(path).replace("\\\n", "")):
+            rest = "" if command == "train" else rest  # the options are those of a NAME
+            found.setdefault(command, set()).update(re.findall(r"(?<![\w-])--[a-z][\w-]*", rest.partition(" -- ")[0]))
+    return found
+
+
+@pytest.mark.parametrize(("command", "options"), commands_in_texts().items())
+def test_a_command_and_its_options_exist(command: str, options: set[str], capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit) as end:
+        main([*command.split(), "--help"])
+    assert end.value.code == 0
+    assert options - set(re.findall(r"--[a-z][\w-]*", capsys.readouterr().out)) == set()
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "data/README.md"])
-def test_a_page_names_only_commands_that_exist(page: str):
+def test_a_page_names_only_targets_of_make_that_exist(page: str):
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = set(re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.M)[1].split())
     assert set(re.findall(r"(?:`|^|full )make ([a-z]+)", text, re.M)) <= targets
-    assert set(re.findall(r"-m stablediff_edu ([a-z]+)", text)) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
