@@ -350,6 +350,12 @@ def copy_to(folder: Path) -> None:
         shutil.copy(ROOT / name, folder / name)
 
 
+def test_files(mistake: Mistake) -> list[Path]:
+    """Return the test files of a mistake, relative to the project, in whatever folder they stand."""
+    found = {path.name: path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")}
+    return [found.get(Path(name).name, Path("missing") / name) for name in mistake.tests.split()]
+
+
 def is_caught(mistake: Mistake, folder: Path) -> bool | None:
     """Return whether a test fails with the mistake; None if its text does not stand in the file exactly once."""
     path = folder / "stablediff_edu" / mistake.file
@@ -358,7 +364,7 @@ def is_caught(mistake: Mistake, folder: Path) -> bool | None:
         return None
     path.write_text(text.replace(mistake.right, mistake.wrong), encoding="utf-8")
     try:
-        code, log = run_tests(folder, [f"tests/{name}" for name in mistake.tests.split()])
+        code, log = run_tests(folder, [str(path) for path in test_files(mistake)])
     finally:
         path.write_text(text, encoding="utf-8")
     if code not in (0, 1):
@@ -392,6 +398,7 @@ def import_libraries() -> None:
     """Import what takes long; the package itself must not be among it."""
     own = {str(ROOT), str(Path(__file__).resolve().parent)}  # transformers would import our kernels.py
     sys.path[:] = [place for place in sys.path if place not in own]
+    sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]  # as in conftest.py
     with contextlib.suppress(Exception):  # the tests say better what is wrong
         import torch  # noqa: F401
         from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: F401
@@ -409,10 +416,15 @@ def main() -> int:
     chosen = [one for one in MISTAKES if not options.only or one.name.startswith(tuple(options.only))]
     chosen = chosen[part - 1 :: parts]
     if options.list:
-        texts = [(ROOT / "stablediff_edu" / one.file).read_text(encoding="utf-8").count(one.right) for one in chosen]
-        for one, count in zip(chosen, texts, strict=True):
-            print(f"{one.name}: {one.file}" + ("" if count == 1 else f" has the text {count} times"))
-        return int(any(count != 1 for count in texts))
+        complaints = 0
+        for one in chosen:
+            path = ROOT / "stablediff_edu" / one.file
+            count = path.read_text(encoding="utf-8").count(one.right) if path.exists() else 0
+            missing = [test.name for test in test_files(one) if not (ROOT / test).exists()]
+            complaint = f" has the text {count} times" * (count != 1) + f" lacks {' '.join(missing)}" * bool(missing)
+            complaints += bool(complaint)
+            print(f"{one.name}: {one.file}{complaint}")
+        return int(complaints > 0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the copy is removed
     sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = True, "1"
     import_libraries()
