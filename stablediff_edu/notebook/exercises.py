@@ -71,7 +71,7 @@ def _sampling_step(zt: float, velocity: float, here: Pair, there: Pair) -> float
 
 _noisy, _eps = _random((2, 3), (2, 3))
 _masks = [(values > limit).float() for values, limit in zip(_random(*[(8, 8)] * 4), (-0.5, 0, 0.5, -0.2), strict=True)]
-_words = F.normalize(*_random((60, 8)))
+_words = F.normalize(_random((60, 8))[0])
 
 EXERCISES = {
     "1.1": Exercise(

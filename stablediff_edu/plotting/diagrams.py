@@ -101,15 +101,15 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
     wide, high, step, left, right = 204, 60, 84, 26, 650
     canvas = Canvas(20 + (depth + 2) * step, highlight)
     names = list(stages)
-    looks = [*model.look_down, model.look_middle, *model.look_up]
-    more = [None] * (depth + 1) + list(model.larger)  # the transposed convolution in front of a stage counts there
+    attentions = [*model.look_down, model.look_middle, *model.look_up]
+    upsamples = [None] * (depth + 1) + list(model.larger)  # in front of a stage: its parameters count there
     boxes: list[Box] = []
-    for number, (name, look, larger) in enumerate(zip(names[:-1], looks, more, strict=True)):
+    for number, (name, attention, upsample) in enumerate(zip(names[:-1], attentions, upsamples, strict=True)):
         level = number if number <= depth else 2 * depth - number
         shift = min(35, 105 / max(1, depth - 1)) * level
         x = 338 if number == depth else left + shift if number < depth else right - shift
-        title = name + (" + self-attention" if len(list(look.parameters())) else "")
-        lines = shape_text(shapes[name]), f"{count_text(stages[name], look, larger)} parameters"
+        title = name + (" + self-attention" if len(list(attention.parameters())) else "")
+        lines = shape_text(shapes[name]), f"{count_text(stages[name], attention, upsample)} parameters"
         boxes.append(canvas.box("network", x, 10 + (level + 1) * step, wide, high, title, *lines, part=name))
         if model.time:
             y = boxes[-1].left[1] if number != depth else boxes[-1].y - 5
@@ -133,13 +133,13 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
     if model.time:
         title, line = f"timestep t → embedding of {config['time']} values", "+ t: added to the channels of a stage"
         canvas.box("operation", 280, 8, 320, 54, title, f"{count_text(model.time)} parameters", line, part="timestep")
-    told = f" The timestep, an embedding of {config['time']} values, enters at every stage." if model.time else ""
+    timestep = f" The timestep, an embedding of {config['time']} values, enters at every stage." if model.time else ""
     joined = "Skip connections (dashed)" if model.skips else "There are no skip connections that"
     return canvas.finish(
         f"""A U-Net with {count_text(model)} parameters: {shape_text(inputs[0][1:])} in, {shape_text(out)} out. The
         encoder (left) halves height and width {depth} times and raises the channels to {shapes[names[depth]][0]}; the
         decoder (right) doubles height and width again. {joined} concatenate the encoder's channels with the decoder's
-        of the same size.{told}"""
+        of the same size.{timestep}"""
     )
 
 

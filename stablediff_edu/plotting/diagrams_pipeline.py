@@ -44,7 +44,7 @@ def diagram_text_unet(unet: ConditionalUNet, size: int = 64, tokens: int = 77, h
     for place, (name, level, shape) in enumerate(zip(names, levels, shapes, strict=True)):
         x = 10 if place < depth else center - WIDE / 2 if place == depth else WIDTH - 10 - WIDE
         box = Box(x, 76 + step * min(place, 2 * depth - place), WIDE, HIGH)
-        boxes.append(_draw_level(canvas, box, name, level, shape, numbers, place == depth))
+        boxes.append(_add_level(canvas, box, name, level, shape, numbers, place == depth))
     for place in range(depth):
         one, other = boxes[place], boxes[2 * depth - place]
         canvas.arrow((one.right[0], one.y + 15), (other.x, other.y + 15), dashed=True, part="skip connections")
@@ -70,14 +70,12 @@ def _residual_blocks(level: Any) -> list[nn.Module]:
     return list(level.blocks) if hasattr(level, "blocks") else [level[0], level[2]]
 
 
-def _draw_level(canvas: Canvas, box: Box, name: str, level: Any, shape: tuple, numbers: count, is_middle: bool) -> Box:
+def _add_level(canvas: Canvas, box: Box, name: str, level: Any, shape: tuple, numbers: count, is_middle: bool) -> Box:
     """Add a level with a small box for every block, and an arrow from the text to every numbered one."""
     canvas.box("network", box.x, box.y, box.width, box.height, part=name)
     blocks = _residual_blocks(level)
-    looks = 1 if is_middle else len(level.looks)
-    kinds = (
-        ["res", "text", "res"] if is_middle else [k for _ in blocks for k in (["res", "text"] if looks else ["res"])]
-    )
+    block = ["res", "text"] if is_middle or len(level.looks) else ["res"]
+    kinds = [*block, "res"] if is_middle else block * len(blocks)
     wide = min(46, (box.width - 20 + SPACE) / len(kinds) - SPACE)
     left = box.top[0] - (len(kinds) * (wide + SPACE) - SPACE) / 2
     title, top, bus, center = (60, 12, 0, WIDTH / 2) if is_middle else (15, 40, 78, WIDTH / 2)

@@ -164,10 +164,10 @@ def diagram_transformer_block(block: TransformerBlock, highlight: Highlight = No
         title = "text embeddings", f"M×{width}"
         text = canvas.box("text", cross.top[0] - 75, 154, 150, 46, *title, part="text embeddings")
         canvas.arrow(text.top, cross.bottom)
-    told = " Cross-attention takes its keys and values from the text embeddings." if block.cross else ""
+    text_input = " Cross-attention takes its keys and values from the text embeddings." if block.cross else ""
     return canvas.finish(
         f"""A transformer block with {count_text(block)} parameters. Each part reads the normalized vectors, and its
-        output is added to them (residual connection).{told}"""
+        output is added to them (residual connection).{text_input}"""
     )
 
 
@@ -201,7 +201,7 @@ def diagram_clip(clip: CLIP, similarities: torch.Tensor, highlight: Highlight = 
         ("text", "text embedding", "text embedding $T$", f"{embeddings[0]} values", "of the end token"),
         right=left - 20,
     )  # fmt: skip
-    *_, picture = canvas.row(
+    *_, image_embedding = canvas.row(
         middle - high / 2, high,
         ("image", "images", "images", shape_text((3, image.size, image.size))),
         ("network", "image encoder", "image encoder", count_text(clip.image)),
@@ -211,7 +211,7 @@ def diagram_clip(clip: CLIP, similarities: torch.Tensor, highlight: Highlight = 
     )  # fmt: skip
     grid = canvas.grid(similarities, left, top, cell, limit=1, form="{:.2f}", part="similarities")
     canvas.arrow(caption.right, (grid.top[0], caption.right[1]), (grid.top[0], top - 24))
-    canvas.arrow(picture.right, (left - 28, picture.right[1]))
+    canvas.arrow(image_embedding.right, (left - 28, image_embedding.right[1]))
     for number in range(count):
         canvas.mark(left + cell * number + 2, top + cell * number + 2, cell - 4, cell - 4, INK)
         canvas.tag(left + cell * (number + 0.5), top - 12, f"$T_{number + 1}$")

@@ -23,7 +23,7 @@ def log(monkeypatch):
     return log
 
 
-def test_bar_picture_and_caption(log):
+def test_bar_image_and_caption(log):
     images = torch.zeros(2, 3, 8, 8)
     watcher = progress.TrainingDisplay(progress.live_masks(images), "what is to be seen")
     watcher.begin(10, 0)
@@ -48,16 +48,10 @@ def test_an_interrupted_training_says_so(log):
     assert "what was learned is kept" in log[-1][1]["text/html"] and "step 4 of 10" in log[-1][1]["text/html"]
 
 
-def test_a_live_picture_needs_a_caption():
+def test_a_live_image_needs_a_caption():
     with pytest.raises(ValueError, match="caption"):
         progress.TrainingDisplay(lambda step, image: None)
 
 
 def test_live_images_stand_in_rows():
     assert progress.live_images(4)(0, torch.zeros(6, 3, 8, 8)).size == (4 * 96 + 3 * 4, 2 * 96 + 4)
-
-
-def test_strip_lays_pictures_out_in_rows():
-    tile = progress.to_uint8(torch.zeros(3, 4, 4))
-    assert progress.tile_images([[tile] * 3, [tile]], side=10, gap=2).size == (34, 22)
-    assert progress.encode_png(progress.tile_images([[tile]])).startswith(b"\x89PNG")
