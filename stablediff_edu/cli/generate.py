@@ -4,6 +4,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,13 +27,13 @@ from stablediff_edu.tokenizers.words import WordTokenizer
 
 DEFAULT_MODEL = "tiny-sd"  # the course's own weights
 STEPS, SAMPLER = 20, "dpm++"
-GUIDANCE = 7.5  # what Stable Diffusion v1 is mostly drawn with
+GUIDANCE = 7.5  # what Stable Diffusion v1 is mostly used with
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what may stand behind ``generate``."""
-    parser.add_argument("prompt", nargs="?", help='what to draw, in quotes: "a red ship"; some weights take none')
+    parser.add_argument("prompt", nargs="?", help='what to generate, in quotes: "a red ship"; some weights take none')
     parser.add_argument(
         "--weights",
         metavar="PATH_OR_NAME",
@@ -94,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         steps = model.stream(**settings)
     else:
         if not arguments.prompt:
-            raise UserError('There is no prompt; say what to draw, in quotes: generate "a red ship".')
+            raise UserError('There is no prompt; say what to generate, in quotes: generate "a red ship".')
         steps = draw(arguments, model or load(arguments), settings)
     began = time.perf_counter()
     with tqdm(desc="sampling", total=arguments.steps, unit="step") as bar:
@@ -127,7 +128,7 @@ def load(arguments: argparse.Namespace) -> StableDiffusion:
     return StableDiffusion.from_pretrained(arguments.weights, arguments.half, prediction=ours.get(arguments.prediction))
 
 
-def draw(arguments: argparse.Namespace, pipe: StableDiffusion, settings: dict[str, object]) -> Iterator[PipelineStep]:
+def draw(arguments: argparse.Namespace, pipe: StableDiffusion, settings: dict[str, Any]) -> Iterator[PipelineStep]:
     """Return the sampling steps of a prompt."""
     guidance = DEFAULT_SAMPLING["guidance"] if isinstance(pipe.tokenizer, WordTokenizer) else GUIDANCE
     settings["guidance"] = guidance if arguments.guidance is None else arguments.guidance
@@ -155,7 +156,7 @@ def load_default_model() -> StableDiffusion:
     return load_tiny_sd(DEFAULT_MODEL)[0]
 
 
-def load_init_image(arguments: argparse.Namespace, pipe: StableDiffusion) -> dict[str, object]:
+def load_init_image(arguments: argparse.Namespace, pipe: StableDiffusion) -> dict[str, Any]:
     """Return size, image and mask as `draw` wants them; the middle of the image is cut out in the wanted size."""
     size = arguments.size or (pipe.config.size, pipe.config.size)
     if not arguments.image:

@@ -43,8 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
         pixels = np.array(image.resize((size, size), Image.Resampling.BICUBIC))
         with torch.no_grad():
             output = predict_tta(model, normalize_images(pixels[None]))[0, 0]
-        output = Image.fromarray(output.float().numpy()).resize(image.size, Image.Resampling.BILINEAR)
-        found = np.asarray(output) > 0.5
+        enlarged = Image.fromarray(output.float().numpy()).resize(image.size, Image.Resampling.BILINEAR)
+        found = np.asarray(enlarged) > 0.5
         areas.append(found.mean())
         mask = Image.fromarray(np.where(found, 255, 0).astype(np.uint8))
         if arguments.overlay:

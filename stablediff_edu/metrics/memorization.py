@@ -35,7 +35,7 @@ class Memorization:
 
 def measure_memorization(samples: torch.Tensor, training: torch.Tensor) -> Memorization:
     """Compare samples (N, 3, S, S) with training images (M, 3, S, S), best as the autoencoder decodes them; M > 1."""
-    rows = [F.interpolate(x.float(), (SIDE, SIDE), mode="area").flatten(1) for x in (samples, training)]
-    two = torch.cdist(*rows).topk(2, dim=1, largest=False).values  # (N, 2)
+    ours, theirs = (F.interpolate(x.float(), (SIDE, SIDE), mode="area").flatten(1) for x in (samples, training))
+    two = torch.cdist(ours, theirs).topk(2, dim=1, largest=False).values  # (N, 2)
     ratio = two[:, 0] / two[:, 1].clamp(min=1e-6)
     return Memorization(int((ratio < RATIO).sum()), len(samples), ratio.median().item())
