@@ -219,7 +219,7 @@ def test_weights_of_train_that_generate_nothing_and_a_missing_prompt_get_one_sen
         assert main(["generate", "--weights", "mine.safetensors"]) == 2
         assert "was made by 'train fish'; that network does not generate images" in capsys.readouterr().err
     assert main(["generate", "a red ship", "--steps", "1", "--weights", str(here / "shipped/tiny-sd.safetensors")]) == 0
-    assert main(["generate"]) == 2 and "There is no prompt; say what to draw" in capsys.readouterr().err
+    assert main(["generate"]) == 2 and "There is no prompt; say what to generate" in capsys.readouterr().err
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
