@@ -277,7 +277,7 @@ MISTAKES = [
         "data/scenes/dataset.py",
         "while is_held_out(scene := sample_labeled_scene(rng)) == train:",
         "while is_held_out(scene := sample_labeled_scene(rng)) < (not train):",
-        "test_captions.py",
+        "data/test_captions.py",
     ),
     Mistake(
         "a split tears groups apart",

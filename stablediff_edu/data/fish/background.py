@@ -34,7 +34,9 @@ def render_background(kind: str, x: Grid, y: Grid, rng: np.random.Generator) -> 
     """
     size = x.shape[0]
     _, mean, spread = BACKGROUNDS[kind]
-    base = np.clip(np.float32(mean) * rng.uniform(0.55, 1.3) + rng.normal(0, spread, 3).astype(np.float32), 0.02, 0.95)
+    base = np.clip(
+        np.array(mean, np.float32) * rng.uniform(0.55, 1.3) + rng.normal(0, spread, 3).astype(np.float32), 0.02, 0.95
+    )
     texture = 0.10 * value_noise(rng, size, 4) + 0.05 * value_noise(rng, size, size // 4)
     if kind == "ice":
         lumps = value_noise(rng, size, 10) + 0.6 * value_noise(rng, size, 24)
@@ -63,7 +65,12 @@ def _add_edges(color: np.ndarray, x: Grid, y: Grid, base: np.ndarray, rng: np.ra
     for _ in range(rng.integers(1, 3)):
         angle = rng.choice([0.0, 0.5, 1.0, 1.5]) * np.pi + rng.normal(0, 0.12)
         beyond = x * np.cos(angle) + y * np.sin(angle) - rng.uniform(0.5, 1.1)
-        choices = (base * 0.4, base * 1.3 + 0.04, np.float32([0.42, 0.28, 0.15]), np.float32([0.03, 0.03, 0.05]))
+        choices = (
+            base * 0.4,
+            base * 1.3 + 0.04,
+            np.array([0.42, 0.28, 0.15], np.float32),
+            np.array([0.03, 0.03, 0.05], np.float32),
+        )
         other = choices[rng.integers(len(choices))] * rng.uniform(0.7, 1.2)
         there = np.clip(beyond / 0.015 + 0.5, 0.0, 1.0)[..., None]
         rim = np.exp(-((beyond / rng.uniform(0.01, 0.035)) ** 2))[..., None]
@@ -121,7 +128,7 @@ def illumination(x: Grid, y: Grid, rng: np.random.Generator) -> np.ndarray:
     lamp_x, lamp_y = rng.uniform(-1.2, 1.2, 2)
     falloff = np.exp(-((x - lamp_x) ** 2 + (y - lamp_y) ** 2) / rng.uniform(1.5, 8.0))
     strength = rng.uniform(0.55, 1.15) * (0.55 + 0.6 * falloff)
-    return strength[..., None] * np.float32([1 + warmth, 1.0, 1 - warmth])
+    return strength[..., None] * np.array([1 + warmth, 1.0, 1 - warmth], np.float32)
 
 
 def add_occluder(color: np.ndarray, x: Grid, y: Grid, rng: np.random.Generator) -> np.ndarray:

@@ -70,7 +70,7 @@ def render_body(
 
     color = _body_color(species, s, t, v, depth, rng, texture)
     rays = 1 + 0.18 * np.sin(t / np.maximum(np.abs(s - 0.74), 0.05) * rng.uniform(50, 80))
-    fin_color = np.float32(species.fins) * (rays * rng.uniform(0.3, 1.2) * (1 + 0.15 * texture))[..., None]
+    fin_color = np.array(species.fins, np.float32) * (rays * rng.uniform(0.3, 1.2) * (1 + 0.15 * texture))[..., None]
     color = color * body[..., None] + fin_color * (1 - body[..., None])
     return RenderedFish(np.maximum(body, fins), np.clip(color, 0.0, 1.0))
 
@@ -138,8 +138,8 @@ def _body_color(
     edge = rng.uniform(0.1, 0.5)  # where the dark back ends
     back = np.clip((v - edge) / 0.35 + 0.5, 0.0, 1.0)[..., None]
     under = np.clip((-v - rng.uniform(0.0, 0.4)) / 0.5 + 0.5, 0.0, 1.0)[..., None]
-    color = np.float32(species.flank) * (1 - under) + np.float32(species.under) * under
-    color = (color * (1 - back) + np.float32(species.back) * (back * rng.uniform(0.25, 1.1))) * tint
+    color = np.array(species.flank, np.float32) * (1 - under) + np.array(species.under, np.float32) * under
+    color = (color * (1 - back) + np.array(species.back, np.float32) * (back * rng.uniform(0.25, 1.1))) * tint
     strength = rng.uniform(0.5, 1.2)
     color = color * (1 + strength * _pattern(species.pattern, s, t, v, rng, texture))[..., None]
     scales = np.sin(s * 150 + 3 * v) * np.sin(v * rng.uniform(9, 14))
@@ -179,6 +179,6 @@ def _with_eye(color: np.ndarray, s: Grid, t: Grid, depth: float, rng: np.random.
     distance = np.hypot(s - rng.uniform(0.075, 0.10), t - rng.uniform(0.15, 0.3) * depth)
     iris = np.clip((radius - distance) / 0.004 + 0.5, 0, 1)[..., None]
     pupil = np.clip((0.6 * radius - distance) / 0.003 + 0.5, 0, 1)[..., None]
-    iris_color = np.float32([0.70, 0.58, 0.35]) * rng.uniform(0.5, 1.2)
+    iris_color = np.array([0.70, 0.58, 0.35], np.float32) * rng.uniform(0.5, 1.2)
     color = color * (1 - iris) + iris_color * iris
     return color * (1 - pupil) + 0.04 * pupil

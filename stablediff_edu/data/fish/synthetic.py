@@ -17,7 +17,7 @@ from stablediff_edu.data.fish.species import SPECIES, Species
 
 @dataclass
 class FishSample:
-    """One drawn photograph and its exact truth.
+    """One rendered photograph and its exact truth.
 
     Attributes:
         image: (3, size, size) float32 in [-1, 1].
@@ -40,13 +40,13 @@ class FishSample:
 def render_fish(
     seed: int, size: int = 128, num_fish: int = 1, background: str | None = None, species: str | None = None
 ) -> FishSample:
-    """Draw one photograph of `num_fish` fish.
+    """Render one photograph of `num_fish` fish.
 
     Args:
         seed: decides everything; the same seed and size give the same image.
         size: width and height in pixels; the 4:3 photograph is squeezed into the square, as the loader does it.
         num_fish: how many, 1 to 3.
-        background: a name from `fish_market.GROUNDS`; sampled at random if not given.
+        background: a name from `BACKGROUNDS`; sampled at random if not given.
         species: the kind of all fish; sampled at random if not given.
     """
     if not 1 <= num_fish <= 3:
@@ -54,9 +54,7 @@ def render_fish(
     rng = np.random.default_rng([seed, num_fish])
     aspect = rng.uniform(1.0, 1.4)
     steps = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
-    frame_x, frame_y = np.meshgrid(
-        steps * np.float32(aspect), steps
-    )  # the frame: y from -1 to 1, x from -aspect to aspect
+    frame_x, frame_y = np.meshgrid(steps * np.float32(aspect), steps)  # y from -1 to 1, x from -aspect to aspect
     turned = rng.uniform(-np.pi, np.pi) if num_fish == 1 and rng.random() < 0.5 else 0.0
     x = frame_x * np.cos(turned) + frame_y * np.sin(turned)
     y = -frame_x * np.sin(turned) + frame_y * np.cos(turned)
@@ -79,7 +77,7 @@ def render_fish(
         color = market.add_occluder(color, x, y, rng)
     if rng.random() < 0.12:
         stamp = market.date_stamp(size, np.degrees(turned), rng)[..., None]
-        color = color * (1 - stamp) + np.float32([0.85, 0.80, 0.20]) * stamp
+        color = color * (1 - stamp) + np.array([0.85, 0.80, 0.20], np.float32) * stamp
     color = market.camera_noise(color, rng)
     outside = (np.abs(x) > aspect) | (np.abs(y) > 1)
     color[outside] = 0.0
@@ -107,7 +105,8 @@ def _sample_poses(fish: int, aspect: float, rng: np.random.Generator) -> list[_P
     """Choose where the fish lie: one anywhere and any size, several smaller and side by side."""
     if fish == 1:
         length = rng.uniform(1.2, 3.0)
-        return [_Pose(*rng.uniform(-0.5, 0.5, 2), rng.uniform(-np.pi, np.pi), length)]
+        x, y = rng.uniform(-0.5, 0.5, 2)
+        return [_Pose(x, y, rng.uniform(-np.pi, np.pi), length)]
     places = []
     for number in range(fish):
         middle = aspect * (-1 + (2 * number + 1) / fish)

@@ -28,7 +28,8 @@ COLORS: dict[str, Color] = {
 
 def lerp_color(one: Sequence[float], other: Sequence[float], share: float) -> Color:
     """Return the color that lies `share` of the way from one to the other."""
-    return tuple(a + (b - a) * share for a, b in zip(one, other, strict=True))
+    red, green, blue = (a + (b - a) * share for a, b in zip(one, other, strict=True))
+    return red, green, blue
 
 
 def adjust_brightness(color: Color, amount: float) -> Color:
@@ -97,18 +98,21 @@ class ObjectCanvas:
         x, y = point[0], point[1] * self.stretch
         return self.x + self.heading * (x * self._cos - y * self._sin), self.y - (x * self._sin + y * self._cos)
 
-    def polygon(self, points: Iterable[Point], color: Color, alpha: float = 1.0) -> None:
-        """Fill a polygon."""
-        self._draw.polygon([self.place(point) for point in points], rgba8(self.light.on(color), alpha))
+    def polygon(self, points: Iterable[Point], color: Color, alpha: float = 1.0, shade: float = 0.0) -> None:
+        """Fill a polygon; `shade` makes its color lighter or darker, see :func:`adjust_brightness`."""
+        fill = self.light.on(adjust_brightness(color, shade))
+        self._draw.polygon([self.place(point) for point in points], rgba8(fill, alpha))
 
-    def box(self, left: float, bottom: float, right: float, top: float, color: Color, lean: float = 0.0) -> None:
+    def box(
+        self, left: float, bottom: float, right: float, top: float, color: Color, lean: float = 0.0, shade: float = 0.0
+    ) -> None:
         """Fill a box whose top is moved backwards by `lean`."""
-        self.polygon([(left, bottom), (right, bottom), (right - lean, top), (left - lean, top)], color)
+        self.polygon([(left, bottom), (right, bottom), (right - lean, top), (left - lean, top)], color, shade=shade)
 
-    def line(self, points: Iterable[Point], width: float, color: Color) -> None:
+    def line(self, points: Iterable[Point], width: float, color: Color, shade: float = 0.0) -> None:
         """Draw a line through the points; it is at least two pixels of the layer wide, so that it does not vanish."""
-        places = [self.place(point) for point in points]
-        self._draw.line(places, rgba8(self.light.on(color)), max(2, round(width * self.unit)), joint="curve")
+        places, fill = [self.place(point) for point in points], self.light.on(adjust_brightness(color, shade))
+        self._draw.line(places, rgba8(fill), max(2, round(width * self.unit)), joint="curve")
 
     def disc(self, x: float, y: float, radius: float, color: Color, alpha: float = 1.0, high: float = 1.0) -> None:
         """Fill a disc, or an ellipse `high` times as high as wide."""

@@ -81,7 +81,8 @@ def _compose(known: dict[str, str | None], say: Say, sky_first: bool = False, im
     """Put together a sentence that tells what is `known`; without an object it tells of the sea alone."""
 
     def words(field: str) -> str:
-        return say(SYNONYMS[field][known[field]]) if known.get(field) else ""
+        name = known.get(field)
+        return say(SYNONYMS[field][name]) if name else ""
 
     sky, object_class = words("sky"), known.get("thing")
     if object_class is None:

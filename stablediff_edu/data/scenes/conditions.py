@@ -116,4 +116,4 @@ def radial_gradient(colors: np.ndarray, light: Color, x: float, y: float, streng
     across = np.exp(-((((np.arange(width, dtype=np.float32) + 0.5) / width - x) / 0.22) ** 2))
     down = strength * np.exp(-((((np.arange(height, dtype=np.float32) + 0.5) / width - y) / 0.20) ** 2))
     share = (down[:, None] * across)[..., None]  # (H, W, 1)
-    return colors + (np.float32(light) - colors) * share
+    return colors + (np.array(light, np.float32) - colors) * share

@@ -13,7 +13,6 @@ import torch
 from stablediff_edu.data.scenes.captions import full_caption_of
 from stablediff_edu.data.scenes.labels import is_held_out, sample_labeled_scene
 from stablediff_edu.data.scenes.scene import Scene, render_scene_uint8
-from stablediff_edu.errors import UserError
 
 ENOUGH_FOR_PROCESSES = 5_000  # scenes; other processes take some seconds to start
 
@@ -66,12 +65,7 @@ def make_scenes(
         seed: which ones; scene i of a seed is the same whatever ``count`` and ``size`` are.
         train: False gives combinations of object, color and sky that are never among those to learn from.
         cache, workers: see `render_scenes`.
-
-    Raises:
-        UserError: none are asked for, or too small ones.
     """
-    if count < 1 or size < 8:
-        raise UserError(f"{count} scenes of {size}×{size} pixels cannot be had; ask for at least 1 of 8×8.")
     scenes = [scene_at(number, seed, train) for number in range(count)]
     source = "synthetic scenes" if train else "synthetic scenes, held-out combinations"
     return SceneDataset(

@@ -6,7 +6,7 @@ Places are in parts of the image's width, from the upper left corner.
 import numpy as np
 from PIL import Image, ImageDraw
 
-from stablediff_edu.data.scenes.canvas import Point, adjust_brightness, lerp_color, rgba8
+from stablediff_edu.data.scenes.canvas import Color, Point, adjust_brightness, lerp_color, rgba8
 from stablediff_edu.data.scenes.conditions import Sky, gradient, radial_gradient
 
 
@@ -29,7 +29,7 @@ def render_sky(sky: Sky, horizon: float, sun: Point, side: int, rng: np.random.G
     if sky.lamps:
         _stars(draw, horizon, side, rng)
     if sky.sun:
-        _sun(draw, sky, sun, side, rng)
+        _sun(draw, sky, sky.sun, sun, side, rng)
     for _ in range(rng.integers(*sky.clouds, endpoint=True)):
         _cloud(draw, sky, horizon, side, rng)
     if rng.random() < sky.lightning:
@@ -39,9 +39,9 @@ def render_sky(sky: Sky, horizon: float, sun: Point, side: int, rng: np.random.G
     return image
 
 
-def _sun(draw: ImageDraw.ImageDraw, sky: Sky, sun: Point, side: int, rng: np.random.Generator) -> None:
+def _sun(draw: ImageDraw.ImageDraw, sky: Sky, light: Color, sun: Point, side: int, rng: np.random.Generator) -> None:
     radius, (x, y) = rng.uniform(0.05, 0.085) * side, (sun[0] * side, sun[1] * side)
-    draw.ellipse([x - radius, y - radius, x + radius, y + radius], rgba8(sky.sun))
+    draw.ellipse([x - radius, y - radius, x + radius, y + radius], rgba8(light))
     if sky.lamps and rng.random() < 0.5:  # a crescent: the night covers the rest of the moon
         x, y = x + 0.7 * radius, y - 0.25 * radius
         draw.ellipse([x - radius, y - radius, x + radius, y + radius], rgba8(adjust_brightness(sky.middle, 0.06)))

@@ -15,13 +15,13 @@ import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import repeat
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import IO, Any, TextIO
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from stablediff_edu.errors import UserError
 
 _BLOCK = 1 << 20  # characters read at a time
 _HEAD = 4096  # bytes that tell what kind of file it is
-_PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _DOCUMENTS = {
     b"%pdf": "a PDF document", b"{\\rtf": "an RTF document", b"\xd0\xcf\x11\xe0": "an Office document",
     b"<!doctype": "a web page", b"<html": "a web page", b"<?xml": "an XML document",
@@ -64,7 +64,7 @@ def open_text(path: Path) -> Iterator[TextIO]:
     """
     try:
         with ExitStack() as stack:
-            file = stack.enter_context(open(path, "rb"))
+            file: IO[bytes] = stack.enter_context(open(path, "rb"))
             head = _head(file)
             if head.startswith(b"PK\3\4"):
                 file = stack.enter_context(_only_member(path, stack.enter_context(zipfile.ZipFile(file))))
@@ -82,13 +82,13 @@ def open_text(path: Path) -> Iterator[TextIO]:
         raise UserError(f"{path} cannot be read ({reason}); name a text file.") from error
 
 
-def _head(file: BinaryIO) -> bytes:
+def _head(file: IO[bytes]) -> bytes:
     head = file.read(_HEAD)
     file.seek(0)
     return head
 
 
-def _only_member(path: Path, archive: zipfile.ZipFile) -> BinaryIO:
+def _only_member(path: Path, archive: zipfile.ZipFile) -> IO[bytes]:
     names = [member.filename for member in archive.infolist() if not member.is_dir()]
     if {"[Content_Types].xml", "mimetype"} & set(names):
         raise UserError(f"{path.name} is an Office document or an e-book, not plain text; save it as text in UTF-8.")

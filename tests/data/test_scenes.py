@@ -24,22 +24,14 @@ def changed(one: Scene, other: Scene, size: int = 32) -> torch.Tensor:
     return (render_scene(one, size) - render_scene(other, size)).abs().amax(dim=0) > 0.25
 
 
-def test_there_are_enough_words_to_hold_combinations_out():
-    assert len(OBJECTS) >= 12 and len(COLORS) >= 8 and len(SKIES) >= 6 and len(SEAS) >= 3
-
-
-def test_one_scene_is_one_picture():
-    scene = scenes(1)[0]
-    assert render_scene(scene, 32).equal(render_scene(scene, 32))
-    assert not render_scene(scene, 32).equal(render_scene(replace(scene, details=scene.details + 1), 32))
-
-
-@pytest.mark.parametrize("size", [8, 32, 50, 64])
-def test_shape_type_and_range(size: int):
-    for scene in scenes(4):
+@pytest.mark.parametrize("size", [8, 50, 64])
+def test_one_scene_is_one_image(size: int):
+    for scene in scenes(3):
         image = render_scene(scene, size)
         assert image.shape == (3, size, size) and image.dtype == torch.float32
         assert image.min() >= -1 and image.max() <= 1 and image.std() > 0.1
+        assert render_scene(scene, size).equal(image)
+        assert not render_scene(replace(scene, details=scene.details + 1), size).equal(image)
 
 
 def test_a_small_picture_is_the_large_one_made_smaller():
@@ -49,11 +41,11 @@ def test_a_small_picture_is_the_large_one_made_smaller():
 
 
 @pytest.mark.parametrize("object_class", OBJECTS)
-@pytest.mark.parametrize("sky", SKIES)
-def test_every_thing_can_be_seen_under_every_sky(object_class: str, sky: str):
-    scene = Scene(object_class, colour="white", carries="red", sky=sky)
-    assert changed(scene, replace(scene, colour="black")).float().mean() > 0.02
-    assert changed(scene, replace(scene, carries="blue")).float().mean() > 0.002
+def test_every_object_can_be_seen_under_every_sky(object_class: str):
+    for sky in SKIES:
+        scene = Scene(object_class, colour="white", carries="red", sky=sky)
+        assert changed(scene, replace(scene, colour="black")).float().mean() > 0.02
+        assert changed(scene, replace(scene, carries="blue")).float().mean() > 0.002
 
 
 @pytest.mark.parametrize("color", COLORS)
@@ -73,12 +65,6 @@ def test_a_thing_lies_where_the_scene_says():
         there = changed(replace(scene, x=x), replace(scene, x=x, colour="black"), 64).nonzero()[:, 1]
         places.append(((there.min() + there.max() + 1) / 128).item())
     assert places == pytest.approx([0.3, 0.5, 0.7], abs=0.05)
-
-
-def test_a_larger_size_covers_more():
-    scenes_ = [Scene("fishing boat", size=size, colour="white") for size in (0.4, 0.6, 0.8)]
-    areas = [changed(scene, replace(scene, colour="black"), 64).float().mean().item() for scene in scenes_]
-    assert areas[0] < 0.7 * areas[1] < 0.5 * areas[2]
 
 
 def test_heading_left_is_the_mirror_of_heading_right():
@@ -112,6 +98,8 @@ def test_only_the_thing_depends_on_its_colour():
 
 def test_random_scenes_show_everything_and_lie_within_the_picture():
     drawn = scenes(1500)
+    rng = np.random.default_rng(0)
+    assert {sample_scene(rng, ["fish", "buoy"]).thing for _ in range(40)} == {"fish", "buoy"}
     assert {scene.thing for scene in drawn} == set(OBJECTS)
     assert {scene.colour for scene in drawn} == {scene.carries for scene in drawn} == set(COLORS)
     assert {scene.sky for scene in drawn} == set(SKIES) and {scene.sea for scene in drawn} == set(SEAS)
@@ -125,11 +113,6 @@ def test_random_scenes_show_everything_and_lie_within_the_picture():
         )
         border = torch.cat([there[0], there[:, 0], there[:, -1]])
         assert border.float().mean() < 0.25, scene
-
-
-def test_only_the_things_asked_for_are_drawn():
-    rng = np.random.default_rng(0)
-    assert {sample_scene(rng, ["fish", "buoy"]).thing for _ in range(40)} == {"fish", "buoy"}
 
 
 @pytest.mark.parametrize(
@@ -148,22 +131,9 @@ def test_a_caption_is_one_sentence(scene: Scene, sentence: str):
     assert canonical_caption(scene) == sentence
 
 
-def test_a_caption_tells_thing_colours_sea_and_sky():
-    told = [(s.thing, s.colour, s.carries, s.sky, "" if s.under_water else s.sea, s.under_water) for s in scenes(800)]
-    captions = [canonical_caption(scene) for scene in scenes(800)]
-    assert len(set(captions)) == len(set(told))
-    assert max(len(sentence.split()) for sentence in captions) <= 16
-
-
-def test_a_scene_imagined_from_a_caption_is_told_by_the_same_caption():
-    rng = np.random.default_rng(1)
-    for scene in scenes(500):
-        assert canonical_caption(parse_scene(canonical_caption(scene), rng)) == canonical_caption(scene)
-
-
 def test_every_thing_colour_sky_and_sea_can_be_imagined():
     rng = np.random.default_rng(2)
-    told = [Scene(object_class) for object_class in OBJECTS]
+    told = [*scenes(200), *(Scene(object_class) for object_class in OBJECTS)]
     told += [Scene(colour=color, carries=accent_color) for color in COLORS for accent_color in COLORS]
     told += [Scene(sky=sky, sea=sea) for sky in SKIES for sea in SEAS]
     told += [
@@ -195,51 +165,17 @@ def test_what_a_caption_does_not_say_is_decided_by_chance_alone():
         "A red car with white sails on calm water under a blue sky.",
         "A red sailing boat with white sails on lava under a blue sky.",
         "A red sailing boat with white sails on calm water on the moon.",
-    ],
-)
-def test_a_sentence_that_is_no_caption_is_refused_with_an_example(sentence: str):
-    with pytest.raises(UserError, match=r"does not describe a scene .*; write it like: A red .* under a blue sky\."):
-        parse_scene(sentence, np.random.default_rng(0))
-
-
-@pytest.mark.parametrize(
-    "sentence",
-    [
         "A beige sailing boat with white sails on calm water under a blue sky.",
         "A red sailing boat with white wings on calm water under a blue sky.",
         "A red sailing boat with white sails on calm water at night under a blue sky.",
         "A red fish with white fins under water on calm water at night.",
         "Look: a red sailing boat with white sails on calm water under a blue sky.",
+        "A red steamer with a white funnel under water at night.",
     ],
 )
-def test_a_sentence_that_is_nearly_a_caption_is_refused_too(sentence: str):
-    with pytest.raises(UserError, match="does not describe a scene"):
+def test_a_sentence_that_is_no_caption_is_refused_with_an_example(sentence: str):
+    with pytest.raises(UserError, match=r"does not describe a scene .*; write it like: A red .* under a blue sky\."):
         parse_scene(sentence, np.random.default_rng(0))
-
-
-def test_a_sentence_of_what_cannot_be_is_refused():
-    with pytest.raises(UserError, match="steamer"):
-        parse_scene("A red steamer with a white funnel under water at night.", np.random.default_rng(0))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "match"),
-    [
-        (dict(thing="car"), r"no thing called 'car'; choose from: sailing boat, "),
-        (dict(colour="beige"), r"no colour called 'beige'"),
-        (dict(sky="fog"), r"no sky called 'fog'"),
-        (dict(heading="up"), r"no heading called 'up'; choose from: left, right\."),
-        (dict(thing="steamer", under_water=True), "steamer cannot be under water"),
-    ],
-)
-def test_what_cannot_be_drawn_is_refused_in_one_sentence(wrong: dict, match: str):
-    with pytest.raises(UserError, match=match):
-        Scene(**wrong)
-
-
-def test_too_small_a_picture_is_refused():
-    with pytest.raises(UserError, match="4×4 pixels cannot be drawn"):
-        render_scene(Scene(), 4)
 
 
 def test_rendered_scenes_are_kept_in_a_file_and_read_from_it(tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from stablediff_edu.data.image_folder import normalize_images
 from stablediff_edu.data.scenes.canvas import COLORS
 from stablediff_edu.data.scenes.captions import (
     SYNONYMS,
@@ -20,7 +19,7 @@ from stablediff_edu.data.scenes.captions import (
     template_caption,
 )
 from stablediff_edu.data.scenes.conditions import SKIES
-from stablediff_edu.data.scenes.dataset import make_scenes, scene_at, to_float_images
+from stablediff_edu.data.scenes.dataset import make_scenes, scene_at
 from stablediff_edu.data.scenes.labels import (
     POSITIONS,
     SIZES,
@@ -31,7 +30,7 @@ from stablediff_edu.data.scenes.labels import (
     sample_labeled_scene,
     size_label,
 )
-from stablediff_edu.data.scenes.scene import OBJECTS, Scene, render_scene, render_scene_uint8
+from stablediff_edu.data.scenes.scene import OBJECTS, Scene, render_scene
 from stablediff_edu.errors import UserError
 from stablediff_edu.tokenizers.words import WordTokenizer, split_words
 
@@ -56,9 +55,6 @@ def test_size_and_place_of_a_worded_scene_always_have_a_word_and_all_words_occur
     for words, of in ((SIZES, size_label), (POSITIONS, position_label)):
         counts = Counter(of(scene) for scene in scenes)
         assert counts.keys() == set(words) and min(counts.values()) > 200
-
-
-def test_what_lies_between_has_no_word():
     assert position_label(Scene(x=0.42)) is None and size_label(Scene("duck", size=0.78 * max_size("duck"))) is None
 
 
@@ -85,19 +81,13 @@ def test_left_is_left_of_the_middle_in_the_picture():
 # --- what is held out -------------------------------------------------------------------------------------------------
 
 
-def test_about_one_combination_in_seven_is_held_out():
-    assert 0.10 < sum(map(is_held_out, EVERY)) / len(EVERY) < 0.15
-
-
 def test_every_word_is_learned_in_most_of_its_combinations():
+    assert 0.10 < sum(map(is_held_out, EVERY)) / len(EVERY) < 0.15
+    learned = {(scene.thing, scene.colour) for scene in EVERY if not is_held_out(scene)}
+    assert Counter(object_class for object_class, _ in learned) == dict.fromkeys(OBJECTS, len(COLORS) - 1)
     for field in ("thing", "colour", "sky"):
         counts = Counter(getattr(scene, field) for scene in EVERY if is_held_out(scene))
         assert max(counts.values()) / (len(EVERY) / len({getattr(s, field) for s in EVERY})) < 0.35, counts
-
-
-def test_of_every_thing_one_colour_is_never_learned_and_no_more():
-    learned = {(scene.thing, scene.colour) for scene in EVERY if not is_held_out(scene)}
-    assert Counter(object_class for object_class, _ in learned) == dict.fromkeys(OBJECTS, len(COLORS) - 1)
 
 
 def test_what_the_caption_does_not_combine_does_not_matter():
@@ -213,17 +203,6 @@ def test_a_scene_does_not_depend_on_how_many_are_drawn_but_on_the_seed():
     assert make_scenes(2, size=16, seed=1).scenes != few.scenes != make_scenes(2, size=16, train=False).scenes
 
 
-def test_bytes_become_the_pictures_of_the_course():
-    drawn = render_scene_uint8(Scene(), 16)[None]
-    assert torch.equal(to_float_images(torch.from_numpy(drawn).permute(0, 3, 1, 2)), normalize_images(drawn))
-
-
-@pytest.mark.parametrize("wrong", [dict(count=0), dict(count=3, size=4)])
-def test_scenes_that_cannot_be_had_are_refused(wrong: dict):
-    with pytest.raises(UserError, match=r"cannot be had; ask for at least 1 of 8×8\."):
-        make_scenes(**wrong)
-
-
 # --- words to numbers -------------------------------------------------------------------------------------------------
 
 
@@ -238,21 +217,13 @@ def test_a_row_of_tokens_is_start_words_end_and_the_end_again():
     assert tokenizer("a, a").tolist() == [[3, 0, 0, 4, 4, 4]] and tokenizer([]).shape == (0, 6)
 
 
-def test_every_caption_fits_into_the_row(scenes: list[Scene]):
-    rng, tokenizer = np.random.default_rng(0), WordTokenizer(VOCABULARY, 28)
-    tokens = tokenizer([random_caption(scene, rng) for scene in scenes])
-    assert tokens.shape == (1500, 28) and (tokens[:, -1] == tokenizer.end).all()
-
-
 @pytest.mark.parametrize(
     ("sentence", "match"),
     [
         ("a rde duck", r"^'rde' is not among the 3 words that this network has learned; nearest spelling: 'red'\.$"),
         ("7 ducks", r"^'7' is not among"),
-        ("красная утка", r"^'красная' is not among the 3 words .* nearest spelling: "),
         ("赤い 🦆", r"^'赤い' is not among"),
         ("a red duck a duck", r"^The sentence has 5 words, and 4 fit; say it in fewer words\.$"),
-        ("a duck " * 250, r"^The sentence has 500 words, and 4 fit"),
         ("x" * 5000, r"^'x{30}' is not among"),
     ],
 )
