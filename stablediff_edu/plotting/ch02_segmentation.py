@@ -114,10 +114,10 @@ def plot_channel_correlations(
     return plot_tiles([above, below])
 
 
-def last_layer_sum(maps: torch.Tensor, weights: torch.Tensor, total: torch.Tensor, most: int = 5) -> Figure:
-    """Plot the last layer as a sum: the maps (C, S, S) with the largest weights (C,), then what all add up to."""
+def last_layer_sum(maps: torch.Tensor, weights: torch.Tensor, total: torch.Tensor) -> Figure:
+    """Plot the last layer as a sum: the five maps (C, S, S) with the largest weights (C,), then what all add up to."""
     tiles = []
-    for channel in weights.abs().argsort(descending=True)[:most].tolist():
+    for channel in weights.abs().argsort(descending=True)[:5].tolist():
         title = f"{signed_text(float(weights[channel]), '{:+.2f}')} ×\nchannel {channel}"
         tiles.append(Tile(weights[channel] * maps[channel], title, "signed", bar=False))
     tiles.append(Tile(total.clamp(0, 1), f"sum of\nall {len(weights)}", "magnitude", limit=1.0, bar=False))

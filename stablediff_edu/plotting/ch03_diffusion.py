@@ -16,9 +16,7 @@ from stablediff_edu.plotting.heatmaps import plot_matrix
 NOISE_DISPLAY_SCALE = 3.0  # noise goes far beyond black and white, -1 and 1: a third of it is shown
 
 
-def forward_process_strip(
-    x0: torch.Tensor, schedule: NoiseSchedule, ts: Sequence[int], eps: torch.Tensor, columns: int = 8
-) -> Figure:
+def forward_process_strip(x0: torch.Tensor, schedule: NoiseSchedule, ts: Sequence[int], eps: torch.Tensor) -> Figure:
     """Plot one image x0, (3, H, W), with the noise eps at the timesteps `ts`; below each, the factors of the two."""
     x0, eps = x0.reshape(1, *x0.shape[-3:]), eps.reshape(1, *eps.shape[-3:])
     tiles = []
@@ -26,7 +24,7 @@ def forward_process_strip(
         signal, noise = (factor.item() for factor in schedule.coefficients(t, x0))
         label = f"{signal:.3f} · image\n+ {noise:.3f} · noise"
         tiles.append(Tile(schedule.add_noise(x0, eps, t)[0], f"t = {t}", label=label))
-    return plot_tiles([tiles[first : first + columns] for first in range(0, len(tiles), columns)], largest=2.4)
+    return plot_tiles([tiles], largest=2.4)
 
 
 def schedule_curves(schedules: Mapping[str, NoiseSchedule]) -> Figure:

@@ -18,15 +18,14 @@ MAX_POINTS = 700  # digits plotted; more would cover each other
 AXES = dict(xlabel="latent dimension 1", ylabel="latent dimension 2")
 
 
-def latent_scatter(maps: Mapping[str, torch.Tensor], labels: torch.Tensor, height: float = 4.9) -> Figure:
+def latent_scatter(maps: Mapping[str, torch.Tensor], labels: torch.Tensor) -> Figure:
     """Plot digits at their latent vectors, each as its own mark; one map beside the other.
 
     Args:
         maps: title -> (N, 2) the latent vectors of the same N digits.
         labels: (N,) which digit each one is.
-        height: of the figure in inches of 100 pixels.
     """
-    figure, axes = subplots(len(maps), height=height, squeeze=False)
+    figure, axes = subplots(len(maps), height=4.9, squeeze=False)
     for axis, (title, z) in zip(axes[0], maps.items(), strict=True):
         plot_latents(axis, z[:MAX_POINTS], labels[:MAX_POINTS])
         axis.set_title(title)
@@ -69,24 +68,20 @@ def latent_space_overview(
 
 
 def latent_channels(
-    images: torch.Tensor,
-    z: torch.Tensor,
-    decoded: torch.Tensor | None = None,
-    titles: Sequence[str] = (),
-    limit: float = 3.0,
+    images: torch.Tensor, z: torch.Tensor, decoded: torch.Tensor | None = None, titles: Sequence[str] = ()
 ) -> Figure:
     """Plot images, (N, 1, S, S), in the upper row, and below each the channels of its latent, (N, C, s, s).
 
     Args:
         images: what was encoded, or what the latents decode to.
-        z: the latents: below zero purple, above orange, the fullest colors at -`limit` and `limit`.
+        z: the latents: below zero purple, above orange, the fullest colors at -3 and 3.
         decoded: (N, 1, S, S) what came back, for a last row.
         titles: of the columns.
     """
     titles = titles or [""] * len(images)
     rows = {"digit": [Tile(image, title) for image, title in zip(images, titles, strict=True)]}
     for channel in range(z.shape[1]):
-        rows[f"channel {channel + 1}"] = [Tile(one[channel], scale="signed", limit=limit, bar=False) for one in z]
+        rows[f"channel {channel + 1}"] = [Tile(one[channel], scale="signed", limit=3, bar=False) for one in z]
     if decoded is not None:
         rows["decoded"] = [Tile(image) for image in decoded]
     return plot_tiles(list(rows.values()), list(rows), largest=1.3)

@@ -35,16 +35,15 @@ def group_indices(words: Sequence[str], groups: Groups) -> list[int]:
     return [found.get(word, -1) for word in words]
 
 
-def embedding_scatter(words: Sequence[str], points: torch.Tensor, groups: Groups, height: float = 8.6) -> Figure:
+def embedding_scatter(words: Sequence[str], points: torch.Tensor, groups: Groups) -> Figure:
     """Plot words in the plane: a mark each, by group, and its name wherever there is room.
 
     Args:
         words: V words.
         points: (V, 2).
         groups: name -> words; these are named first, the others are gray points.
-        height: of the figure in inches of 100 pixels.
     """
-    figure, axis = subplots(height=height)
+    figure, axis = subplots(height=8.6)
     group = np.array(group_indices(words, groups))
     x, y = points.detach().cpu().numpy().T
     if (group < 0).any():
@@ -187,17 +186,17 @@ def _spread_labels(heights: np.ndarray, gap: float) -> np.ndarray:
     return moved[order.argsort()]
 
 
-def quantile_band(parts: Sequence[tuple[str, str, str, torch.Tensor, torch.Tensor]], bins: int = 24) -> Figure:
+def quantile_band(parts: Sequence[tuple[str, str, str, torch.Tensor, torch.Tensor]]) -> Figure:
     """Plot how one value goes with another over very many pairs: the middle half of them, and the median.
 
     Args:
-        parts: (title, x label, y label, x, y) for each axis; x and y hold a value a pair.
-        bins: in how many equally full groups the pairs are taken, from small to large x.
+        parts: (title, x label, y label, x, y) for each axis; x and y hold a value a pair. The pairs are taken in 24
+            equally full groups, from small to large x.
     """
     figure, axes = subplots(len(parts), height=3.9, squeeze=False)
     quartiles = torch.tensor([0.25, 0.5, 0.75])
     for axis, (title, xlabel, ylabel, x, y) in zip(axes[0], parts, strict=True):
-        groups = x.argsort().tensor_split(bins)
+        groups = x.argsort().tensor_split(24)
         middle = torch.stack([x[group].quantile(0.5) for group in groups])
         low, median, high = torch.stack([y[group].quantile(quartiles.to(y)) for group in groups]).T
         axis.fill_between(middle, low, high, color="#9CC3DC", alpha=0.6, linewidth=0, label="middle half of the pairs")
@@ -207,14 +206,14 @@ def quantile_band(parts: Sequence[tuple[str, str, str, torch.Tensor, torch.Tenso
     return figure
 
 
-def live_bars(names: Sequence[str], limit: float = 8.0) -> Callable[[int, torch.Tensor], Image.Image]:
+def live_bars(names: Sequence[str]) -> Callable[[int, torch.Tensor], Image.Image]:
     """Return a `render` for `TrainingDisplay`: the values of a snapshot, (N,), as bars with these names."""
 
     def render(step: int, values: torch.Tensor) -> Image.Image:
         figure, axis = subplots(width=6.4, height=0.8 + 0.3 * len(names))
         axis.barh(list(names), values.tolist(), color=["#E69F00" if value > 0 else "#7B3294" for value in values])
         axis.axvline(0, color="#444444", linewidth=0.8)
-        axis.set(xlim=(-limit, limit), title=f"after {step} steps", xlabel="dot product")
+        axis.set(xlim=(-8, 8), title=f"after {step} steps", xlabel="dot product")
         axis.invert_yaxis()
         return figure_to_image(figure)
 

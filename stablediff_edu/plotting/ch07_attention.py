@@ -131,12 +131,12 @@ def similarity_heatmap(
     return figure
 
 
-def live_similarities(side: int = 336) -> Callable[[int, torch.Tensor], Image.Image]:
-    """Return a `render` for `TrainingDisplay`: a snapshot of cosine similarities, (N, N), `side` pixels wide."""
+def live_similarities() -> Callable[[int, torch.Tensor], Image.Image]:
+    """Return a `render` for `TrainingDisplay`: a snapshot of cosine similarities, (N, N), 336 pixels wide."""
 
     def render(step: int, table: torch.Tensor) -> Image.Image:
         colors = colormaps[SIGNED_MAP]((table.cpu().numpy() + 1) / 2, bytes=True)[..., :3]  # (N, N) -> (N, N, 3)
-        square = max(1, side // len(table)) * len(table)
+        square = 336 // len(table) * len(table)
         return Image.fromarray(colors).resize((square, square), Image.Resampling.NEAREST)
 
     return render
@@ -162,7 +162,7 @@ def top_captions(
     return figure
 
 
-def token_attention_maps(image: torch.Tensor, words: Sequence[str], weights: torch.Tensor, columns: int = 6) -> Figure:
+def token_attention_maps(image: torch.Tensor, words: Sequence[str], weights: torch.Tensor) -> Figure:
     """Plot for each word the attention weight of each position of an image, over the image in gray.
 
     Args:
@@ -172,7 +172,7 @@ def token_attention_maps(image: torch.Tensor, words: Sequence[str], weights: tor
     """
     maps = [overlay_heatmap(image, one, float(weights.max())) for one in weights.detach().cpu()]
     scales = ["image"] + ["unit"] * len(maps)
-    return image_row([image, *maps], ["image", *words], columns=columns, scale=scales, largest=2.0)
+    return image_row([image, *maps], ["image", *words], columns=6, scale=scales, largest=2.0)
 
 
 def overlay_heatmap(image: torch.Tensor, weights: torch.Tensor, limit: float) -> np.ndarray:

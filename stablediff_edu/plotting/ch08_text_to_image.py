@@ -19,18 +19,17 @@ def spaced_indices(count: int, most: int) -> list[int]:
     return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
 
 
-def sampling_steps_figure(steps: Sequence[PipelineStep], columns: int = 8, image: int = 0) -> Figure:
+def sampling_steps_figure(steps: Sequence[PipelineStep], columns: int = 8) -> Figure:
     """Plot a sampling trajectory: above, the latents decoded as they are; below, the predicted clean latents decoded.
 
     Args:
         steps: all that `StableDiffusion.stream` gave.
         columns: how many of them to show, evenly spread, with the last.
-        image: which of the batch.
     """
     shown = [steps[index] for index in spaced_indices(len(steps), columns)]
     rows = {
-        "latent,\ndecoded": [step.image()[image] for step in shown],
-        "predicted,\ndecoded": [(step.image() if step.number == step.of else step.preview())[image] for step in shown],
+        "latent,\ndecoded": [step.image()[0] for step in shown],
+        "predicted,\ndecoded": [(step.image() if step.number == step.of else step.preview())[0] for step in shown],
     }
     return image_grid(rows, [f"step {step.number}" for step in shown])
 

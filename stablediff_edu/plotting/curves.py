@@ -25,7 +25,6 @@ def plot_curves(
     logx: bool = False,
     logy: bool = False,
     ticks: Sequence[str] = (),
-    title: str = "",
 ) -> Figure:
     """Plot measured curves over the same x.
 
@@ -35,7 +34,6 @@ def plot_curves(
         xlabel, ylabel: what is measured, with units.
         logx, logy: logarithmic axes.
         ticks: N texts for the values of x; on a logarithmic axis the values themselves by default.
-        title: of the figure.
     """
     figure, axis = subplots(width=7.4, height=3.8)
     axis.set_prop_cycle(CURVES)
@@ -44,7 +42,7 @@ def plot_curves(
         heights = np.asarray(values, dtype=float)
         measured = ~np.isnan(heights)
         axis.plot(places[measured], heights[measured], label=name)
-    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
     if logx:
         axis.set_xscale("log")
     if ticks or (logx and len(x) <= 12):

@@ -84,23 +84,20 @@ def diagram_skip_gram(
     )
 
 
-def diagram_attention(
-    layer: Attention, x: torch.Tensor, words: Sequence[str], head: int = 0, highlight: Highlight = None
-) -> Figure:
-    """Plot how self-attention computes: query, key and value of every word, and the attention weights of one head.
+def diagram_attention(layer: Attention, x: torch.Tensor, words: Sequence[str], highlight: Highlight = None) -> Figure:
+    """Plot how self-attention computes: query, key and value of every word, and the first head's attention weights.
 
     Args:
         layer: whose matrices are used.
         x: (N, features), a vector for each word.
         words: N words, 8 at most.
-        head: whose weights are shown, from 0.
         highlight: "embeddings", "query", "key", "value", "attention weights" or "output".
     """
     count, features = x.shape
     if count != len(words) or count > 8:
         raise UserError(f"{count} vectors and {len(words)} words do not fit; give a vector a word, 8 at most.")
     with torch.no_grad():
-        weights = layer.weights(x[None])[0, head].cpu()
+        weights = layer.weights(x[None])[0, 0].cpu()
     each, cell, left, top = features // layer.heads, 36, 462, 134
     bottom = top + cell * count
     canvas, middle, high = Canvas(bottom + 124, highlight), (top + bottom) / 2, 62
@@ -122,7 +119,7 @@ def diagram_attention(
     key, query, value = found.values()
     canvas.arrow(query.right, (left - 24 - widest, middle))
     canvas.arrow(key.right, (grid.top[0], key.right[1]), (grid.top[0], top - 24 - widest))
-    which = f", head {head + 1} of {layer.heads}" if layer.heads > 1 else ""
+    which = f", head 1 of {layer.heads}" if layer.heads > 1 else ""
     formula = rf"attention weights = softmax($QK^T/\sqrt{{{each}}}$){which}"
     canvas.tag(grid.top[0], bottom + 18, formula, part="attention weights")
     title = "output", "weights × V,", r"then $W_O$", f"{count}×{features}"

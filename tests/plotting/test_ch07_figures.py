@@ -52,9 +52,9 @@ def test_scores_of_both_signs_are_white_at_zero():
     _, axis = subplots()
     image = plot_matrix(axis, torch.tensor([[-2.0, 0.0]]), limit=2, signed=True)
     assert min(image.cmap(image.norm(0.0))[:3]) > 0.95
-    live = np.asarray(figures.live_similarities(40)(0, torch.eye(4)))
+    live = np.asarray(figures.live_similarities()(0, torch.eye(4)))
     red, _, blue = live[5, 5].astype(int)
-    assert live.shape == (40, 40, 3) and red > blue + 50 and live[5, 25].min() > 235
+    assert live.shape == (336, 336, 3) and red > blue + 50 and live[5, 125].min() > 235
 
 
 def test_a_sentence_is_a_row_and_an_image_a_column():

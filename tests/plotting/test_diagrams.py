@@ -46,7 +46,7 @@ def skip_gram(words: int, sentence: str, *more, **named) -> Figure:
 def attention(features: int, heads: int, sentence: str, *more) -> Figure:
     torch.manual_seed(0)
     words, layer = sentence.split(), sd.Attention(features, heads)
-    return plotting.diagram_attention(layer, torch.randn(len(words), features), words, 0, *more)
+    return plotting.diagram_attention(layer, torch.randn(len(words), features), words, *more)
 
 
 def clip(features: int, count: int, *more) -> Figure:

@@ -22,7 +22,7 @@ SCENE = render_fish(10, 96, num_fish=3)
 
 ALL = {
     "strip": lambda: ch03_diffusion.forward_process_strip(
-        IMAGES[0], SCHEDULES["cosine"], [0, 500, *range(1, 7)], IMAGES[1], columns=4
+        IMAGES[0], SCHEDULES["cosine"], [0, 500, *range(1, 7)], IMAGES[1]
     ),
     "schedules": lambda: ch03_diffusion.schedule_curves(SCHEDULES),
     "encoding": lambda: ch03_diffusion.position_encoding_heatmap(ENCODING, marked=(10, 11, 150)),
