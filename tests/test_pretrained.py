@@ -508,14 +508,14 @@ def test_a_folder_with_other_things_is_left_alone(model, copy, name):
     (copy / name).parent.mkdir(parents=True, exist_ok=True)
     (copy / name).write_text("mine")
     before = contents(copy)
-    with pytest.raises(UserError, match=rf"holds other things, such as {name}; choose another"):
+    with pytest.raises(UserError, match=rf"holds other files, such as {name}; choose another"):
         save_diffusers(copy, model)
     assert contents(copy) == before
 
 
 def test_a_file_in_the_place_of_the_folder_is_left_alone(model, tmp_path):
     (tmp_path / "a").write_text("mine")
-    with pytest.raises(UserError, match="holds other things"):
+    with pytest.raises(UserError, match="holds other files"):
         save_diffusers(tmp_path / "a", model)
     assert (tmp_path / "a").read_text() == "mine"
 

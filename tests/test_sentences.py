@@ -159,7 +159,7 @@ def test_where_order_decides_the_words_are_the_same():
         ("the film was goood", f"'goood' is not among the {len(WORDS) - 1} words; nearest spelling: 'good'."),
         ("qqqq", f"'qqqq' is not among the {len(WORDS) - 1} words; some are: "
          "good, nice, fine, pleasant, lovely, decent."),
-        ("very " * 17 + "good", "This sentence has 18 words and there is room for 16; make it shorter."),
+        ("very " * 17 + "good", "This sentence has 18 words and the maximum is 16; make it shorter."),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_told_in_a_sentence(text: str, sentence: str):

@@ -161,7 +161,7 @@ def test_copies_are_told_from_new_images():
         (["--out", "mine.safetensors"], "saved as a folder"),
         (["--resume"], "There is no training in"),
         (["--images", "nothing"], "is not there"),
-        (["--out", "shapes"], "holds other things"),
+        (["--out", "shapes"], "holds other files"),
     ],
 )
 def test_bad_input_is_one_sentence(words: list[str], sentence: str, capsys):

@@ -120,7 +120,7 @@ def normalize_notebook(notebook: NotebookNode) -> NotebookNode:
     """
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)  # times, where JupyterLab was told to record them
+        cell.metadata.pop("execution", None)  # times, where JupyterLab recorded them
         if cell.cell_type == "code":
             cell.outputs = list(_joined(cell.outputs))
             for output in cell.outputs:

@@ -12,7 +12,7 @@ CAPTIONS_PER_IMAGE = 8  # captions of an image that are used
 
 
 def make_tokenizer(images: CaptionedImages) -> WordTokenizer:
-    """Return a tokenizer of all words in the captions, with room for the longest caption and a few words more."""
+    """Return a tokenizer of all words in the captions, long enough for the longest caption and a few words more."""
     longest = max(len(split_words(text)) for texts in images.captions for text in texts)
     return WordTokenizer(images.vocabulary(), min(MAX_WORDS, longest + 4) + 2)
 

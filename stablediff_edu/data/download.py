@@ -145,7 +145,7 @@ def _transfer(open_at: OpenAt, part: Path, tag_file: Path, progress: bool) -> No
 
 
 def check_space(name: str, folder: Path, needed: int) -> None:
-    """Raise UserError if a folder has no room for so many bytes of ``name``."""
+    """Raise UserError if a folder has no space for so many bytes of ``name``."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(

@@ -64,7 +64,7 @@ class MaskRule:
 def decide(
     paths: Sequence[Path], foreground: Collection[int] | str = (), invert: bool = False, bright: bool = False
 ) -> MaskRule:
-    """Look at all masks of a set and decide how they are read.
+    """Read all masks of a set and decide how they are read.
 
     Args:
         paths: the files.
@@ -73,7 +73,7 @@ def decide(
         bright: the brighter of two values is the foreground by convention, however much of the image it covers.
 
     Raises:
-        UserError: the masks are empty or full throughout, or it cannot be told which values are the foreground.
+        UserError: the masks are empty or full throughout, or it is not clear which values are the foreground.
     """
     channel = _common_channel(paths, bool(foreground))
     counts: Counter[float] = Counter()

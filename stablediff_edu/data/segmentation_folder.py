@@ -27,7 +27,7 @@ class SegmentationDataset:
 
     Attributes:
         images: (N, 3, S, S) float32 in [-1, 1].
-        masks: (N, 1, S, S) float32, 1 where the thing is and 0 elsewhere.
+        masks: (N, 1, S, S) float32, 1 where the object is and 0 elsewhere.
         groups: (N,) int64; turned or flipped copies of one original carry the same number.
         names: a short name for each image.
         source: one line for figures, such as "synthetic fish".
@@ -167,7 +167,7 @@ def pair_names(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[st
         image name -> mask names, in the order of the images.
 
     Raises:
-        UserError: an image has no mask, or it cannot be told which of two is meant.
+        UserError: an image has no mask, or it is not clear which of two is meant.
     """
     partners: dict[str, list[str]] = {}
     unused = list(masks)

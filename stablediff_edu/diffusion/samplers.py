@@ -129,7 +129,7 @@ def pndm(
 
 
 ADAMS_BASHFORTH = {1: (3 / 2, -1 / 2), 2: (23 / 12, -16 / 12, 5 / 12), 3: (55 / 24, -59 / 24, 37 / 24, -9 / 24)}
-# σ above which x0 must not be had from a mended eps: its slightest fault would be made huge
+# σ above which x0 must not be computed from a corrected eps: its slightest error would be made huge
 MAX_SIGMA_FOR_CORRECTION = 1000
 # A step, and where it stops: at whole t or between them too, at whole t but not at 0, or at Karras' own σ.
 SAMPLERS: dict[str, tuple[Callable[..., torch.Tensor], str]] = {

@@ -15,7 +15,7 @@ DATA = checkpoint.PRETRAINED.parent
 def find_local_weights() -> Path | None:
     """Return the folder or file of Stable Diffusion v1's weights, for `StableDiffusion.from_pretrained`, or None.
 
-    `STABLEDIFF_WEIGHTS` may name a folder or a file; else data/stable-diffusion-v1-5/ is looked at, and then what the
+    `STABLEDIFF_WEIGHTS` may name a folder or a file; else data/stable-diffusion-v1-5/ is tried, and then what the
     Hub's own library has kept of an earlier download.
 
     Raises:

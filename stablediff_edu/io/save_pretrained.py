@@ -139,7 +139,7 @@ def write_json(path: Path, content: Json) -> None:
 
 
 def write_tokenizer(folder: Path, tokenizer: CLIPTokenizer) -> None:
-    """Write CLIP's tokenizer: its two files, its added tokens, and what transformers wants to be told besides."""
+    """Write CLIP's tokenizer: its two files, its added tokens, and what else transformers asks for."""
     special = {"bos_token": BOS, **dict.fromkeys(("eos_token", "pad_token", "unk_token"), EOS)}
     settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": tokenizer.length} | special
     if tokenizer.added:
@@ -177,7 +177,7 @@ def check_replaceable(folder: Path) -> None:
     """Raise UserError if a folder holds anything but a saved model."""
     if others := [name for name in list_files(folder) if not re.fullmatch(WRITTEN, name)]:
         raise UserError(
-            f"{folder} holds other things, such as {others[0]}; choose another folder, so that nothing is lost."
+            f"{folder} holds other files, such as {others[0]}; choose another folder, so that nothing is lost."
         )
 
 

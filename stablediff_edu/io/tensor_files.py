@@ -89,10 +89,10 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def _unpickled(path: Path, start: bytes) -> dict[str, torch.Tensor]:
-    """Return the tensors of a pickle; a training's file has them, among other things, under "state_dict"."""
+    """Return the tensors of a pickle; a training's file has them, among others, under "state_dict"."""
     can_stay_on_disk = start.startswith(b"PK")  # all but the oldest are zip archives
     stand_ins: dict[str, type] = {}
-    while True:  # the reader names the first thing that it does not know
+    while True:  # the reader names the first class that it does not know
         safe = [(stand_in, prefix + name) for name, stand_in in stand_ins.items() for prefix in ("", "builtins.")]
         try:
             with torch.serialization.safe_globals(safe), warnings.catch_warnings(action="ignore"):

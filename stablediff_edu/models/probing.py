@@ -12,7 +12,7 @@ from stablediff_edu.models.unet import UNet
 def foreground_background_masks(images: torch.Tensor, masks: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return masks of the fish and of two parts of the background: name -> (N, 1, S, S) in {0, 1}.
 
-    The body is the mask. The ground around it is told apart by its brightness: the lighter half of its pixels (light
+    The body is the mask. The ground around it is separated by its brightness: the lighter half of its pixels (light
     from the lamp, glare, a white board) and the darker half (shadow, black corners).
     """
     body = masks > 0.5

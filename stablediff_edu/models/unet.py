@@ -68,7 +68,7 @@ class UNet(nn.Module):
         self.larger = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in upwards)
         self.up = nn.ModuleList(DoubleConv(2 * b if skips else b, b, time) for _, b in upwards)
         self.last = nn.Conv2d(levels[0], out_channels * patch**2, 1)
-        # what follows a block: a look at all positions, or nothing
+        # what follows a block: self-attention over all positions, or nothing
         self.look_down = nn.ModuleList(make_attention(b, here) for b, here in zip(levels, looking, strict=False))
         self.look_middle = make_attention(middle, looking[-1])
         self.look_up = nn.ModuleList(

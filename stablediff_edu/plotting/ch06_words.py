@@ -36,7 +36,7 @@ def group_indices(words: Sequence[str], groups: Groups) -> list[int]:
 
 
 def embedding_scatter(words: Sequence[str], points: torch.Tensor, groups: Groups) -> Figure:
-    """Plot words in the plane: a mark each, by group, and its name wherever there is room.
+    """Plot words in the plane: a mark each, by group, and its name wherever there is space.
 
     Args:
         words: V words.
@@ -97,11 +97,11 @@ Mark = tuple[str, float, float, str]  # name, x, y, color
 def _place_labels(marks_of_axes: Sequence[tuple[Axes, Sequence[Mark]]], far: bool = False) -> None:
     """Write names beside their marks, leaving out those that would cover a name or a mark.
 
-    `far`: a name without room beside its mark may stand farther off, on a line.
+    `far`: a name without space beside its mark may stand farther off, on a line.
     """
     figure = marks_of_axes[0][0].get_figure(root=True)
     assert figure
-    figure.draw_without_rendering()  # the layout must be final before it is known where names have room
+    figure.draw_without_rendering()  # the layout must be final before it is known where names have space
     figure.set_layout_engine("none")
     letters, measure = FontProperties(size=8), FigureCanvasAgg(figure).get_renderer().get_text_width_height_descent
     turns = np.linspace(0, 2 * np.pi, 16, endpoint=False)

@@ -41,7 +41,7 @@ def attention_heatmaps(
         maps: title -> (N, N) weights of 0 or more.
         words: N words.
         limit: the weight with the lightest color, in all maps.
-        numbers: whether to write the weights into the cells; by default where there is room.
+        numbers: whether to write the weights into the cells; by default where there is space.
     """
     cell = min(0.62, (PAGE_WIDTH - 0.9) / len(maps) / (len(words) + 0.5))
     numbers = cell > MIN_CELL_WIDTH if numbers is None else numbers

@@ -17,7 +17,7 @@ from torch import nn
 from stablediff_edu.config import pick_device, to_device
 from stablediff_edu.errors import UserError
 
-LONGEST_WAIT = timedelta(hours=2)  # of one process for another, which renders scenes or judges samples
+LONGEST_WAIT = timedelta(hours=2)  # of one process for another, which renders scenes or evaluates samples
 
 
 def launched_processes() -> int:

@@ -1,6 +1,6 @@
 """Optimizers: AdamW everywhere, and Muon for the hidden weight matrices of the larger networks.
 
-AdamW looks at each weight alone. Muon looks at a whole matrix: it replaces the gradient by the nearest orthogonal
+AdamW treats each weight alone. Muon treats a whole matrix: it replaces the gradient by the nearest orthogonal
 matrix, so that rare directions learn as fast as common ones (Jordan et al., 2024, "Muon: an optimizer for hidden
 layers in neural networks"). After 130 seconds of a core the autoencoder of chapter 8 had 22.0 dB on unseen scenes with
 it, and 19.3 dB with AdamW.

@@ -19,7 +19,7 @@ def save_trained(
 ) -> Path:
     """Save what a training has learned, with its metadata, and return the file.
 
-    A training that was stopped keeps its progress, and does not take the place of pretrained weights that are finished.
+    A training that was stopped keeps its progress, and does not replace pretrained weights that are finished.
 
     Args:
         out: where the weights go.

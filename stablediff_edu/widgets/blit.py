@@ -24,7 +24,7 @@ class BlittedFigure:
 
     Args:
         mosaic: names of the axes, as for matplotlib's `subplot_mosaic`.
-        draw: (name -> axes) -> None, draws what stays.
+        draw: (name -> axes) -> None, plots what stays.
         layout: `gridspec_kw` of the mosaic.
     """
 
@@ -37,7 +37,7 @@ class BlittedFigure:
         self.background = self.canvas.copy_from_bbox(figure.bbox)
 
     def write(self, axes: Axes, x: float, y: float, text: str, anchor: str = "mm", color: str = INK, **more) -> None:
-        """Write a text at a place of the axes; `anchor` as Pillow has it, `more`: size and bold."""
+        """Write a text at a position of the axes; `anchor` as Pillow has it, `more`: size and bold."""
         across, up = axes.transData.transform((x, y))
         self.texts.append(((across, self.height - up), minus(text), color, font(**{"size": 12} | more), anchor))
 

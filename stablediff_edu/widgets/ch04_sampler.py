@@ -1,4 +1,4 @@
-"""The panel of chapter 4: generate images with different samplers, in few or many steps, and look at every step."""
+"""The panel of chapter 4: generate images with different samplers, in few or many steps, and inspect every step."""
 
 import math
 

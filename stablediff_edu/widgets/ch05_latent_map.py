@@ -20,7 +20,7 @@ DECODED = 280
 
 
 class LatentMapWidget(anywidget.AnyWidget):
-    """The map in the browser: it moves `x` and `y`, and Python answers with `pixels`, 28·28 bytes."""
+    """The map in the browser: it moves `x` and `y`, and Python sends `pixels` back, 28·28 bytes."""
 
     _esm, _css, changes = script("latent_map"), STYLE, ["x", "y"]
     map = traitlets.Dict().tag(sync=True)  # as map_of makes it

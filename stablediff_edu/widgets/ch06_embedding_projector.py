@@ -21,7 +21,7 @@ VIEWS = {"azimuth": (-180, 180), "elevation": (-90, 90), "zoom": (50, 400)}
 
 
 class WordCloud3D(anywidget.AnyWidget):
-    """The cloud in the browser. Both sides may change `selected` and the view; Python answers with `neighbors`."""
+    """The cloud in the browser. Both sides may change `selected` and the view; Python sends `neighbors` back."""
 
     _esm, _css, changes = script("word_cloud"), STYLE, "selected"
     words = traitlets.List().tag(sync=True)
@@ -111,7 +111,7 @@ class EmbeddingProjector(Panel):
         return (
             f"<table><caption>nearest words, with distances</caption><tr><th colspan=2>in all "
             f"{self.directions.shape[1]} dimensions</th><th colspan=2>in the projection</th></tr>{rows}</table>"
-            f"<span>● in both lists: {len(both)} of {len(exact)}</span>"
+            f"<span>● in both tables: {len(both)} of {len(exact)}</span>"
         )
 
     def tiles(self) -> list[tuple[str, Image.Image]]:

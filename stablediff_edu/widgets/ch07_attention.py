@@ -17,7 +17,7 @@ from stablediff_edu.widgets.controls import Select, Slider, Text
 WIDTH, HEIGHT = 860, 430
 LAYOUT = dict(left=0.1, right=0.99, bottom=0.2, top=0.94, wspace=0.05, width_ratios=[1.15, 1])
 MASKS = ("none", "causal")
-MAX_VALUES = 8  # words; with more, the cells have no room for values
+MAX_VALUES = 8  # words; with more, the cells have no space for values
 
 
 class AttentionPanel(Panel):

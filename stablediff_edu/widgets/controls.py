@@ -18,7 +18,7 @@ from stablediff_edu.errors import UserError
 
 _JS = Path(__file__).with_name("js")
 STYLE = (_JS / "style.css").read_text(encoding="utf-8")
-INNER = (0.01, 0.99)  # quantiles: a few values lie far out and would leave little room for the others
+INNER = (0.01, 0.99)  # quantiles: a few values lie far out and would leave little space for the others
 MARGIN = 0.08
 MIN_STEPS = 400
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 Color = tuple[float, float, float]  # red, green, blue in [0, 1]
 Point = tuple[float, float]
 
-# The colors that have a name: strong enough to be told apart at 32×32, in sun and at night.
+# The colors that have a name: strong enough to be distinguished at 32×32, in sun and at night.
 COLORS: dict[str, Color] = {
     "red": (0.84, 0.16, 0.16),
     "orange": (0.96, 0.50, 0.10),

@@ -65,7 +65,7 @@ def template_caption(object_class: str | None = None, color: str | None = None, 
 def random_caption(scene: Scene, rng: np.random.Generator) -> str:
     """Tell a scene in one of many ways, all true: `rng` decides what is said and how.
 
-    In three of ten cases all is told, else little: mostly the color, each of the other classes now and then.
+    In three of ten cases the caption says all, else little: mostly the color, each of the other classes now and then.
     """
     known = labels_of(scene)
     if rng.random() < 0.7:

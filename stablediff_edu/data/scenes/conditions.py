@@ -86,7 +86,7 @@ SKIES = {
 
 @dataclass(frozen=True)
 class Sea:
-    """How rough the water is: its words, the height of its waves in parts of the image, and how things roll on it."""
+    """How rough the water is: its words, the height of its waves in parts of the image, and how objects roll on it."""
 
     words: str
     height: float

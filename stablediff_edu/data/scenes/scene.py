@@ -160,7 +160,7 @@ def parse_scene(sentence: str, rng: np.random.Generator) -> Scene:
     under_water = " under water " in sentence
     seas = [sea for sea in SEAS if f" {SEAS[sea].words} " in sentence]
     if found and skies and (OBJECTS[found[2]].under_water or not under_water):
-        for _ in range(100):  # things that can swim and dive come in both kinds
+        for _ in range(100):  # objects that can swim and dive come in both kinds
             imagined = sample_scene(rng, [found[2]])
             if imagined.under_water == under_water:
                 break

@@ -1,4 +1,4 @@
-"""Small sentences with negation and emphasis, and how good the thing is that they speak of: drawn, seeded, exact.
+"""Small sentences with negation and emphasis, and how good the noun is that they speak of: drawn, seeded, exact.
 
 "it was really not a good walk", "the tea was not long and it was very good": which words stand in a sentence decides
 little, for "good not bad" and "bad not good" have the same ones. What counts is which word "not" and "very" are about,
@@ -38,7 +38,7 @@ class Template(NamedTuple):
     """A sentence with places for words.
 
     Attributes:
-        text: T stands for the thing, M for a modifier and an adjective, X for a plain adjective, A and B for two
+        text: T stands for the noun, M for a modifier and an adjective, X for a plain adjective, A and B for two
             adjectives of which one is good and one is bad.
         negation: what the frame itself says about M from further off.
         modifiers: what may stand before the adjective.
@@ -167,7 +167,7 @@ def encode(text: str) -> list[int]:
     if not words:
         raise UserError("There is no word in this sentence; type some, such as: the film was not good.")
     if len(words) > MAX_LENGTH:
-        raise UserError(f"This sentence has {len(words)} words and there is room for {MAX_LENGTH}; make it shorter.")
+        raise UserError(f"This sentence has {len(words)} words and the maximum is {MAX_LENGTH}; make it shorter.")
     for word in words:
         if word not in _NUMBERS:
             near = difflib.get_close_matches(word, WORDS, 1)
