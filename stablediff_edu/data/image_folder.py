@@ -1,18 +1,18 @@
 """Images without masks or captions, to train diffusion models on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from stablediff_edu.data.columns import Columns
 from stablediff_edu.data.image_files import read_squares
 from stablediff_edu.errors import UserError
 
 
 @dataclass
-class ImageDataset:
+class ImageDataset(Columns):
     """Images of one size.
 
     Attributes:
@@ -21,25 +21,15 @@ class ImageDataset:
         left_out: files that were not used, each with the reason.
     """
 
+    columns = ("images",)
     images: torch.Tensor
     source: str
     left_out: list[str] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.images)
 
     @property
     def size(self) -> int:
         """Side of the images in pixels."""
         return self.images.shape[-1]
-
-    def take(self, indices: Sequence[int] | torch.Tensor) -> "ImageDataset":
-        """Return the images at ``indices``, in that order."""
-        return replace(self, images=self.images[torch.as_tensor(indices, dtype=torch.int64)])
-
-    def first(self, n: int) -> "ImageDataset":
-        """Return the first ``n`` images (all of them, if there are fewer)."""
-        return replace(self, images=self.images[:n])
 
 
 def load_image_folder(

@@ -12,8 +12,6 @@ from PIL import Image
 
 from stablediff_edu.errors import UserError
 
-SOURCE = "photograph of Grace Hopper (US Navy, public domain)"
-
 
 def sample_image(size: int = 256, *, gray: bool = False) -> torch.Tensor:
     """Return the photograph, cropped square and scaled.

@@ -3,13 +3,14 @@
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from stablediff_edu.data.columns import Columns
 from stablediff_edu.data.image_files import as_rgb, image_endings, list_images, not_images, open_image
 from stablediff_edu.data.image_folder import normalize_images
 from stablediff_edu.data.masks import MaskRule, decide
@@ -22,7 +23,7 @@ _IMAGE_WORD = re.compile(r"^(ima?ge?|photo|sat|rgb)[\s_.-]+|[\s_.-]+(ima?ge?|pho
 
 
 @dataclass
-class SegmentationDataset:
+class SegmentationDataset(Columns):
     """Images, the mask of each, and which of them are copies of one original.
 
     Attributes:
@@ -34,27 +35,13 @@ class SegmentationDataset:
         left_out: files that were not used, each with the reason.
     """
 
+    columns = ("images", "masks", "groups", "names")
     images: torch.Tensor
     masks: torch.Tensor
     groups: torch.Tensor
     names: list[str]
     source: str
     left_out: list[str] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def take(self, indices: Sequence[int] | torch.Tensor) -> "SegmentationDataset":
-        """Return the images at ``indices``, in that order."""
-        chosen = torch.as_tensor(indices, dtype=torch.int64)
-        names = [self.names[index] for index in chosen.tolist()]
-        return replace(
-            self, images=self.images[chosen], masks=self.masks[chosen], groups=self.groups[chosen], names=names
-        )
-
-    def first(self, n: int) -> "SegmentationDataset":
-        """Return the first ``n`` images (all of them, if there are fewer)."""
-        return self.take(range(min(n, len(self))))
 
     def split(self, held_out: float = 0.2, seed: int = 0) -> tuple["SegmentationDataset", "SegmentationDataset"]:
         """Split into a training set and a test set: (train, held_out), neither of them empty.

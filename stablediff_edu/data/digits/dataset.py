@@ -1,18 +1,18 @@
 """Digits: scanned ones (MNIST) if they have been fetched, else synthetic ones."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from stablediff_edu.data import real_data
+from stablediff_edu.data.columns import Columns
 from stablediff_edu.data.digits.synthetic import render_digits_uint8
 from stablediff_edu.errors import UserError
 
 
 @dataclass
-class DigitDataset:
+class DigitDataset(Columns):
     """Images of single digits.
 
     Attributes:
@@ -21,21 +21,10 @@ class DigitDataset:
         source: one line for figures, "synthetic digits" or "MNIST".
     """
 
+    columns = ("images", "labels")
     images: torch.Tensor
     labels: torch.Tensor
     source: str
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def take(self, indices: Sequence[int] | torch.Tensor) -> "DigitDataset":
-        """Return the digits at ``indices``, in that order."""
-        indices = torch.as_tensor(indices, dtype=torch.int64)
-        return replace(self, images=self.images[indices], labels=self.labels[indices])
-
-    def first(self, n: int) -> "DigitDataset":
-        """Return the first ``n`` digits (all of them, if there are fewer); of both sources they are well mixed."""
-        return replace(self, images=self.images[:n], labels=self.labels[:n])
 
 
 def load_digits(count: int = 10_000, source: str = "auto", train: bool = True, seed: int = 0) -> DigitDataset:

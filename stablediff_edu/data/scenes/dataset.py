@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stablediff_edu.data.columns import Columns
 from stablediff_edu.data.scenes.captions import full_caption_of
 from stablediff_edu.data.scenes.labels import is_held_out, sample_labeled_scene
 from stablediff_edu.data.scenes.scene import Scene, render_scene_uint8
@@ -18,7 +19,7 @@ ENOUGH_FOR_PROCESSES = 5_000  # scenes; other processes take some seconds to sta
 
 
 @dataclass
-class SceneDataset:
+class SceneDataset(Columns):
     """Images with their sentences and their exact truth.
 
     Attributes:
@@ -28,30 +29,16 @@ class SceneDataset:
         source: one line for figures.
     """
 
+    columns = ("pixels", "captions", "scenes")
     pixels: torch.Tensor
     captions: list[str]
     scenes: list[Scene]
     source: str
 
-    def __len__(self) -> int:
-        return len(self.pixels)
-
     @property
     def images(self) -> torch.Tensor:
         """All images: (N, 3, S, S) float32 in [-1, 1]."""
         return to_float_images(self.pixels)
-
-    def take(self, indices: Sequence[int] | torch.Tensor) -> "SceneDataset":
-        """Return the scenes at ``indices``, in that order."""
-        indices = torch.as_tensor(indices, dtype=torch.int64)
-        chosen = indices.tolist()
-        return SceneDataset(
-            self.pixels[indices], [self.captions[i] for i in chosen], [self.scenes[i] for i in chosen], self.source
-        )
-
-    def first(self, n: int) -> "SceneDataset":
-        """Return the first ``n`` scenes (all of them, if there are fewer)."""
-        return self.take(range(min(n, len(self))))
 
 
 def make_scenes(
