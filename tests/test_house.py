@@ -108,6 +108,15 @@ def test_what_is_imported_is_declared(folder: str, kinds: list[str], besides: di
         assert known or MODULES.get(name, name) in declared, f"{path.name} imports {module}, which is not declared"
 
 
+def test_a_wheel_holds_every_file_of_the_package():
+    package = ROOT / "stablediff_edu"
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"][
+        "stablediff_edu"
+    ]
+    held = {path for pattern in ("**/*.py", *patterns) for path in package.glob(pattern)}
+    assert {path for path in package.rglob("*.*") if path.is_file() and path.suffix != ".pyc"} <= held
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "stablediff_edu").rglob("*.py")), ids=lambda path: path.stem)
 def test_a_module_is_short(path: Path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
