@@ -48,8 +48,8 @@ def position_encoding():
 
 
 def denoising():
-    images = sd.load_fish(2, 64, "synthetic", seed=3).images
-    return sd.widgets.DenoisingPanel(time_unet(), NoiseSchedule.cosine(), images, "velocity", steps=(1, 2, 5))
+    images = sd.load_fish(1, 64, "synthetic", seed=3).images
+    return sd.widgets.DenoisingPanel(time_unet(), NoiseSchedule.cosine(), images, "velocity")
 
 
 def sampler():
@@ -69,7 +69,7 @@ def latent_sliders():
 
 
 def embedding_projector():
-    return sd.widgets.EmbeddingProjector(vectors(), {"people": WORDS[:4], "places": WORDS[4:8]}, "king", 3)
+    return sd.widgets.EmbeddingProjector(vectors(), {"people": WORDS[:4], "places": WORDS[4:8]}, "king")
 
 
 def analogies():
@@ -86,7 +86,8 @@ def attention():
 
 
 def qkv_matrices():
-    return sd.widgets.QKVPanel()
+    film = {"film": (1.4, 0.3), "soup": (1.1, -0.5), "good": (0.4, 1.3), "bad": (0.3, -1.2), "not": (-1.2, 0.8)}
+    return sd.widgets.QKVPanel(film)
 
 
 def clip_search():
@@ -106,7 +107,7 @@ def training_replay():
 
 
 def cross_attention():
-    return sd.widgets.CrossAttentionPanel(pipe(), steps=3)
+    return sd.widgets.CrossAttentionPanel(pipe(), "a red sailboat at night", steps=3)
 
 
 def sketch():
@@ -114,7 +115,7 @@ def sketch():
 
 
 def inpainting():
-    return sd.widgets.InpaintingPanel(pipe(), steps=4)
+    return sd.widgets.InpaintingPanel(pipe(), "a red sailboat on a calm sea", "a yellow duck on a calm sea", steps=4)
 
 
 NAMES = (

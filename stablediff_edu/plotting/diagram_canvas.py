@@ -106,7 +106,7 @@ class Canvas:
         lit = self._is_lit(part)
         fill, edge = KINDS["dimmed" if lit is False else kind]
         edge, line = (LIT, 3.0) if lit else (edge, 1.3)
-        patch = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=7", zorder=2)
+        patch = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=7", zorder=2, gid=part)
         patch.set(facecolor=fill, edgecolor=edge, linewidth=line, linestyle="--" if kind == "frozen" else "-")
         self.axes.add_patch(patch)
         for number, text in enumerate([title, *lines]):

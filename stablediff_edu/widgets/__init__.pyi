@@ -17,7 +17,7 @@ from .ch04_sampler import SamplerPanel as SamplerPanel
 from .ch05_jpeg import JpegPanel as JpegPanel
 from .ch05_jpeg import jpeg_roundtrip as jpeg_roundtrip
 from .ch05_latent_map import LatentMap as LatentMap
-from .ch05_latent_page import show_latent_map_html as show_latent_map_html
+from .ch05_latent_map import show_latent_map_html as show_latent_map_html
 from .ch05_latent_sliders import LatentSliders as LatentSliders
 
 # 6 word embeddings: word2vec

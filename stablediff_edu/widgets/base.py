@@ -7,14 +7,16 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 import ipywidgets
 import numpy as np
 import torch
 from PIL import Image
 
+from stablediff_edu.config import device_of, synchronize
 from stablediff_edu.errors import UserError
 from stablediff_edu.notebook.progress import encode_png, to_uint8
 from stablediff_edu.widgets.controls import Control, ImageView, Note, minus
@@ -22,11 +24,12 @@ from stablediff_edu.widgets.still import compose
 
 SLICE = 0.2  # seconds that a generator computes before the kernel looks at its messages
 PAUSE = 0.005  # seconds in which it does
-CANCELED = "Canceled. The images show what was computed until then."
 STOPPED = "Stopped. The images show what was computed until then."
 STALE = "The images still show the previous settings."
 log = logging.getLogger(__name__)
 _one_at_a_time = threading.RLock()
+Step = TypeVar("Step")
+Job = Generator[None, None, Any]  # a computation that yields between its steps
 
 
 class Panel(ipywidgets.VBox):
@@ -37,72 +40,77 @@ class Panel(ipywidgets.VBox):
     newer one starts. Handlers run in the main thread alone, so never beside a running cell: hooks on shared models, the
     stop button and seeds need that.
 
+    Args:
+        title: of the still image.
+        controls: by their names in `controls`; `panel[name]` is what is chosen there.
+
     Attributes:
-        controls: name -> control; each has a `value`.
         images: name -> `ImageView`.
         note: `Note`, what the panel says in words.
+        side: pixels on the screen of an image's longer side, about.
     """
 
-    def __init__(self, title: str) -> None:
+    side = 256
+
+    def __init__(self, title: str, *controls: Control) -> None:
         super().__init__()
         self.add_class("sd-panel")
-        self.title, self.controls, self.images, self.note = title, {}, {}, Note()
+        self.title, self.note = title, Note()
+        self.controls: dict[str, Any] = {control.name: control for control in controls}
+        self.images: dict[str, ImageView] = {}
         self.note.on_msg(lambda *_: self.cancel())
-        self._job: Generator | None = None
+        self._job: Job | None = None
         self._quiet = False
         self._waiting: set[Callable] = set()
-        try:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        with suppress(RuntimeError):
             self._loop = asyncio.get_running_loop()  # the kernel's
-        except RuntimeError:
-            self._loop = None
 
-    # -- parts -------------------------------------------------------------------------------------------------------
+    def __getitem__(self, name: str) -> Any:
+        return self.controls[name].chosen
 
-    def image(self, name: str, width: int, height: int | None = None, title: str | None = None, **more) -> ImageView:
-        """Add an image of width × height CSS pixels; `title` stands above it, its name by default."""
-        self.images[name] = ImageView(name, width, height, title, **more)
-        return self.images[name]
+    # -- what is on the panel ------------------------------------------------------------------------------------------
 
-    def value(self, name: str) -> object:
-        """Return the value of a control."""
-        return self.controls[name].value
+    def lay_out(self, *rows: Any) -> None:
+        """Set the rows. A row is a widget, the name of a control or an image, a heading that begins with "# ", a list
+        of these side by side, or a tuple of these one below the other. What does not fit is wrapped."""
+        self.children = [self._part(row) for row in rows]
 
-    def lay_out(self, *rows: object) -> None:
-        """Set the rows: a widget, the name of a control, a heading, or a list of widgets and names side by side.
+    def _part(self, part: Any) -> ipywidgets.Widget:
+        if isinstance(part, list | tuple):
+            return (ipywidgets.HBox if isinstance(part, list) else ipywidgets.VBox)([self._part(one) for one in part])
+        if not isinstance(part, str):
+            return part
+        if part.startswith("# "):
+            return ipywidgets.HTML(f"<b>{part[2:]}</b>")
+        return self.controls.get(part) or self.images.setdefault(part, ImageView(part))
 
-        A list is wrapped where it does not fit; it leaves out names of controls that the panel does not have.
+    def show(self, name: str, image: Any, alt: str, title: str | None = None, side: int = 0) -> None:
+        """Show an image.
+
+        Args:
+            image: a tensor (3, H, W) or (1, H, W) in [-1, 1], or uint8 pixels (H, W) or (H, W, 3): they are enlarged
+                to the multiple nearest to `side`. Or a PIL image as large as it is.
+            alt: what is to be seen.
+            title: stands above it; its name by default.
         """
-        self.children = [self.row(*row) if isinstance(row, list) else self._part(row) for row in rows]
+        pixels = not isinstance(image, Image.Image)
+        if pixels:
+            image = Image.fromarray(image if isinstance(image, np.ndarray) else to_uint8(image))
+        times = max(1, round((side or self.side) / max(image.size))) if pixels else 1
+        view = self.images.setdefault(name, ImageView(name))
+        with view.hold_sync():  # one message to the browser
+            view.width, view.height = times * image.width, times * image.height
+            view.value, view.pixels, view.alt = encode_png(image), pixels, minus(alt)
+            view.title = minus(name if title is None else title)
 
-    def row(self, *parts: object) -> ipywidgets.HBox:
-        """Return widgets and controls side by side."""
-        shown = [self._part(part) for part in parts if not isinstance(part, str) or part in self.controls]
-        align = "flex-start" if any(isinstance(part, ImageView | ipywidgets.Box) for part in shown) else "center"
-        return ipywidgets.HBox(shown, layout={"flex_flow": "row wrap", "align_items": align})
+    # -- callbacks -----------------------------------------------------------------------------------------------------
 
-    def _part(self, part: object) -> ipywidgets.Widget:
-        if isinstance(part, str):
-            return self.controls[part] if part in self.controls else ipywidgets.HTML(f"<b>{part}</b>")
-        return part
-
-    def show(self, name: str, image: object, alt: str) -> None:
-        """Show an image: a tensor (3, H, W) or (1, H, W) in [-1, 1], uint8 pixels, or a PIL image."""
-        place = self.images[name]
-        if isinstance(image, torch.Tensor):
-            image = to_uint8(image.detach().cpu())
-        pixels = isinstance(image, np.ndarray)
-        with place.hold_sync():  # one message to the browser
-            place.value, place.alt = encode_png(Image.fromarray(image) if pixels else image), alt
-            place.pixels = pixels
-
-    # -- callbacks ---------------------------------------------------------------------------------------------------
-
-    def follow(self, handler: Callable, *controls: Control | str) -> None:
-        """Call a handler, guarded, when a control changes; names of controls that the panel lacks are left out."""
+    def follow(self, handler: Callable, *controls: Any) -> None:
+        """Call a handler, guarded, when a control, given by its name, or a widget changes."""
         for control in controls:
-            control = self.controls.get(control) if isinstance(control, str) else control
-            if control is not None:
-                control.observe(lambda _change: self.run(handler), getattr(control, "changes", "value"))
+            control = self.controls[control] if isinstance(control, str) else control
+            control.observe(lambda _change: self.run(handler), getattr(control, "changes", "value"))
 
     @contextmanager
     def quietly(self) -> Iterator[None]:
@@ -112,6 +120,11 @@ class Panel(ipywidgets.VBox):
             yield
         finally:
             self._quiet = before
+
+    def set(self, name: str, value: object) -> None:
+        """Change the value of a control without calling its handlers."""
+        with self.quietly():
+            self.controls[name].value = value
 
     def run(self, handler: Callable) -> None:
         """Run a handler, guarded; from another thread, as soon as the main thread is free."""
@@ -127,7 +140,7 @@ class Panel(ipywidgets.VBox):
         """End the computation that is under way, at its next step."""
         if self._job:
             self._job = None
-            self.say(CANCELED)
+            self.say(STOPPED)
 
     def say(self, text: str, state: str = "") -> None:
         """Set the note, HTML."""
@@ -145,7 +158,7 @@ class Panel(ipywidgets.VBox):
                 self.note.state = "busy"
                 self._advance(job)
 
-    def _advance(self, job: Generator) -> None:
+    def _advance(self, job: Job) -> None:
         """Compute for a moment, then let the kernel look at its messages: at newer values and at Cancel."""
         until = time.monotonic() + SLICE if self._loop and _is_widget_message() else float("inf")
         with self._guard(job):
@@ -156,12 +169,12 @@ class Panel(ipywidgets.VBox):
                     break
         if job is not self._job:
             job.close()
-        elif self._job:
+        elif self._job and self._loop:
             self._loop.call_later(0, _watch_interrupts)
             self._loop.call_later(PAUSE, self._advance, job)
 
     @contextmanager
-    def _guard(self, job: Generator | None = None) -> Iterator[None]:
+    def _guard(self, job: Job | None = None) -> Iterator[None]:
         """Turn whatever is raised into a sentence in the note."""
         try:
             with _one_at_a_time, _interruptible():
@@ -180,11 +193,11 @@ class Panel(ipywidgets.VBox):
             self._job = None
         self.say(html.escape(sentence), "error")
 
-    # -- where no kernel runs ----------------------------------------------------------------------------------------
+    # -- where no kernel runs ------------------------------------------------------------------------------------------
 
     def tiles(self) -> list[tuple[str, Image.Image]]:
         """Return the titles and images of which the still image is made."""
-        return [(one.title, one.pil()) for one in self.images.values() if one.value and one.shown]
+        return [(one.title, one.pil()) for one in self.images.values() if one.value]
 
     def settings(self) -> str:
         """Return the values of the controls in a line."""
@@ -193,7 +206,7 @@ class Panel(ipywidgets.VBox):
 
     def caption(self) -> str:
         """Return in words what the still image shows."""
-        alts = "; ".join(one.alt for one in self.images.values() if one.alt and one.shown)
+        alts = "; ".join(one.alt for one in self.images.values() if one.alt)
         parts = [f"Panel: {self.title}", self.settings(), alts, self.note.plain(), "Run this cell to use it."]
         return ". ".join(part.rstrip(".") for part in parts if part) + "."
 
@@ -208,9 +221,35 @@ class Panel(ipywidgets.VBox):
         return f"Panel({self.title!r})"
 
 
-def nearest_multiple(size: int, wanted: int) -> int:
-    """Return the multiple of `size` nearest to `wanted`: enlarged to it, all pixels of an image are equally large."""
-    return size * max(1, round(wanted / size))
+# -- models ------------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def evaluate(model: Any, *inputs: torch.Tensor, method: str = "__call__") -> torch.Tensor:
+    """Return the output of a model, or of another method of it, for inputs from anywhere, on the CPU."""
+    device = device_of(model)
+    return getattr(model, method)(*(one.to(device) for one in inputs)).cpu()
+
+
+def collect(
+    steps: Iterable[Step], device: torch.device, preview: Callable[[Step, float], None] = lambda *_: None
+) -> Generator[None, None, tuple[list[Step], float]]:
+    """Compute all steps and yield after each; return them, and the seconds that they took.
+
+    `preview` gets each step and the seconds until then; its own time does not count.
+    """
+    taken, seconds, began = [], 0.0, time.perf_counter()
+    for step in steps:
+        taken.append(step)
+        seconds += time.perf_counter() - began
+        preview(step, seconds)
+        yield
+        began = time.perf_counter()
+    synchronize(device)
+    return taken, seconds + time.perf_counter() - began
+
+
+# -- the kernel --------------------------------------------------------------------------------------------------------
 
 
 def _is_widget_message() -> bool:

@@ -1,6 +1,7 @@
 """Matplotlib figures that follow a slider: axes are drawn once, and only what moves is drawn over them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +29,10 @@ class BlittedFigure:
         layout: `gridspec_kw` of the mosaic.
     """
 
-    def __init__(self, mosaic: Sequence[Sequence[str]], width: int, height: int, draw: Draw, **layout) -> None:
-        figure = Figure(figsize=(width / 100, height / 100), layout="none")
-        self.canvas, self.height, self.texts = FigureCanvasAgg(figure), height, []
+    def __init__(self, mosaic: Any, width: int, height: int, draw: Draw, **layout) -> None:
+        figure = Figure(figsize=(width / 100, height / 100), layout=None)
+        self.canvas, self.height = FigureCanvasAgg(figure), height
+        self.texts: list[tuple] = []
         self.axes = figure.subplot_mosaic(mosaic, gridspec_kw=layout)
         draw(self.axes)
         self.canvas.draw()
@@ -44,7 +46,7 @@ class BlittedFigure:
     def write_numbers(self, axes: Axes, values: torch.Tensor, digits: int, size: int = 11) -> None:
         """Write each value, (N, M), into its cell of a map that is drawn on the axes."""
         image = axes.images[-1]
-        lightness = image.cmap(image.norm(values.numpy()))[..., :3] @ (0.3, 0.59, 0.11)  # (N, M)
+        lightness = image.to_rgba(values.numpy())[..., :3] @ np.array([0.3, 0.59, 0.11])  # (N, M)
         for (row, column), value in np.ndenumerate(values.numpy().round(digits) + 0):  # + 0: no "−0"
             color = "white" if lightness[row, column] < 0.5 else "black"
             self.write(axes, column, row, f"{value:g}", color=color, size=size)
@@ -62,6 +64,6 @@ class BlittedFigure:
                     artist.remove()
         image = Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3])
         pen = ImageDraw.Draw(image)
-        for place, text, color, letters, anchor in self.texts:
-            pen.text(place, text, color, letters, anchor)
+        for text in self.texts:
+            pen.text(*text)
         return image

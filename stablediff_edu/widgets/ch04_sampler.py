@@ -2,16 +2,14 @@
 
 import math
 
-from stablediff_edu.diffusion.samplers import SAMPLERS
 from stablediff_edu.diffusion.schedule import NoiseSchedule
-from stablediff_edu.notebook.progress import tile_images, to_uint8
-from stablediff_edu.widgets.base import nearest_multiple
+from stablediff_edu.notebook.progress import live_images
 from stablediff_edu.widgets.controls import Select, Slider
 from stablediff_edu.widgets.trajectory import Model, TrajectoryPanel
 
 VIEWS = {"predicted clean images x̂₀": "x0", "noisy images xₜ": "xt"}
 MAX_STEPS = 50
-SIDE, GAP = 128, 4
+SIDE = 128
 
 
 class SamplerPanel(TrajectoryPanel):
@@ -23,41 +21,26 @@ class SamplerPanel(TrajectoryPanel):
         size: side of the images in pixels.
         prediction: what the model predicts: "noise", "clean" or "velocity".
         count: number of images.
-        sampler, steps: at the start.
-        clip: as for `sample`.
+        steps: at the start.
     """
 
     def __init__(
-        self,
-        model: Model,
-        schedule: NoiseSchedule,
-        size: int = 32,
-        prediction: str = "noise",
-        count: int = 16,
-        *,
-        sampler: str = "dpm++",
+        self, model: Model, schedule: NoiseSchedule, size: int = 32, prediction: str = "noise", count: int = 16,
         steps: int = 25,
-        clip: bool = True,
-    ) -> None:
-        samplers = Select("sampler", list(SAMPLERS), sampler)
-        steps = Slider("sampling steps", 1, MAX_STEPS, steps, live=False)  # each value is a run
-        shape, options = (count, 3, size, size), dict(prediction=prediction, clip=clip)
-        super().__init__("Samplers", model, schedule, shape, samplers, steps, **options)
-        self.controls["show"] = Select("show", VIEWS)
-        self.columns, self.side = math.ceil(math.sqrt(count)), nearest_multiple(size, SIDE)
-        width, height = (n * (self.side + GAP) - GAP for n in (self.columns, math.ceil(count / self.columns)))
-        image = self.image("samples", width, height, title="")
-        self.lay_out(["sampler", "sampling steps", "seed"], ["sampling step", "show"], image, self.note)
+    ) -> None:  # fmt: skip
+        chosen = Slider("sampling steps", 1, MAX_STEPS, steps, live=False)  # each value is a run
+        shape, view = (count, 3, size, size), Select("show", VIEWS)
+        super().__init__("Samplers", model, schedule, shape, prediction, "dpm++", chosen, view)
+        self.render = live_images(math.ceil(math.sqrt(count)), SIDE // size * size)
+        self.lay_out(["sampler", "sampling steps", "seed"], ["sampling step", "show"], "samples", self.note)
         self.begin()
         self.follow(self._show, "show")
 
     def _show(self) -> None:
         (step, at), shown = self.step_shown(), self.shown
-        tiles = [to_uint8(image) for image in getattr(shown, self.value("show"))[step]]  # B of (H, W, 3)
-        rows = [tiles[first : first + self.columns] for first in range(0, len(tiles), self.columns)]
-        self.show("samples", tile_images(rows, self.side, GAP), f"{len(tiles)} {self.controls['show'].told()}, {at}")
-        steps = len(shown.t) - 1
+        images, steps = shown.images(self["show"], step), len(shown.steps)
+        self.show("samples", self.render(step, images), f"{len(images)} {self.controls['show'].told()}, {at}", "")
         self.say(
-            f"<b>{self.sampler.value}</b> · {steps} step{'s' if steps > 1 else ''} · model evaluations (NFE): "
-            f"{shown.calls} · {shown.seconds:.1f} s for {len(tiles)} images · shown: {at}"
+            f"<b>{self['sampler']}</b> · {steps} step{'s' if steps > 1 else ''} · model evaluations (NFE): "
+            f"{shown.calls} · {shown.seconds:.1f} s for {len(images)} images · shown: {at}"
         )

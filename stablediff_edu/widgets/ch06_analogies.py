@@ -7,15 +7,15 @@ from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.blit import BlittedFigure
 from stablediff_edu.widgets.controls import Check, Text
 
-WIDTH, HEIGHT = 620, 330
 LAYOUT = dict(left=0.2, right=0.98, bottom=0.16, top=0.97)
 BAR, BEST, HATCH = "#9CC3DC", "#E69F00", "///"
+TERMS, EXCLUDE = ("a", "− b", "+ c"), "exclude the question words"
 SHOWN = 10
 MAX_SUGGESTIONS = 5000  # a browser becomes slow with more
 
 
 class AnalogyPanel(Panel):
-    """Controls: a, b and c, boxes with completion, for a − b + c; exclude. Images: nearest words.
+    """Controls: a, − b and + c, boxes with completion; exclude the question words. Images: nearest words.
 
     Args:
         vectors: the words.
@@ -26,25 +26,18 @@ class AnalogyPanel(Panel):
     """
 
     def __init__(self, vectors: WordVectors, question: tuple[str, str, str] = ("king", "man", "woman")) -> None:
-        super().__init__("Analogies")
-        self.vectors = vectors
         suggestions = vectors.words[:MAX_SUGGESTIONS]
-        labels = zip("abc", ("a", "− b", "+ c"), question, strict=True)
-        self.controls |= {name: Text(label, word, suggestions=suggestions) for name, label, word in labels}
-        self.controls["exclude"] = Check("exclude the question words", True)
-        self.lay_out(
-            [*"abc"],
-            "exclude",
-            self.note,
-            self.image("nearest words", WIDTH, HEIGHT, title=""),
-        )
-        self.plot = BlittedFigure([["ranking"]], WIDTH, HEIGHT, self._draw_axes, **LAYOUT)
+        boxes = [Text(name, word, suggestions=suggestions) for name, word in zip(TERMS, question, strict=True)]
+        super().__init__("Analogies", *boxes, Check(EXCLUDE, True))
+        self.vectors = vectors
+        self.plot = BlittedFigure([["ranking"]], 620, 330, self._draw_axes, **LAYOUT)
+        self.lay_out([*TERMS], EXCLUDE, self.note, "nearest words")
         self._answer()
         self.follow(self._answer, *self.controls)
 
     def _answer(self) -> None:
-        a, b, c = (self.controls[name].value.strip().lower() for name in "abc")
-        found = analogy(self.vectors, a, b, c, count=SHOWN, exclude=self.value("exclude"))
+        a, b, c = (self[name].strip().lower() for name in TERMS)
+        found = analogy(self.vectors, a, b, c, count=SHOWN, exclude=self[EXCLUDE])
 
         def draw(axes) -> None:
             for row, (word, cosine) in enumerate(found):
@@ -54,8 +47,7 @@ class AnalogyPanel(Panel):
                 self.plot.write(axes["ranking"], max(cosine, 0) + 0.01, row, f"{cosine:.2f}", "lm")
 
         title = f"the {len(found)} words nearest to {a} − {b} + {c}"
-        self.images["nearest words"].title = title
-        self.show("nearest words", self.plot.render(draw), f"{title}; the first is {found[0][0]}")
+        self.show("nearest words", self.plot.render(draw), f"{title}; the first is {found[0][0]}", title)
         self.say(html.escape(f"{a} − {b} + {c} is nearest to: ") + f"<b>{html.escape(found[0][0])}</b>")
 
     def _draw_axes(self, axes) -> None:

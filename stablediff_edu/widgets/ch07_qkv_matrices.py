@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import anywidget
-import ipywidgets
 import torch
 import traitlets
 
@@ -13,28 +12,20 @@ from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.blit import INK, BlittedFigure
 from stablediff_edu.widgets.controls import STYLE, Button, Select, Slider, SliderRange, script
 
-VECTORS = {
-    "film": (1.4, 0.3),
-    "soup": (1.1, -0.5),
-    "good": (0.4, 1.3),
-    "bad": (0.3, -1.2),
-    "not": (-1.2, 0.8),
-    "very": (-1.3, -0.3),
-}
 MATRICES = {"query": "#0072B2", "key": "#A85600", "value": "#7B3294"}  # and the color of what each transforms
+IDENTITY = [1.0, 0.0, 0.0, 1.0]  # row by row
 PRESETS = {
-    "identity": ((1, 0), (0, 1)),
-    "rotate 90°": ((0, -1), (1, 0)),
-    "rotate 180°": ((-1, 0), (0, -1)),
-    "reflect": ((1, 0), (0, -1)),
-    "scale × 2": ((2, 0), (0, 2)),
-    "shear": ((1, 1), (0, 1)),
-    "project onto x": ((1, 0), (0, 0)),
+    "…": None,
+    "identity": IDENTITY,
+    "rotate 90°": [0, -1, 1, 0],
+    "rotate 180°": [-1, 0, 0, -1],
+    "reflect": [1, 0, 0, -1],
+    "scale × 2": [2, 0, 0, 2],
+    "shear": [1, 1, 0, 1],
+    "project onto x": [1, 0, 0, 0],
 }
-NO_PRESET = "…"
 ENTRIES = ("row 1, column 1", "row 1, column 2", "row 2, column 1", "row 2, column 2")
 RANGE = SliderRange(-2, 2, 0.05)
-WIDTH, HEIGHT = 860, 620
 LAYOUT = dict(left=0.06, right=0.985, bottom=0.12, top=0.95, wspace=0.22, hspace=0.24)
 
 
@@ -49,10 +40,8 @@ class MatrixCanvas(anywidget.AnyWidget):
     _esm, _css, changes = script("matrix_canvas"), STYLE, "matrix"
     name = traitlets.Unicode().tag(sync=True)
     color = traitlets.Unicode().tag(sync=True)
-    low = traitlets.Float(RANGE.low).tag(sync=True)
-    high = traitlets.Float(RANGE.high).tag(sync=True)
-    step = traitlets.Float(RANGE.step).tag(sync=True)
-    matrix = traitlets.List(traitlets.Float(), [1.0, 0.0, 0.0, 1.0], minlen=4, maxlen=4).tag(sync=True)
+    range: traitlets.List = traitlets.List(list(RANGE)).tag(sync=True)
+    matrix: traitlets.List = traitlets.List(traitlets.Float(), IDENTITY, minlen=4, maxlen=4).tag(sync=True)
 
     @traitlets.validate("matrix")
     def _snap(self, proposal: dict) -> list[float]:
@@ -65,32 +54,27 @@ class QKVPanel(Panel):
     `.canvas` is the `MatrixCanvas` of the chosen matrix; `.matrices` maps names to (2, 2).
 
     Args:
-        vectors: word -> its two values.
+        vectors: word -> its two values, three words or more.
     """
 
-    def __init__(self, vectors: Mapping[str, Sequence[float]] = VECTORS) -> None:
-        super().__init__("Query, key and value matrices")
+    def __init__(self, vectors: Mapping[str, Sequence[float]]) -> None:
+        super().__init__(
+            "Query, key and value matrices",
+            Select("matrix", list(MATRICES)),
+            Select("preset", PRESETS),
+            Button("reset all", "make all three matrices the identity"),
+            *(Slider(name, RANGE.low, RANGE.high, 0, RANGE.step) for name in ENTRIES),
+        )
         self.words = list(vectors)
         self.vectors = torch.tensor([list(vector) for vector in vectors.values()], dtype=torch.float32)  # (N, 2)
-        self.matrices = {name: torch.eye(2) for name in MATRICES}
         mosaic = [[*MATRICES], ["scores", "weights", "output"]]
-        self.plot = BlittedFigure(mosaic, WIDTH, HEIGHT, self._draw_axes, **LAYOUT)
+        self.plot = BlittedFigure(mosaic, 860, 620, self._draw_axes, **LAYOUT)
         self.canvas = MatrixCanvas()
-        self.controls |= {
-            "matrix": Select("matrix", list(MATRICES)),
-            "preset": Select("preset", [NO_PRESET, *PRESETS]),
-            "reset all": Button("reset all", "make all three matrices the identity"),
-        }
-        self.entries = [Slider(name, *RANGE[:2], 0, RANGE.step) for name in ENTRIES]
-        self.controls |= dict(zip(ENTRIES, self.entries, strict=True))
-        chosen = self.row("matrix", "preset", "reset all")
-        beside = ipywidgets.VBox([chosen, *self.entries, self.note], layout={"flex": "1 1 380px"})
-        self.lay_out([self.canvas, beside], self.image("matrices", WIDTH, HEIGHT, title=""))
-        self._show_chosen()
-        self._show()
+        self.lay_out([self.canvas, (["matrix", "preset", "reset all"], *ENTRIES, self.note)], "matrices")
+        self._reset()
         self.follow(self._show_chosen, "matrix")
         self.follow(lambda: self._change(self.canvas.matrix), self.canvas)
-        self.follow(lambda: self._change([entry.value for entry in self.entries]), *self.entries)
+        self.follow(lambda: self._change([self[name] for name in ENTRIES]), *ENTRIES)
         self.follow(self._take_preset, "preset")
         self.follow(self._reset, "reset all")
 
@@ -103,11 +87,9 @@ class QKVPanel(Panel):
         return attention_weights(self.transformed("query"), self.transformed("key"))
 
     def _take_preset(self) -> None:
-        name = self.value("preset")
-        if name != NO_PRESET:
-            self._change([value for row in PRESETS[name] for value in row])
-            with self.quietly():
-                self.controls["preset"].value = NO_PRESET  # so that the same one can be chosen again
+        if self["preset"]:
+            self._change(self["preset"])
+            self.set("preset", "…")  # so that the same one can be chosen again
 
     def _reset(self) -> None:
         self.matrices = {name: torch.eye(2) for name in MATRICES}
@@ -116,23 +98,21 @@ class QKVPanel(Panel):
 
     def _change(self, values: Sequence[float]) -> None:
         """Set the chosen matrix, row by row."""
-        self.matrices[self.value("matrix")] = torch.tensor(values, dtype=torch.float32).view(2, 2)
+        self.matrices[self["matrix"]] = torch.tensor(values, dtype=torch.float32).view(2, 2)
         self._show()  # first the image, for which the learner waits, then canvas and sliders
         self._show_chosen()
 
     def _show_chosen(self) -> None:
         """Move canvas and sliders to the chosen matrix."""
-        name = self.value("matrix")
+        name = self["matrix"]
         values = self.matrices[name].flatten().tolist()
         with self.quietly(), self.canvas.hold_sync():
             self.canvas.name, self.canvas.color, self.canvas.matrix = name, MATRICES[name], values
-        with self.quietly():
-            for entry, value in zip(self.entries, values, strict=True):
-                entry.value = value
+        for entry, value in zip(ENTRIES, values, strict=True):
+            self.set(entry, value)
 
     def _show(self) -> None:
         scores, weights = self.transformed("query") @ self.transformed("key").T, self.weights()
-        output = weights @ self.transformed("value")
 
         def draw(axes) -> None:
             for name, color in MATRICES.items():
@@ -141,18 +121,17 @@ class QKVPanel(Panel):
             self.plot.write_numbers(axes["scores"], scores, 1)
             plot_matrix(axes["weights"], weights)
             self.plot.write_numbers(axes["weights"], weights, 2)
-            self._draw_words(axes["output"], output, INK)
+            self._draw_words(axes["output"], weights @ self.transformed("value"), INK)
 
-        first, second = 0, min(2, len(self.words) - 1)
-        a, b = self.words[first], self.words[second]
-        kind = "symmetric" if torch.allclose(scores, scores.T, atol=1e-4) else "not symmetric"
+        (a, _, b), kind = (
+            self.words[:3],
+            "symmetric" if torch.allclose(scores, scores.T, atol=1e-4) else "not symmetric",
+        )
         entries = ", ".join(f"{name} {matrix.tolist()}" for name, matrix in self.matrices.items())
         alt = f"vectors, scores and attention weights with the matrices {entries}; the scores are {kind}"
-        self.show("matrices", self.plot.render(draw), alt)
-        self.say(
-            f"query · key: {a} → {b} {scores[first, second]:.2f}, {b} → {a} {scores[second, first]:.2f} · "
-            f"the scores are <b>{kind}</b>"
-        )
+        self.show("matrices", self.plot.render(draw), alt, "")
+        pair = f"query · key: {a} → {b} {scores[0, 2]:.2f}, {b} → {a} {scores[2, 0]:.2f}"
+        self.say(f"{pair} · the scores are <b>{kind}</b>")
 
     def _draw_words(self, axes, vectors: torch.Tensor, color: str) -> None:
         plot_vectors(axes, vectors, (), color)

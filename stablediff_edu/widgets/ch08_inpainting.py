@@ -1,34 +1,17 @@
 """A panel of chapter 8: mark a box in an image, write what to put there, and only the box is generated."""
 
-from collections.abc import Generator
+from typing import Any
 
 import torch
 
 from stablediff_edu.config import device_of
 from stablediff_edu.errors import UserError
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
+from stablediff_edu.widgets.base import Job
 from stablediff_edu.widgets.controls import Slider
 from stablediff_edu.widgets.generation import GenerationPanel
 
 EDGES = ("left", "right", "top", "bottom")
-
-
-def box_mask(size: int, left: int, right: int, top: int, bottom: int) -> torch.Tensor:
-    """Return (size, size), 1 within the box: columns `left` up to `right`, rows `top` up to `bottom`, both excluded.
-
-    Raises:
-        UserError: the box is empty.
-    """
-    if left >= right or top >= bottom:
-        raise UserError("The box is empty: left must be less than right, and top less than bottom.")
-    mask = torch.zeros(size, size)
-    mask[top:bottom, left:right] = 1
-    return mask
-
-
-def with_box(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return the image, (3, H, W), darker outside the mask, (H, W), where it stays."""
-    return torch.where(mask > 0, image, 0.45 * (image + 1) - 1)
 
 
 class InpaintingPanel(GenerationPanel):
@@ -38,56 +21,40 @@ class InpaintingPanel(GenerationPanel):
     Args:
         pipe: text encoder, U-Net, autoencoder, and a tokenizer.
         prompt, fill_prompt: at the start.
-        image: the original, (3, size, size) in [-1, 1]; without it the prompt is generated.
-        sampling: steps, guidance, seed, as for `StableDiffusion.stream`.
+        options: steps, guidance, seed, as for `StableDiffusion.stream`.
     """
 
-    def __init__(
-        self,
-        pipe: StableDiffusion,
-        prompt: str = "a red sailboat on a calm sea",
-        fill_prompt: str = "a yellow duck on a calm sea",
-        *,
-        image: torch.Tensor | None = None,
-        **sampling: float,
-    ) -> None:
-        prompts = ({"prompt": prompt} if image is None else {}) | {"fill prompt": fill_prompt}
-        super().__init__("Inpainting", pipe, prompts, **sampling)
-        self.given, self.original = image, None
-        self.original_of = None  # the prompt and the seed that the original was generated from
+    def __init__(self, pipe: StableDiffusion, prompt: str, fill_prompt: str, **options: Any) -> None:
         size = pipe.config.size
         starts = (size // 5, size - size // 5) * 2
-        self.controls |= {edge: Slider(edge, 0, size, at) for edge, at in zip(EDGES, starts, strict=True)}
+        edges = [Slider(edge, 0, size, at) for edge, at in zip(EDGES, starts, strict=True)]
+        super().__init__("Inpainting", pipe, {"prompt": prompt, "fill prompt": fill_prompt}, options, *edges)
+        self.original = torch.empty(0)
+        self.original_of: tuple[str, int] | None = None  # the prompt and the seed that it was generated from
         self.lay_out(
-            *prompts,
-            [*EDGES[:2]],
-            [*EDGES[2:]],
+            *self.prompts,
+            ["left", "right"],
+            ["top", "bottom"],
             ["seed", "update live", "generate"],
-            [self.generated_image("original", "original (bright box = mask)"), self.generated_image("inpainted")],
+            ["original", "inpainted"],
             self.note,
         )
         self.begin(*EDGES)
 
-    def _original(self) -> Generator[None, None, torch.Tensor]:
-        """Return the original, which follows its prompt and the seed."""
-        if self.given is not None:
-            return self.given.cpu()
-        wanted = (self.controls["prompt"].parsed, self.value("seed"))
+    def _generate(self) -> Job:
+        left, right, top, bottom = (self[edge] for edge in EDGES)
+        if left >= right or top >= bottom:
+            raise UserError("The box is empty: left must be less than right, and top less than bottom.")
+        mask = torch.zeros(self.pipe.config.size, self.pipe.config.size)
+        mask[top:bottom, left:right] = 1
+        wanted = prompt, seed = self.prompt(), self["seed"]
         if wanted != self.original_of:
-            made = yield from self.draw("original", prompt=wanted[0], seed=wanted[1])
+            made = yield from self.generate("original", prompt=prompt, seed=seed)
             self.original, self.original_of = made.image().cpu(), wanted
-        return self.original
-
-    def _generate(self) -> Generator[None, None, None]:
-        mask = box_mask(self.pipe.config.size, *(self.value(edge) for edge in EDGES))
-        original = yield from self._original()
-        self.show("original", with_box(original, mask), "the original; the bright box is the mask")
+        boxed = torch.where(mask > 0, self.original, 0.45 * (self.original + 1) - 1)  # darker where it stays
+        title = "original (bright box = mask)"
+        self.show("original", boxed, "the original; the bright box is the mask", title)
         device = device_of(self.pipe)
-        yield from self.generate(
-            "inpainted",
-            prompt=self.controls["fill prompt"].parsed,
-            seed=self.value("seed") + 1,
-            image=original.to(device),
-            mask=mask.to(device),
-        )
+        given: dict[str, Any] = dict(image=self.original.to(device), mask=mask.to(device), seed=seed + 1)
+        self.generation = yield from self.generate("inpainted", prompt=self.prompt("fill prompt"), **given)
         self.say(f"{mask.mean():.0%} of the pixels are inpainted, the others stay · {self.generation.seconds:.2f} s")

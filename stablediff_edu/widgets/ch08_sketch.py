@@ -2,21 +2,21 @@
 
 import base64
 import io
-from collections.abc import Generator
+from typing import Any
 
 import anywidget
 import numpy as np
 import torch
 import torch.nn.functional as F
 import traitlets
-from ipywidgets import HTML, VBox
 from PIL import Image
 
 from stablediff_edu.config import device_of
 from stablediff_edu.notebook.progress import encode_png
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
+from stablediff_edu.widgets.base import Job
 from stablediff_edu.widgets.controls import STYLE, Button, Select, Slider, script
-from stablediff_edu.widgets.generation import SIDE, GenerationPanel
+from stablediff_edu.widgets.generation import GenerationPanel
 from stablediff_edu.widgets.sketches import PALETTE, SKETCHES
 
 PNG = "data:image/png;base64,"
@@ -34,7 +34,7 @@ class SketchPad(anywidget.AnyWidget):
 
     _esm, _css = script("sketch_pad"), STYLE
     size = traitlets.Int().tag(sync=True)
-    palette = traitlets.Dict(PALETTE).tag(sync=True)
+    palette: traitlets.Dict = traitlets.Dict(PALETTE).tag(sync=True)
     value = traitlets.Unicode().tag(sync=True)
 
     def set_pixels(self, pixels: np.ndarray) -> None:
@@ -45,60 +45,53 @@ class SketchPad(anywidget.AnyWidget):
         """Return the sketch."""
         return Image.open(io.BytesIO(base64.b64decode(self.value.removeprefix(PNG)))).convert("RGB")
 
-    def tensor(self) -> torch.Tensor:
-        """Return the sketch, (3, size, size) in [-1, 1]."""
-        return torch.from_numpy(np.asarray(self.pixels(), np.float32) / 127.5 - 1).permute(2, 0, 1)
-
 
 class SketchPanel(GenerationPanel):
-    """Controls: template, reset; prompt; strength; seed; update live, generate. Images: generated.
-
-    `.pad` is the `SketchPad`, `.generation` the `Generation`.
+    """Controls: template, reset, prompt, strength, seed, update live, generate. Images: generated. `.pad` is the pad.
 
     Args:
         pipe: text encoder, U-Net, autoencoder, and a tokenizer.
-        sketch: a name from `SKETCHES`.
-        strength: as for `StableDiffusion.stream`.
-        sampling: steps, guidance, seed, as for `StableDiffusion.stream`.
+        options: steps, guidance, seed, as for `StableDiffusion.stream`.
     """
 
-    def __init__(
-        self, pipe: StableDiffusion, sketch: str = "sailboat", *, strength: float = 0.7, **sampling: float
-    ) -> None:
-        super().__init__("Sketch to image", pipe, {"prompt": ""}, **sampling)
+    def __init__(self, pipe: StableDiffusion, **options: Any) -> None:
+        super().__init__(
+            "Sketch to image",
+            pipe,
+            {"prompt": ""},
+            options,
+            Select("template", list(SKETCHES)),
+            Button("reset", "put the template on the pad again"),
+            Slider("strength", 0.05, 1, 0.7, 0.05),
+        )
         self.pad = SketchPad(size=min(pipe.config.size, MAX_SIZE))
-        self.controls |= {
-            "template": Select("template", list(SKETCHES), sketch),
-            "reset": Button("reset", "put the template on the pad again"),
-            "strength": Slider("strength", 0.05, 1, strength, 0.05),
-        }
         self.lay_out(
             ["template", "reset"],
             "prompt",
             ["strength", "seed", "update live", "generate"],
-            [VBox([HTML("<b>sketch</b>"), self.pad]), self.generated_image("generated")],
+            [("# sketch", self.pad), "generated"],
             self.note,
         )
-        with self.quietly():
-            self._load_template()
+        self._load_template()
         self.begin(self.pad, "strength")
         self.follow(self._load_template, "template", "reset")
 
-    def _load_template(self) -> Generator | None:
+    def _load_template(self) -> Job | None:
         """Put the chosen template on the pad, with its prompt; both are one change."""
-        chosen = SKETCHES[self.value("template")]
+        chosen = SKETCHES[self["template"]]
         with self.quietly():
             self.pad.set_pixels(chosen.pixels(self.pad.size))
             self.controls["prompt"].value = chosen.prompt
         return self._changed()
 
-    def _generate(self) -> Generator[None, None, None]:
-        sketch = self.pad.tensor()[None].to(device_of(self.pipe))  # (1, 3, size, size)
-        image = F.interpolate(sketch, (self.pipe.config.size,) * 2, mode="bilinear")
-        settings = dict(strength=self.value("strength"), seed=self.value("seed"))
-        yield from self.generate("generated", prompt=self.controls["prompt"].parsed, image=image, **settings)
+    def _generate(self) -> Job:
+        values = torch.from_numpy(np.asarray(self.pad.pixels(), np.float32) / 127.5 - 1)  # (S, S, 3)
+        sketch = values.permute(2, 0, 1)[None].to(device_of(self.pipe))  # (1, 3, S, S)
+        settings = dict(strength=self["strength"], seed=self["seed"], prompt=self.prompt())
+        settings["image"] = F.interpolate(sketch, (self.pipe.config.size,) * 2, mode="bilinear")
+        self.generation = yield from self.generate("generated", **settings)
         run, steps = len(self.generation.steps), self.options["steps"]
         self.say(f"{run} of {steps} sampling steps run, from the noisy sketch · {self.generation.seconds:.2f} s")
 
     def tiles(self) -> list[tuple[str, Image.Image]]:
-        return [("sketch", self.pad.pixels().resize((SIDE, SIDE), Image.Resampling.NEAREST)), *super().tiles()]
+        return [("sketch", self.pad.pixels().resize((self.side, self.side), 0)), *super().tiles()]

@@ -4,7 +4,7 @@ import html
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,13 @@ def minus(text: str) -> str:
     return re.sub(r"(?<!\w)-(?=\d)", "−", text)
 
 
+def known(name: str, value: str, options: Iterable[str]) -> str:
+    """Return the value; raise a UserError if it is none of the options."""
+    if value not in options:
+        raise UserError(f"{name} has no option {value!r}; choose one of {', '.join(options)}.")
+    return value
+
+
 class SliderRange(NamedTuple):
     """The values of a slider: its ends and its step, all round numbers."""
 
@@ -56,34 +63,36 @@ def range_for(values: torch.Tensor) -> SliderRange:
     largest = (high - low) / MIN_STEPS
     power = 10.0 ** math.floor(math.log10(largest))
     step = max(times * power for times in (1, 2, 5) if times * power <= largest)
-    unbounded = SliderRange(-1e9, 1e9, step)
+    unbounded = SliderRange(-math.inf, math.inf, step)
     return SliderRange(unbounded.snap(low), unbounded.snap(high), step)
 
 
 class Control(anywidget.AnyWidget):
-    """A control with a label, which is also its accessible name. Every control has a `value` to observe."""
+    """A control with a label, which is also its accessible name and its name in the panel. It has a `value`."""
 
     _esm, _css = script("controls"), STYLE
     kind = Unicode().tag(sync=True)
     name = Unicode().tag(sync=True)
 
-    def __init__(self, name: str = "", value: Any = None, **traits) -> None:
-        super().__init__(name=name, **traits)
+    def __init__(self, name: str = "", value: Any = None, **others: Any) -> None:
+        super().__init__(name=name, **others)
         if value is not None:
             self.value = value  # last: the other traits limit it
 
+    @property
+    def chosen(self) -> Any:
+        """What the value stands for."""
+        return self.value
+
     def told(self) -> str:
         """Return the value for the caption of a still image, or ""."""
-        if isinstance(self.value, str):
-            return f"“{self.value}”" if self.value else ""
-        return f"{self.value:g}" if type(self.value) in (int, float) else ""
+        return f"“{self.value}”" if isinstance(self.value, str) and self.value else ""
 
 
 class Slider(Control):
     """A slider and a number box that show one `value`, snapped to the slider's range.
 
     Args:
-        name: label and accessible name.
         low, high, step: of the values.
         live: whether the value changes while the slider is dragged, or at its end.
     """
@@ -103,6 +112,9 @@ class Slider(Control):
     def _snap(self, proposal: dict) -> float:
         return SliderRange(self.low, self.high, self.step).snap(proposal["value"])
 
+    def told(self) -> str:
+        return f"{self.value:g}"
+
     def set_max(self, high: float, value: float | None = None) -> None:
         """Move the upper end, and the value into the range or to the given one."""
         with self.hold_sync():
@@ -110,77 +122,53 @@ class Slider(Control):
             self.value = min(self.value, high) if value is None else value
 
 
+class Number(Slider):
+    """A number box without a slider, for values such as seeds."""
+
+    kind = Unicode("number").tag(sync=True)
+
+
 class Select(Control):
-    """A list of options, of which `value` is chosen.
+    """A list of labels, of which `value` is chosen; `chosen` is the option with this label.
 
     Args:
-        options: values, or label -> value.
-        value: the first one by default.
+        options: label -> option, or options that are their own labels.
+        option: the first one by default.
     """
 
     kind = Unicode("select").tag(sync=True)
-    labels = List(Unicode()).tag(sync=True)
-    index = Int(0).tag(sync=True)
-    value = traitlets.Any()
+    labels: List = List(Unicode()).tag(sync=True)
+    value = Unicode().tag(sync=True)
 
-    def __init__(self, name: str, options: Sequence | Mapping[str, Any], value: Any = None) -> None:
+    def __init__(self, name: str, options: Sequence | Mapping[str, Any], option: Any = None) -> None:
         super().__init__(name)
-        self.set_options(options, value)
+        self.offer(options, option)
+
+    def offer(self, options: Sequence | Mapping[str, Any], option: Any = None) -> None:
+        """Offer other options."""
+        self.options = dict(options) if isinstance(options, Mapping) else {str(one): one for one in options}
+        with self.hold_sync():
+            self.labels = list(self.options)
+            self.value = next(label for label, one in self.options.items() if option is None or one == option)
+
+    @property
+    def chosen(self) -> Any:
+        return self.options[self.value]
 
     def told(self) -> str:
-        return self.labels[self.index]
-
-    def set_options(self, options: Sequence | Mapping[str, Any], value: Any = None) -> None:
-        """Offer other options."""
-        pairs = options if isinstance(options, Mapping) else {str(option): option for option in options}
-        self.options = list(pairs.values())
-        with self.hold_sync():
-            self.labels = list(pairs)
-            self.value = self.options[0] if value is None else value
-            self.index = self.options.index(self.value)
+        return self.value
 
     @traitlets.validate("value")
-    def _known(self, proposal: dict) -> Any:
-        if proposal["value"] not in self.options:
-            raise UserError(f"{self.name} has no option {proposal['value']!r}; choose one of {', '.join(self.labels)}.")
-        return proposal["value"]
-
-    @traitlets.observe("value")
-    def _move_index(self, _change: dict) -> None:
-        self.index = self.options.index(self.value)
-
-    @traitlets.observe("index")
-    def _move_value(self, _change: dict) -> None:
-        self.value = self.options[self.index]
+    def _known(self, proposal: dict) -> str:
+        return known(self.name, proposal["value"], self.labels)
 
 
 class Text(Control):
     """A line of text; `value` changes at Enter or when the box is left. `suggestions` complete what is typed."""
 
     kind = Unicode("text").tag(sync=True)
-    suggestions = List(Unicode()).tag(sync=True)
+    suggestions: List = List(Unicode()).tag(sync=True)
     value = Unicode().tag(sync=True)
-
-
-class Number(Control):
-    """A number box without a slider, for values such as seeds; an int where `step` is 1."""
-
-    kind = Unicode("number").tag(sync=True)
-    low = Float(None, allow_none=True).tag(sync=True)
-    high = Float(None, allow_none=True).tag(sync=True)
-    step = Float(1).tag(sync=True)
-    value = traitlets.Union([Int(), Float()]).tag(sync=True)
-
-    @traitlets.validate("value")
-    def _inside(self, proposal: dict) -> float:
-        low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
-        value = min(max(proposal["value"], low), high)
-        return int(value) if self.low is not None and self.step == 1 else value
-
-
-def seed_box(seed: int) -> Number:
-    """Return the number box for the seed of all noise."""
-    return Number("seed", seed, low=0, high=9999)
 
 
 class Check(Control):
@@ -191,7 +179,7 @@ class Check(Control):
 
 
 class Button(Control):
-    """A button; `value` counts the clicks."""
+    """A button; `value` counts the clicks, `about` is shown when the pointer rests on it."""
 
     kind = Unicode("button").tag(sync=True)
     about = Unicode().tag(sync=True)
@@ -199,9 +187,6 @@ class Button(Control):
 
     def __init__(self, name: str, about: str = "") -> None:
         super().__init__(name, about=about)
-
-    def told(self) -> str:
-        return ""
 
     def click(self) -> None:
         """Do what a click does."""
@@ -213,12 +198,31 @@ class Grid(Control):
 
     kind = Unicode("grid").tag(sync=True)
     columns = Int().tag(sync=True)
-    value = List(Float()).tag(sync=True)
+    value: List = List(Float()).tag(sync=True)
 
     def fill(self, columns: int, value: Sequence[float]) -> None:
         """Show another matrix."""
         with self.hold_sync():
             self.columns, self.value = columns, list(map(float, value))
+
+
+class Diagram(Control):
+    """An SVG whose parts can be chosen: pointing at a part or Tab shows it, a click, a tap or Enter keeps it.
+
+    Attributes:
+        svg: the markup; the parts are the groups with a name of `parts` as their id.
+        parts: name -> what a screen reader says of it.
+        value: the name of the chosen part.
+    """
+
+    kind = Unicode("diagram").tag(sync=True)
+    svg = Unicode().tag(sync=True)
+    parts: traitlets.Dict = traitlets.Dict().tag(sync=True)
+    value = Unicode().tag(sync=True)
+
+    @traitlets.validate("value")
+    def _known(self, proposal: dict) -> str:
+        return known(self.name, proposal["value"], self.parts)
 
 
 class ImageView(Control):
@@ -237,10 +241,6 @@ class ImageView(Control):
     width = Int().tag(sync=True)
     height = Int().tag(sync=True)
     pixels = Bool(False).tag(sync=True)
-    shown = Bool(True).tag(sync=True)
-
-    def __init__(self, name: str, width: int, height: int | None = None, title: str | None = None, **more) -> None:
-        super().__init__(name, width=width, height=height or width, title=name if title is None else title, **more)
 
     def pil(self) -> Image.Image:
         """Return the image in the size in which it is shown."""

@@ -2,9 +2,8 @@
 
 import difflib
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import traitlets
@@ -16,7 +15,6 @@ from stablediff_edu.widgets.controls import Control, script
 
 MAX_CHARS = 10_000  # of a text that is read at all
 MAX_UNKNOWN = 3  # unknown words that the note names
-SPELLING_CUTOFF = 0.6
 EMPTY = "With no known word left, it generates without a prompt."
 
 
@@ -27,44 +25,35 @@ class ParsedPrompt(NamedTuple):
     note: str
 
 
-def parse_prompt(text: str, tokenizer: Callable) -> ParsedPrompt:
+def parse_prompt(text: str, tokenizer: Any) -> ParsedPrompt:
     """Return the part of a text that can be read: known words, as many as fit. No text is refused.
 
     A last word that could still become a known one is left out silently: somebody is typing it.
 
     Args:
         text: any text.
-        tokenizer: a `WordTokenizer`; every other one is taken to read everything.
+        tokenizer: a `WordTokenizer`; or CLIP's, which reads every word.
     """
     if not hasattr(tokenizer, "words"):
-        lost = tokenizer.left_out(text) if hasattr(tokenizer, "left_out") else ""
-        return ParsedPrompt(text, f"The prompt is too long; truncated: {lost[:200]}" if lost else "")
-    typed = split_words(text[:MAX_CHARS])
-    if typed and text[-1].isalnum() and _may_become_known(typed[-1], tokenizer.words):
+        return ParsedPrompt(text, "")
+    typed, words = split_words(text[:MAX_CHARS]), tokenizer.words
+    if typed and text[-1].isalnum() and typed[-1] not in words and any(word.startswith(typed[-1]) for word in words):
         typed.pop()
     known = [word for word in typed if word in tokenizer.numbers]
     unknown = list(dict.fromkeys(word for word in typed if word not in tokenizer.numbers))
     limit = tokenizer.length - 2
-    note = [_unknown(word, tokenizer.words) for word in unknown[:MAX_UNKNOWN]]
+    note = []
+    for word in unknown[:MAX_UNKNOWN]:
+        near = difflib.get_close_matches(word, words, n=1)
+        hint = f"; did you mean “{near[0]}”?" if near else "."
+        note.append(f"“{word[:30]}” is not in the vocabulary{hint}")
     if len(unknown) > MAX_UNKNOWN:
         note.append(f"{len(unknown) - MAX_UNKNOWN} more words are not in the vocabulary.")
     if unknown:
         note.append(f"The prompt is read as “{' '.join(known[:limit])}”." if known else EMPTY)
-    elif not known and text.strip() and not typed:
-        note.append(f"There is no word in this. {EMPTY}")
     if len(known) > limit:
         note.append(f"The prompt is truncated to {limit} words: {len(known) - limit} are left out.")
     return ParsedPrompt(" ".join(known[:limit]), " ".join(note))
-
-
-def _may_become_known(word: str, words: tuple[str, ...]) -> bool:
-    return word not in words and any(known.startswith(word) for known in words)
-
-
-def _unknown(word: str, words: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(word, words, n=1, cutoff=SPELLING_CUTOFF)
-    hint = f"; did you mean “{near[0]}”?" if near else "."
-    return f"“{word[:30]}” is not in the vocabulary{hint}"
 
 
 @cache
@@ -83,7 +72,6 @@ class PromptInput(Control):
     """A text box; below it, the words that may come next, as buttons, and a note on unknown words.
 
     Attributes:
-        name: its label.
         value: what is typed, as it is typed.
         parsed: the part of it that the network can read; `note`, a line on the rest.
         words, next_words: the vocabulary, and for each word those that often follow it.
@@ -91,12 +79,12 @@ class PromptInput(Control):
 
     _esm, changes = script("prompt_input"), "parsed"
     value = traitlets.Unicode().tag(sync=True)
-    words = traitlets.List().tag(sync=True)
-    next_words = traitlets.Dict().tag(sync=True)
+    words: traitlets.List = traitlets.List().tag(sync=True)
+    next_words: traitlets.Dict = traitlets.Dict().tag(sync=True)
     note = traitlets.Unicode().tag(sync=True)
     parsed = traitlets.Unicode()
 
-    def __init__(self, name: str, tokenizer: Callable, value: str = "") -> None:
+    def __init__(self, name: str, tokenizer: Any, value: str) -> None:
         self.tokenizer = tokenizer
         words = list(getattr(tokenizer, "words", ()))
         super().__init__(name, value, words=words, next_words=next_words() if words else {})

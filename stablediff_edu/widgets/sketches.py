@@ -5,69 +5,67 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-DAY, SEA, DUSK, NIGHT, DEEP = (150, 200, 240), (40, 90, 150), (240, 150, 80), (20, 25, 60), (15, 70, 110)
-WHITE, RED, YELLOW, BLACK = (245, 245, 245), (200, 40, 40), (245, 205, 40), (30, 30, 30)
 PALETTE = {
-    "sky": DAY, "sea": SEA, "deep": DEEP, "night": NIGHT, "dusk": DUSK, "white": WHITE, "black": BLACK, "red": RED,
-    "yellow": YELLOW, "orange": (235, 130, 30), "green": (60, 140, 70), "brown": (120, 75, 40), "pink": (235, 130, 170),
+    "sky": (150, 200, 240), "sea": (40, 90, 150), "deep": (15, 70, 110), "night": (20, 25, 60), "dusk": (240, 150, 80),
+    "white": (245, 245, 245), "black": (30, 30, 30), "red": (200, 40, 40), "yellow": (245, 205, 40),
+    "orange": (235, 130, 30), "green": (60, 140, 70), "brown": (120, 75, 40), "pink": (235, 130, 170),
     "purple": (120, 60, 150),
 }  # fmt: skip
-ALL = (0, 0, 1, 1)
-LOWER = (0, 0.55, 1, 1)
 
 
 class Sketch(NamedTuple):
-    """A prompt that fits, and shapes one over the other: kind, color, and its corners in parts of the image."""
+    """A prompt that fits, and shapes one over the other, each a line: kind, color, corners in per cent of the side."""
 
     prompt: str
-    shapes: tuple[tuple[str, tuple[int, int, int], tuple[float, ...]], ...]
+    shapes: str
 
     def pixels(self, size: int) -> np.ndarray:
         """Return it as (size, size, 3) uint8."""
         image = Image.new("RGB", (4 * size, 4 * size))
         pen = ImageDraw.Draw(image)
-        for kind, color, corners in self.shapes:
-            getattr(pen, kind)([4 * size * number for number in corners], fill=color)
+        for line in self.shapes.strip().splitlines():
+            kind, color, *corners = line.split()
+            getattr(pen, kind)([4 * size * int(corner) / 100 for corner in corners], fill=PALETTE[color])
         return np.array(image.reduce(4))
 
 
 SKETCHES = {
     "sailboat": Sketch(
         "a red sailboat on a calm sea",
-        (
-            ("rectangle", DAY, ALL),
-            ("rectangle", SEA, LOWER),
-            ("polygon", RED, (0.2, 0.62, 0.8, 0.62, 0.7, 0.75, 0.3, 0.75)),
-            ("polygon", WHITE, (0.5, 0.12, 0.5, 0.58, 0.78, 0.58)),
-            ("polygon", WHITE, (0.47, 0.2, 0.47, 0.58, 0.27, 0.58)),
-        ),
+        """
+        rectangle sky 0 0 100 100
+        rectangle sea 0 55 100 100
+        polygon red 20 62 80 62 70 75 30 75
+        polygon white 50 12 50 58 78 58
+        polygon white 47 20 47 58 27 58
+        """,
     ),
     "balloon": Sketch(
         "a yellow balloon over a calm sea at sunset",
-        (
-            ("rectangle", DUSK, ALL),
-            ("rectangle", SEA, LOWER),
-            ("ellipse", YELLOW, (0.32, 0.06, 0.68, 0.46)),
-            ("rectangle", BLACK, (0.46, 0.5, 0.54, 0.57)),
-        ),
+        """
+        rectangle dusk 0 0 100 100
+        rectangle sea 0 55 100 100
+        ellipse yellow 32 6 68 46
+        rectangle black 46 50 54 57
+        """,
     ),
     "whale": Sketch(
         "a white whale under water",
-        (
-            ("rectangle", DEEP, ALL),
-            ("rectangle", DAY, (0, 0, 1, 0.2)),
-            ("ellipse", WHITE, (0.15, 0.4, 0.78, 0.72)),
-            ("polygon", WHITE, (0.7, 0.55, 0.95, 0.38, 0.95, 0.7)),
-        ),
+        """
+        rectangle deep 0 0 100 100
+        rectangle sky 0 0 100 20
+        ellipse white 15 40 78 72
+        polygon white 70 55 95 38 95 70
+        """,
     ),
     "lighthouse": Sketch(
         "a white lighthouse at night",
-        (
-            ("rectangle", NIGHT, ALL),
-            ("rectangle", (25, 40, 80), LOWER),
-            ("polygon", WHITE, (0.42, 0.25, 0.58, 0.25, 0.64, 0.75, 0.36, 0.75)),
-            ("rectangle", YELLOW, (0.43, 0.13, 0.57, 0.25)),
-        ),
+        """
+        rectangle night 0 0 100 100
+        rectangle deep 0 55 100 100
+        polygon white 42 25 58 25 64 75 36 75
+        rectangle yellow 43 13 57 25
+        """,
     ),
-    "sea alone": Sketch("a red fishing boat", (("rectangle", DAY, ALL), ("rectangle", SEA, LOWER))),
+    "sea alone": Sketch("a red fishing boat", "rectangle sky 0 0 100 100\nrectangle sea 0 55 100 100"),
 }

@@ -1,41 +1,35 @@
 """Panels that sample step by step, keep the trajectories, and show the step that a slider chooses."""
 
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 
-from stablediff_edu.config import device_of, synchronize
-from stablediff_edu.diffusion.samplers import sample
+from stablediff_edu.config import device_of
+from stablediff_edu.diffusion.samplers import SAMPLERS, SamplerStep, sample
 from stablediff_edu.diffusion.schedule import NoiseSchedule
-from stablediff_edu.widgets.base import Panel
-from stablediff_edu.widgets.controls import Select, Slider, seed_box
+from stablediff_edu.widgets.base import Job, Panel, collect
+from stablediff_edu.widgets.controls import Number, Select, Slider
 
 Model = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (x_t, t) -> prediction
 MAX_KEPT = 8
 
 
 class Trajectory(NamedTuple):
-    """A sampling trajectory, with one entry before every step and one at the end, on the CPU.
+    """All steps of a sampling, the number of model evaluations, and the computing time in seconds."""
 
-    Attributes:
-        t: timesteps, steps + 1 of them; None at the end.
-        xt: noisy images, (steps + 1, B, 3, H, W); the last is the result.
-        x0: predicted clean images, (steps + 1, B, 3, H, W); the last is the result.
-        calls: number of model evaluations.
-        seconds: computing time.
-    """
-
-    t: list[float | None]
-    xt: torch.Tensor
-    x0: torch.Tensor
+    steps: list[SamplerStep]
     calls: int
     seconds: float
 
+    def images(self, kind: str, step: int) -> torch.Tensor:
+        """Return the "xt" or "x0" after so many steps, (B, 3, H, W) on the CPU; after the last, the result."""
+        chosen = self.steps[min(step, len(self.steps) - 1)]
+        return getattr(chosen, kind if step < len(self.steps) else "next").cpu()
+
 
 class TrajectoryPanel(Panel):
-    """Controls: sampler, if it is a control; sampling steps, seed, sampling step. `.shown` is the `Trajectory`.
+    """Controls: sampler, sampling steps, seed, sampling step, and more. `.shown` is the `Trajectory`.
 
     Subclasses implement `_show`, which shows one step of it.
 
@@ -43,9 +37,10 @@ class TrajectoryPanel(Panel):
         model: (x_t, t) -> prediction.
         schedule: the one that it was trained with.
         shape: of the images, (B, 3, H, W).
-        sampler: its name, or a control that chooses one.
+        prediction: what the model predicts: "noise", "clean" or "velocity".
+        sampler: at the start.
         steps: the control that chooses the number of sampling steps.
-        options: for `sample`: prediction, clip.
+        more: further controls.
     """
 
     def __init__(
@@ -54,17 +49,17 @@ class TrajectoryPanel(Panel):
         model: Model,
         schedule: NoiseSchedule,
         shape: tuple[int, ...],
-        sampler: str | Select,
+        prediction: str,
+        sampler: str,
         steps: Slider | Select,
-        **options,
+        *more: Slider | Select,
     ) -> None:
-        super().__init__(title)
-        self.model, self.schedule, self.shape, self.sampler, self.options = model, schedule, shape, sampler, options
+        last = Slider("sampling step", 0, steps.chosen, steps.chosen)
+        super().__init__(
+            title, Select("sampler", list(SAMPLERS), sampler), steps, Number("seed", 0, 9999, 0), last, *more
+        )
+        self.model, self.schedule, self.shape, self.prediction = model, schedule, shape, prediction
         self.kept: dict[tuple, Trajectory] = {}
-        if isinstance(sampler, Select):
-            self.controls["sampler"] = sampler
-        self.controls |= {"sampling steps": steps, "seed": seed_box(0)}
-        self.controls["sampling step"] = Slider("sampling step", 0, steps.value, steps.value)
 
     def begin(self) -> None:
         """Sample for the first time, and follow the controls."""
@@ -75,43 +70,31 @@ class TrajectoryPanel(Panel):
 
     def step_shown(self) -> tuple[int, str]:
         """Return the number of the step to show, and which one it is in words."""
-        steps = len(self.shown.t) - 1
-        step = min(self.value("sampling step"), steps)
-        return step, f"after step {step} of {steps}, t = {self.shown.t[step]:.0f}" if step < steps else "the result"
+        step, steps = self["sampling step"], self.shown.steps
+        return step, f"after step {step} of {len(steps)}, t = {steps[step].t:.0f}" if step < len(
+            steps
+        ) else "the result"
 
-    def _sample(self) -> Generator[None, None, None]:
-        sampler = self.sampler if isinstance(self.sampler, str) else self.sampler.value
-        settings = steps, _, _ = self.value("sampling steps"), sampler, self.value("seed")
+    def _sample(self) -> Job:
+        settings = steps, sampler, seed = self["sampling steps"], self["sampler"], self["seed"]
         if settings not in self.kept:
+            calls = []
+
+            def counted(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+                calls.append(t)
+                return self.model(xt, t)
+
+            device = device_of(self.model)
+            options = dict(prediction=self.prediction, seed=seed, clip=True, device=device)
+            stream = sample(counted, self.schedule, self.shape, steps, sampler, **options)
+            taken, seconds = yield from collect(stream, device)
             if len(self.kept) == MAX_KEPT:
                 del self.kept[next(iter(self.kept))]
-            self.kept[settings] = yield from self._run(*settings)
+            self.kept[settings] = Trajectory(taken, len(calls), seconds)
         self.shown = self.kept[settings]
         with self.quietly():
             self.controls["sampling step"].set_max(steps, steps)
         self._show()
-
-    def _run(self, steps: int, sampler: str, seed: int) -> Generator[None, None, Trajectory]:
-        calls, seconds, taken = 0, 0.0, []
-
-        def counted(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            nonlocal calls
-            calls += 1
-            return self.model(xt, t)
-
-        device = device_of(self.model)
-        options = dict(device=device, seed=seed, **self.options)
-        began = time.perf_counter()
-        for step in sample(counted, self.schedule, self.shape, steps, sampler, **options):
-            taken.append(step)
-            seconds += time.perf_counter() - began
-            yield
-            began = time.perf_counter()
-        synchronize(device)
-        seconds += time.perf_counter() - began
-        result = taken[-1].next
-        xt, x0 = (torch.stack([getattr(step, name) for step in taken] + [result]).cpu() for name in ("xt", "x0"))
-        return Trajectory([step.t for step in taken] + [None], xt, x0, calls, seconds)
 
     def _show(self) -> None:
         raise NotImplementedError

@@ -18,7 +18,7 @@ MOVES = 9
 TINY = "text_to_image, tiny SD"
 # what is pressed, by turns: (role, name, keys, wanted milliseconds)
 PRESSED = {
-    "kernel_editor": ("spinbutton", "kernel row 1 column 1", "ArrowUp ArrowDown", 60),
+    "kernel_editor": ("spinbutton", "values row 1 column 1", "ArrowUp ArrowDown", 60),
     "unet_inspector": ("slider", "channel", "End Home", 100),
     "position_encoding": ("slider", "position", "ArrowRight ArrowLeft", 100),
     "denoising": ("slider", "timestep t", "ArrowRight ArrowLeft", "model"),
@@ -40,7 +40,7 @@ PRESSED = {
 }
 CELLS = {
     "kernel_editor": "import stablediff_edu as sd; sd.widgets.KernelEditor(256)",
-    TINY: "import stablediff_edu as sd; sd.widgets.TextToImagePanel(sd.load_tiny_sd()[0])",
+    TINY: "import stablediff_edu as sd; sd.widgets.TextToImagePanel(sd.load_tiny_sd()[0], \"a red sailboat on a calm sea\")",
 }
 # the time from a key to the latest image, new pixels of a canvas, or new table
 WATCH = """(panel) => {

@@ -1,24 +1,20 @@
 // The plane of a matrix: two arrows show where it maps (1, 0) and (0, 1), its two columns. Drag their ends.
 
 const START = ["(1, 0)", "(0, 1)"];
-const LARGE_STEP = 10; // with Shift
 
 function renderMatrix({ model, el }) {
-  const [low, high, step] = ["low", "high", "step"].map((name) => model.get(name));
-  const { snap, print } = gridOf(low, high, step);
+  const grid = gridOf(...model.get("range"));
+  const { low, high, print } = grid;
   const say = announcer(el);
 
   // The plane in its own units, y upwards: so y has a minus wherever something is put.
   const edge = high + 0.35;
-  const whole = []; // the grid: -2, -1, 0, 1, 2
-  for (let n = Math.ceil(low); n <= high; n++) whole.push(n);
-  const grid = whole.flatMap((n) => [[[n, low], [n, high]], [[low, n], [high, n]]]);
+  const whole = Array.from({ length: high - low + 1 }, (_, n) => low + n); // -2, -1, 0, 1, 2
+  const lines = whole.flatMap((n) => [[[n, low], [n, high]], [[low, n], [high, n]]]);
   const axes = [[[low, 0], [high, 0]], [[0, low], [0, high]]];
-  const path = (lines) => lines.map((line) => "M" + line.map(([x, y]) => `${x},${-y}`).join("L")).join("");
-  const ticks = whole.filter((n) => n).map((n) => {
-    const text = minus(String(n));
-    return `<text x="${n}" y="0.2">${text}</text><text x="-0.16" y="${-n}">${text}</text>`;
-  });
+  const path = (paths) => paths.map((points) => "M" + points.map(([x, y]) => `${x},${-y}`).join("L")).join("");
+  const ticks = whole.filter((n) => n)
+    .map((n) => `<text x="${n}" y="0.2">${minus(String(n))}</text><text x="-0.16" y="${-n}">${minus(String(n))}</text>`);
   const arrows = START.map((start, column) => `
     <line class="sd-shaft" />
     <g class="sd-hand" tabindex="0" role="application" aria-roledescription="2-D slider"
@@ -29,7 +25,7 @@ function renderMatrix({ model, el }) {
   el.insertAdjacentHTML("afterbegin", `
     <b></b> <span class="sd-tap">Tap an end, then drag.</span>
     <svg class="sd-sheet" viewBox="${-edge} ${-edge} ${2 * edge} ${2 * edge}">
-      <path class="sd-lines" d="${path(grid)}" /><path class="sd-axes" d="${path(axes)}" />
+      <path class="sd-lines" d="${path(lines)}" /><path class="sd-axes" d="${path(axes)}" />
       ${ticks.join("")}
       <path class="sd-transformed" /><path class="sd-square" />
       ${arrows.join("")}
@@ -38,12 +34,11 @@ function renderMatrix({ model, el }) {
   const find = (name) => el.querySelector(name);
   const [plane, shafts, ends] = [find("svg"), el.querySelectorAll(".sd-shaft"), el.querySelectorAll(".sd-hand")];
 
-  const columnOf = (matrix, column) => [matrix[column], matrix[2 + column]]; // it is stored row by row
+  const columnOf = (column) => [model.get("matrix")[column], model.get("matrix")[2 + column]]; // it is stored row by row
   function draw() {
-    const matrix = model.get("matrix");
-    const columns = [columnOf(matrix, 0), columnOf(matrix, 1)];
+    const columns = [columnOf(0), columnOf(1)];
     const transform = ([x, y]) => [0, 1].map((row) => x * columns[0][row] + y * columns[1][row]); // matrix · (x, y)
-    find(".sd-transformed").setAttribute("d", path(grid.map((line) => line.map(transform))));
+    find(".sd-transformed").setAttribute("d", path(lines.map((line) => line.map(transform))));
     find(".sd-square").setAttribute("d", path([[[0, 0], [1, 0], [1, 1], [0, 1]].map(transform)]) + "Z");
     columns.forEach(([x, y], column) => {
       shafts[column].setAttribute("x2", x);
@@ -57,25 +52,20 @@ function renderMatrix({ model, el }) {
     say(find(".sd-columns").textContent);
   }
 
-  function go(column, x, y) {
-    const matrix = [...model.get("matrix")];
-    [matrix[column], matrix[2 + column]] = [snap(x), snap(y)];
-    send(model, { matrix });
-  }
-  ends.forEach((end, column) => {
-    onDrag(end, { move(event) {
+  ends.forEach((end, column) => onMove(end, {
+    grids: [grid, grid],
+    at: () => columnOf(column),
+    under({ clientX, clientY }) {
       const { left, top, width, height } = plane.getBoundingClientRect();
-      const [across, down] = [(event.clientX - left) / width, (event.clientY - top) / height];
-      go(column, edge * (2 * across - 1), edge * (1 - 2 * down));
-    } });
-    onKeys(end, (event) => event.key in ARROWS, (event) => {
-      const way = ARROWS[event.key];
-      const far = event.shiftKey ? LARGE_STEP * step : step;
-      const [x, y] = columnOf(model.get("matrix"), column);
-      go(column, x + far * way[0], y + far * way[1]);
-    });
-  });
-  follow(model, { "change:matrix change:name change:color": draw });
+      return [edge * ((2 * (clientX - left)) / width - 1), edge * (1 - (2 * (clientY - top)) / height)];
+    },
+    go(x, y) {
+      const matrix = [...model.get("matrix")];
+      [matrix[column], matrix[2 + column]] = [x, y];
+      send(model, { matrix });
+    },
+  }));
+  follow(model, { "matrix name color": draw });
 }
 
 export default { render: renderMatrix };

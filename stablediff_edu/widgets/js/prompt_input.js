@@ -3,13 +3,14 @@
 const MAX_OFFERED = 8;
 
 function renderPrompt({ model, el }) {
-  const [name, words, followers] = ["name", "words", "next_words"].map((trait) => model.get(trait));
+  const [words, followers] = [model.get("words"), model.get("next_words")];
+  const box = make("input", { type: "text", autocomplete: "off", spellcheck: false });
+  const label = make("label", { textContent: model.get("name") });
+  const offers = make("div", { className: "sd-offers", role: "group", ariaLabel: `words that may come next in ${model.get("name")}` });
+  const note = make("div", { className: "sd-prompt-note" });
   el.classList.add("sd", "sd-prompt");
-  el.innerHTML = `<label><span></span> <input type="text" spellcheck="false" autocomplete="off"></label>
-    <div class="sd-offers" role="group"></div><div class="sd-prompt-note"></div>`;
-  const [title, box, offers, note] = ["span", "input", ".sd-offers", ".sd-prompt-note"].map((one) => el.querySelector(one));
-  title.textContent = name;
-  offers.setAttribute("aria-label", `words that may come next in ${name}`);
+  label.append(box);
+  el.append(label, offers, note);
   const say = announcer(el);
   onKeys(el, takenByField);
 
@@ -27,7 +28,7 @@ function renderPrompt({ model, el }) {
   function offer() {
     const [kept, possible] = offered(box.value);
     offers.replaceChildren(...possible.map((word) => {
-      const button = Object.assign(document.createElement("button"), { type: "button", textContent: word });
+      const button = make("button", { type: "button", textContent: word });
       button.addEventListener("click", () => {
         box.value = `${kept} ${word} `.trimStart();
         box.focus();
@@ -41,7 +42,7 @@ function renderPrompt({ model, el }) {
     offer();
   }
   function show() {
-    if (box.value !== model.get("value") && box.getRootNode().activeElement !== box) box.value = model.get("value");
+    if (box.getRootNode().activeElement !== box) box.value = model.get("value");
     offer();
   }
   function showNote() {
@@ -49,7 +50,7 @@ function renderPrompt({ model, el }) {
     say(note.textContent);
   }
   box.addEventListener("input", type);
-  follow(model, { "change:value": show, "change:note": showNote });
+  follow(model, { value: show, note: showNote });
 }
 
 export default { render: renderPrompt };

@@ -4,17 +4,16 @@
 function gridOf(low, high, step) {
   const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
   const snap = (value) => Number((Math.round(Math.min(Math.max(value, low), high) / step) * step).toFixed(digits));
-  return { snap, print: (value) => minus(value.toFixed(digits)) };
+  return { low, high, step, snap, print: (value) => minus(value.toFixed(digits)) };
 }
 
+const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
 const minus = (text) => text.replace("-", "−");
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 // Announce to screen readers: a text is spoken once it rests, not at every step of a drag.
 function announcer(el) {
-  const region = el.appendChild(document.createElement("span"));
-  region.className = "sd-spoken";
-  region.setAttribute("role", "status");
+  const region = el.appendChild(make("span", { className: "sd-spoken", role: "status" }));
   let timer;
   return (text) => {
     clearTimeout(timer);
@@ -52,10 +51,9 @@ function onKeys(el, takes, act) {
 
 // Drag by mouse or finger. A finger taps first; until then it scrolls the page (style.css: touch-action).
 function onDrag(el, { start = () => {}, move, end = () => {} }) {
-  const focused = () => el.getRootNode().activeElement === el;
   let dragging = false;
   el.addEventListener("pointerdown", (event) => {
-    dragging = event.pointerType !== "touch" || focused();
+    dragging = event.pointerType !== "touch" || el.getRootNode().activeElement === el;
     if (!dragging) return;
     el.setPointerCapture(event.pointerId);
     el.focus({ preventScroll: true });
@@ -71,6 +69,17 @@ function onDrag(el, { start = () => {}, move, end = () => {} }) {
   el.addEventListener("click", () => el.focus({ preventScroll: true }));
 }
 
+// A point in the plane that mouse, finger and arrow keys move, with Shift in larger steps: `go` gets it, on its grids.
+function onMove(el, { grids, at, under, jumps, go }) {
+  const snapped = (point) => go(...point.map((value, axis) => grids[axis].snap(value)));
+  const move = (event) => snapped(under(event));
+  onDrag(el, { start: jumps && move, move });
+  onKeys(el, ({ key }) => key in ARROWS, ({ key, shiftKey }) => snapped(at().map((value, axis) => {
+    const { low, high, step } = grids[axis];
+    return value + ARROWS[key][axis] * Math.max((shiftKey ? 0.1 : 0.01) * (high - low), step);
+  })));
+}
+
 // Send values to Python. While Python computes, the newest values wait and the ones before them are dropped.
 function send(model, values) {
   for (const [name, value] of Object.entries(values)) model.set(name, value);
@@ -81,16 +90,18 @@ function send(model, values) {
 function follow(model, handlers) {
   for (const [names, handler] of Object.entries(handlers)) {
     handler();
-    for (const name of names.split(" ")) model.on(name, handler);
+    for (const name of names.split(" ")) model.on(`change:${name}`, handler);
   }
 }
 
-// However many changes there are, draw once per frame.
-function oncePerFrame(draw) {
+// However many changes there are, draw once per frame, and when the size changes; not while it is off the page.
+function drawn(canvas, draw) {
   let frame;
+  const drawNow = () => { if (canvas.clientWidth) draw(); };
+  new ResizeObserver(drawNow).observe(canvas);
   return () => {
     cancelAnimationFrame(frame);
-    frame = requestAnimationFrame(draw);
+    frame = requestAnimationFrame(drawNow);
   };
 }
 
@@ -100,6 +111,20 @@ function cleared(canvas) {
   canvas.height = canvas.clientHeight * devicePixelRatio;
   const context = canvas.getContext("2d");
   context.scale(devicePixelRatio, devicePixelRatio);
-  Object.assign(context, { textBaseline: "middle", textAlign: "center", lineCap: "round" });
-  return context;
+  return Object.assign(context, { textBaseline: "middle", textAlign: "center", lineCap: "round" });
+}
+
+// A line through points, or a disc.
+function stroke(pen, points, color, width) {
+  Object.assign(pen, { strokeStyle: color, lineWidth: width });
+  pen.beginPath();
+  for (const point of points) pen.lineTo(...point);
+  pen.stroke();
+}
+function disc(pen, [x, y], radius, fill, rim) {
+  Object.assign(pen, { fillStyle: fill, strokeStyle: rim, lineWidth: 2 });
+  pen.beginPath();
+  pen.arc(x, y, radius, 0, 7);
+  pen.fill();
+  pen.stroke();
 }

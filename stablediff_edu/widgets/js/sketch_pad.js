@@ -1,9 +1,9 @@
 // A small pad to sketch on, by mouse, finger or keyboard. The sketch goes to Python as a PNG in a data URL.
 
 function renderPad({ model, el }) {
-  const [size, palette] = [model.get("size"), Object.entries(model.get("palette"))];
+  const [size, palette] = [model.get("size"), model.get("palette")];
   let [color, thick] = ["red", Math.max(2, Math.round(size / 12))];
-  const rgb = (name) => `rgb(${model.get("palette")[name].join(" ")})`;
+  const rgb = (name) => `rgb(${palette[name].join(" ")})`;
   el.classList.add("sd", "sd-sketch");
   el.innerHTML = `
     <div class="sd-paper">
@@ -18,16 +18,14 @@ function renderPad({ model, el }) {
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   const say = announcer(el);
 
-  colors.replaceChildren(...palette.map(([name]) => {
-    const button = Object.assign(document.createElement("button"), { type: "button", title: name });
-    button.setAttribute("aria-label", name);
+  for (const name of Object.keys(palette)) {
+    const button = colors.appendChild(make("button", { type: "button", title: name, ariaLabel: name }));
     button.style.background = rgb(name);
     button.addEventListener("click", () => choose(name));
-    return button;
-  }));
+  }
   function choose(name) {
     color = name;
-    palette.forEach(([one], n) => colors.children[n].setAttribute("aria-pressed", one === name));
+    for (const button of colors.children) button.ariaPressed = button.title === name;
     place();
   }
 
@@ -37,13 +35,9 @@ function renderPad({ model, el }) {
     Object.assign(brush.style, { left: `${x * scale}px`, top: `${y * scale}px`, borderColor: rgb(color) });
     brush.style.width = brush.style.height = `${thick * scale}px`;
   }
-  function go(newX, newY, paints) {
-    if (paints) {
-      Object.assign(pen, { lineCap: "round", lineWidth: thick, strokeStyle: rgb(color) });
-      pen.beginPath();
-      pen.moveTo(x, y);
-      pen.lineTo(newX, newY + 0.01); // a line without length would leave no dot
-      pen.stroke();
+  function go([newX, newY], paints) {
+    if (paints) { // a line without length would leave no dot
+      stroke(Object.assign(pen, { lineCap: "round" }), [[x, y], [newX, newY + 0.01]], rgb(color), thick);
       send(model, { value: canvas.toDataURL() });
     }
     [x, y] = [newX, newY];
@@ -60,26 +54,23 @@ function renderPad({ model, el }) {
   onDrag(canvas, {
     start(event) {
       [x, y] = at(event);
-      go(x, y, true);
+      go([x, y], true);
     },
-    move: (event) => go(...at(event), true),
+    move: (event) => go(at(event), true),
   });
-  canvas.addEventListener("pointermove", (event) => { if (!event.buttons) go(...at(event), false); });
-  onKeys(canvas, (event) => event.key in ARROWS || event.key === " ", (event) => {
-    const way = ARROWS[event.key];
-    if (way) {
-      const inside = (value) => Math.min(Math.max(value, 0), size);
-      go(inside(x + way[0] * Math.max(1, size / 32)), inside(y - way[1] * Math.max(1, size / 32)), down);
-    } else {
+  canvas.addEventListener("pointermove", (event) => { if (!event.buttons) go(at(event), false); });
+  onKeys(canvas, ({ key }) => key in ARROWS || key === " ", ({ key }) => {
+    if (key === " ") {
       down = !down;
       say(down ? "brush down" : "brush up");
-      go(x, y, down);
     }
+    const [right, up] = (ARROWS[key] ?? [0, 0]).map((way) => way * Math.max(1, size / 32));
+    go([x + right, y - up].map((value) => Math.min(Math.max(value, 0), size)), down);
   });
   onKeys(el, takenByField);
   range.addEventListener("input", () => { thick = Number(range.value); place(); });
   choose(color);
-  follow(model, { "change:value": show });
+  follow(model, { value: show });
 }
 
 export default { render: renderPad };

@@ -1,14 +1,13 @@
 // A 3-D cloud of words: drag to rotate it, click a word to select it; its nearest neighbors in all dimensions light up.
 
 const [INK, MUTED, LIT] = ["#1c2733", "#55616d", "#e67800"];
+const MARKS = { o: "●", s: "■", "^": "▲" };
 const font = (size, weight = 400) => `${weight} ${size}px system-ui, sans-serif`;
 const CLICK = 4; // pixels: a shorter move is a click, not a drag
 const REACH = 16; // pixels around a mark within which a click selects it
-const LIMITS = { azimuth: [-180, 180], elevation: [-90, 90], zoom: [50, 400] };
 
 function renderCloud({ model, el }) {
-  const [words, points, groups, legend] = ["words", "points", "groups", "legend"].map((name) => model.get(name));
-  const styleOf = (n) => legend[groups[n] < 0 ? legend.length - 1 : groups[n]];
+  const [words, points, groups, legend, limits] = ["words", "points", "groups", "legend", "limits"].map((name) => model.get(name));
   el.classList.add("sd", "sd-cloud");
   el.innerHTML = `
     <canvas class="sd-hand sd-sheet" tabindex="0" role="application" aria-label="cloud of words: the arrow keys rotate it,
@@ -18,10 +17,9 @@ function renderCloud({ model, el }) {
   const canvas = el.querySelector("canvas");
   const say = announcer(el);
   for (const [name, color, marker] of legend) {
-    const [entry, mark] = [document.createElement("span"), document.createElement("span")];
-    Object.assign(mark, { textContent: { o: "●", s: "■", "^": "▲" }[marker] }).style.color = color;
-    entry.append(mark, ` ${name}`);
-    el.querySelector(".sd-legend").append(entry);
+    const mark = make("span", { textContent: MARKS[marker] });
+    mark.style.color = color;
+    el.querySelector(".sd-legend").appendChild(make("span")).append(mark, ` ${name}`);
   }
 
   let shown = []; // where each word is on the screen: {n, x, y, depth}, the farthest first
@@ -40,95 +38,65 @@ function renderCloud({ model, el }) {
   }
 
   function draw() {
-    if (!canvas.clientWidth) return; // not on the page at the moment; the observer draws it when it is
     project();
-    const pen = cleared(canvas);
-    pen.textAlign = "left";
-    const selected = model.get("selected");
-    const near = new Map(model.get("neighbors"));
-    const bright = (n) => n === selected || near.has(n);
-    const front = ({ depth }) => Math.min(1, Math.max(0, (1 - depth) / 2)); // 1 at the front, 0 far away
-    for (const one of shown.filter(({ n }) => !bright(n))) mark(pen, one, 3, 0.25 + 0.5 * front(one));
+    const pen = Object.assign(cleared(canvas), { textAlign: "left", lineJoin: "round" });
+    const [selected, near] = [model.get("selected"), new Map(model.get("neighbors"))];
+    const others = shown.filter(({ n }) => n !== selected && !near.has(n));
     const here = shown.find(({ n }) => n === selected);
-    const lit = shown.filter(({ n }) => near.has(n));
-    pen.strokeStyle = LIT;
+    const lit = shown.filter(({ n }) => near.has(n)).sort((a, b) => near.get(a.n) - near.get(b.n));
+    for (const one of others) mark(pen, one, 9, 0.5 - 0.25 * Math.min(1, Math.max(-1, one.depth)));
     for (const one of lit) {
       pen.globalAlpha = 0.5;
-      line(pen, here, one);
-      mark(pen, one, 5, 1);
+      stroke(pen, [[here.x, here.y], [one.x, one.y]], LIT, 1);
+      mark(pen, one, 15, 1);
     }
-    mark(pen, here, 7, 1);
-    Object.assign(pen, { strokeStyle: INK, lineWidth: 2 });
-    pen.beginPath();
-    pen.arc(here.x, here.y, 11, 0, 7);
-    pen.stroke();
+    mark(pen, here, 20, 1);
+    disc(pen, [here.x, here.y], 11, "transparent", INK);
     // names: the selected word, its neighbors, then whatever is in front and has room
     const taken = [here, ...lit].map(({ x, y }) => [x - 5, y - 5, x + 5, y + 5]);
-    label(pen, here, font(15, 700), INK, words[selected], taken, true);
-    lit.sort((a, b) => near.get(a.n) - near.get(b.n));
-    for (const one of lit) label(pen, one, font(12, 600), INK, `${words[one.n]} ${near.get(one.n).toFixed(2)}`, taken, true);
-    for (const one of shown.filter(({ n }) => !bright(n)).reverse()) {
-      label(pen, one, font(11), MUTED, words[one.n], taken, false);
-    }
+    label(pen, here, font(15, 700), words[selected], taken, true);
+    for (const one of lit) label(pen, one, font(12, 600), `${words[one.n]} ${near.get(one.n).toFixed(2)}`, taken, true);
+    for (const one of others.reverse()) label(pen, one, font(11), words[one.n], taken, false);
   }
 
   function mark(pen, { n, x, y }, size, alpha) {
-    const [, color, marker] = styleOf(n);
-    Object.assign(pen, { globalAlpha: alpha, fillStyle: color });
-    pen.beginPath();
-    if (marker === "s") pen.rect(x - size, y - size, 2 * size, 2 * size);
-    else if (marker === "^") [[0, -1.2], [1.1, 0.9], [-1.1, 0.9]].forEach(([a, b]) => pen.lineTo(x + a * size, y + b * size));
-    else pen.arc(x, y, size, 0, 7);
-    pen.fill();
-    pen.globalAlpha = 1;
+    const [, color, marker] = legend[groups[n] < 0 ? legend.length - 1 : groups[n]];
+    Object.assign(pen, { globalAlpha: alpha, fillStyle: color, font: font(size), textAlign: "center" });
+    pen.fillText(MARKS[marker], x, y);
+    Object.assign(pen, { globalAlpha: 1, textAlign: "left" });
   }
 
-  function line(pen, a, b) {
-    pen.lineWidth = 1;
-    pen.beginPath();
-    pen.moveTo(a.x, a.y);
-    pen.lineTo(b.x, b.y);
-    pen.stroke();
-  }
-
-  function label(pen, { x, y }, font, color, text, taken, always) { // always: if there is no room, farther off
+  function label(pen, { x, y }, font, text, taken, always) { // always: if there is no room, farther off
     pen.font = font;
     const wide = pen.measureText(text).width;
     const spots = [[x + 10, y], [x - 10 - wide, y], [x - wide / 2, y - 16], [x - wide / 2, y + 16]];
-    for (let far = 28; always && far < 150; far += 8) {
-      for (let turn = 0; turn < 6.28; turn += 0.393) {
-        spots.push([x + far * Math.cos(turn) - wide / 2, y + far * Math.sin(turn)]);
-      }
+    for (let turn = 0; always && turn < 96; turn++) { // on a spiral
+      const far = 28 + turn;
+      spots.push([x + far * Math.cos(turn) - wide / 2, y + far * Math.sin(turn)]);
     }
-    const boxAt = ([left, middle]) => [left - 2, middle - 8, left + wide + 2, middle + 8];
-    const free = ([l, t, r, b]) => l > 0 && r < canvas.clientWidth && t > 0 && b < canvas.clientHeight
-      && !taken.some(([left, top, right, bottom]) => l < right && left < r && t < bottom && top < b);
-    const found = spots.findIndex((spot) => free(boxAt(spot)));
+    const free = ([left, middle]) => left > 2 && left + wide < canvas.clientWidth - 2
+      && middle > 8 && middle < canvas.clientHeight - 8
+      && !taken.some(([l, t, r, b]) => l < left + wide + 2 && left - 2 < r && t < middle + 8 && middle - 8 < b);
+    const found = spots.findIndex(free);
     if (found < 0) return;
     const [left, middle] = spots[found];
-    taken.push(boxAt(spots[found]));
-    if (found > 3) {
-      pen.strokeStyle = MUTED;
-      line(pen, { x, y }, { x: left + wide / 2, y: middle });
-    }
+    taken.push([left - 2, middle - 8, left + wide + 2, middle + 8]);
+    if (found > 3) stroke(pen, [[x, y], [left + wide / 2, middle]], MUTED, 1);
     if (always) { // a white rim: these lie over marks and lines
-      Object.assign(pen, { strokeStyle: "#ffffff", lineWidth: 4, lineJoin: "round" });
+      Object.assign(pen, { strokeStyle: "#ffffff", lineWidth: 4 });
       pen.strokeText(text, left, middle);
     }
-    pen.fillStyle = color;
+    pen.fillStyle = always ? INK : MUTED;
     pen.fillText(text, left, middle);
   }
 
   // -- what the learner does -----------------------------------------------------------------------------------------
 
-  function limited(name, value) {
-    const [low, high] = LIMITS[name];
-    const turned = name === "azimuth" ? ((((value + 180) % 360) + 360) % 360) - 180 : value; // all the way around
-    return Math.round(Math.min(high, Math.max(low, turned)));
+  function view(azimuth, elevation, zoom = model.get("zoom")) {
+    azimuth = ((((azimuth + 180) % 360) + 360) % 360) - 180; // all the way around
+    const limited = ([name, value]) => [name, gridOf(...limits[name], 1).snap(value)];
+    send(model, Object.fromEntries(Object.entries({ azimuth, elevation, zoom }).map(limited)));
   }
-  const view = (azimuth, elevation, zoom = model.get("zoom")) => send(model, {
-    azimuth: limited("azimuth", azimuth), elevation: limited("elevation", elevation), zoom: limited("zoom", zoom),
-  });
   function under(event) { // the word under the pointer; of two the one in front
     const far = (one) => Math.hypot(one.x - event.offsetX, one.y - event.offsetY) + one.depth;
     const best = shown.reduce((a, b) => (far(b) < far(a) ? b : a));
@@ -145,25 +113,21 @@ function renderCloud({ model, el }) {
     end(event) { if (drag.far <= CLICK && under(event) >= 0) send(model, { selected: under(event) }); },
   });
   canvas.addEventListener("pointermove", (event) => { if (!event.buttons) canvas.title = words[under(event)] ?? ""; });
-  onKeys(canvas, ({ key }) => key in ARROWS || ["+", "=", "-", "Enter"].includes(key), (event) => {
+  onKeys(canvas, ({ key }) => key in ARROWS || ["+", "=", "-", "Enter"].includes(key), ({ key }) => {
     const [azimuth, elevation] = [model.get("azimuth"), model.get("elevation")];
-    const way = ARROWS[event.key];
-    const zoom = { "+": 1.15, "=": 1.15, "-": 1 / 1.15 }[event.key];
-    if (way) view(azimuth - 5 * way[0], elevation + 5 * way[1]);
-    else if (zoom) view(azimuth, elevation, model.get("zoom") * zoom);
-    else if (model.get("neighbors").length) send(model, { selected: model.get("neighbors")[0][0] });
+    if (key === "Enter") return send(model, { selected: model.get("neighbors")[0][0] });
+    const [right, up] = ARROWS[key] ?? [0, 0];
+    const zoom = { "+": 1.15, "=": 1.15, "-": 1 / 1.15 }[key] ?? 1;
+    view(azimuth - 5 * right, elevation + 5 * up, model.get("zoom") * zoom);
   });
 
-  function speak() {
-    const near = model.get("neighbors").slice(0, 5).map(([n, distance]) => `${words[n]} ${distance.toFixed(2)}`);
-    say(`${words[model.get("selected")]}; nearest: ${near.join(", ")}`);
-  }
-  const redraw = oncePerFrame(draw);
   follow(model, {
-    "change:neighbors": speak,
-    "change:neighbors change:selected change:azimuth change:elevation change:zoom": redraw,
+    neighbors() {
+      const near = model.get("neighbors").slice(0, 5).map(([n, distance]) => `${words[n]} ${distance.toFixed(2)}`);
+      say(`${words[model.get("selected")]}; nearest: ${near.join(", ")}`);
+    },
+    "neighbors selected azimuth elevation zoom": drawn(canvas, draw),
   });
-  new ResizeObserver(draw).observe(canvas);
 }
 
 export default { render: renderCloud };
