@@ -16,7 +16,7 @@ _REAL_DATA = Path(os.environ.get("STABLEDIFF_DATA") or ROOT.parent / "shared/dat
 
 
 # With several processes (make units) a file is run by one of them: the long ones begin, so that all end together.
-LONG = ["test_notebooks_there.py", "test_panels.py", "test_devices.py", "test_panels_there.py"]
+LONG = ["test_notebooks_there.py", "test_panels.py", "test_devices.py", "test_base.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,7 @@
 """Every panel with small untrained networks: what tests, screenshots and benchmarks of panels share.
 
 NAMES holds all panels: a panel of stablediff_edu/widgets/ that is not in it, or has no row in the tables of
-test_widgets.py and browser/test_panels.py, fails there.
+widgets/test_base.py and browser/test_panels.py, fails there.
 """
 
 import re

@@ -40,7 +40,7 @@ PRESSED = {
 }
 CELLS = {
     "kernel_editor": "import stablediff_edu as sd; sd.widgets.KernelEditor(256)",
-    TINY: "import stablediff_edu as sd; sd.widgets.TextToImagePanel(sd.load_tiny_sd()[0], \"a red sailboat on a calm sea\")",
+    TINY: 'import stablediff_edu as sd; sd.widgets.TextToImagePanel(sd.load_tiny_sd()[0], "a red boat")',
 }
 # the time from a key to the latest image, new pixels of a canvas, or new table
 WATCH = """(panel) => {

@@ -1,6 +1,6 @@
 """The table of the panels in Chromium: panel × (mouse, keyboard, dark theme, narrow window), each cell a test.
 
-One JupyterLab, one notebook with every panel. The other columns are in ../test_widgets.py.
+One JupyterLab, one notebook with every panel. The other columns are in ../widgets/test_base.py.
 """
 
 import time
