@@ -35,7 +35,7 @@ def load_digits(count: int = 10_000, source: str = "auto", train: bool = True, s
         source: "mnist" for the scanned digits, "synthetic" for synthetic ones; "auto" takes MNIST if it has been
             fetched.
         train: False gives digits that are none of those to learn from.
-        seed: which digits are drawn.
+        seed: which synthetic digits.
 
     Raises:
         UserError: there is no such source, MNIST is not here, or one of its files is damaged.

@@ -17,7 +17,7 @@ POINTS = 80  # on the strokes of one digit, however many strokes it has: closer 
 
 @dataclass(frozen=True)
 class Strokes:
-    """One way of writing, ready to be drawn.
+    """One way of writing, ready to be rendered.
 
     Attributes:
         handles: (K, 2) the points that the strokes run through, x and y in [-1, 1]; they may be moved.

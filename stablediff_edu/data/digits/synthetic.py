@@ -16,7 +16,7 @@ from stablediff_edu.data.digits.strokes import POINTS, STROKE_TEMPLATES, parse_t
 
 SIZE = 28
 DIGIT_BOX = 20.0  # MNIST's digits fit into 20×20 pixels, and their center of mass lies in the middle of the image
-_BLOCK = 100  # digits drawn at once from one random generator; a multiple of 10
+_BLOCK = 100  # digits rendered at once from one random generator; a multiple of 10
 
 _STROKES = {label: [parse_template(way) for way in ways] for label, ways in STROKE_TEMPLATES.items()}
 _MOST = max(len(way.handles) for ways in _STROKES.values() for way in ways)

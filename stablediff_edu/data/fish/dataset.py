@@ -28,7 +28,7 @@ from stablediff_edu.data.segmentation_folder import (
 from stablediff_edu.errors import UserError
 
 MASKS = MaskRule("brightness", above=127)  # white fish on black
-_CACHE_VERSION = 1  # part of the cache's name: raise it when the images in it would come out otherwise
+_CACHE_VERSION = 2  # part of the cache's name: raise it when the images in it would come out otherwise
 
 # Where one image lies: its species, the image, its mask.
 FishFile = tuple[str, Path, Path]
@@ -42,7 +42,7 @@ def load_fish(count: int = 500, size: int = 128, source: str = "auto", seed: int
         size: side of the images in pixels. The photographs (590×445) are stretched to squares.
         source: "kaggle" for the photographs, "synthetic" for synthetic fish; "auto" takes the photographs if
             ``count`` of them have been fetched.
-        seed: which photographs are taken, or which fish are drawn.
+        seed: which photographs are taken, or which synthetic fish.
 
     Returns:
         The images; of photographs, species take turns, so that the first few show all of them, and turned copies of
@@ -110,7 +110,7 @@ def _load_real(count: int, size: int, seed: int) -> SegmentationDataset:
     if not cache.exists():
         _write_cache(cache, arrays)
     names = [f"{species} {image.stem}" for species, image, _ in chosen]
-    return to_segmentation_dataset(arrays["pictures"], arrays["masks"], arrays["groups"], names, "Kaggle fish")
+    return to_segmentation_dataset(arrays["images"], arrays["masks"], arrays["groups"], names, "Kaggle fish")
 
 
 def _balanced_sample(fish: dict[str, list[FishFile]], count: int, seed: int) -> list[FishFile]:
@@ -125,14 +125,15 @@ def _decode(chosen: list[FishFile], size: int) -> dict[str, np.ndarray]:
     from tqdm import tqdm
 
     pixels, masks, signatures = [], [], []
-    for _, image_file, mask_file in tqdm(chosen, "reading photographs, this first time", False, file=sys.stdout):
+    bar = tqdm(chosen, "reading photographs, this first time", leave=False, disable=len(chosen) < 50, file=sys.stdout)
+    for _, image_file, mask_file in bar:
         image, mask = read_pair(image_file, [mask_file], MASKS)
         small, foreground = resize_pair(image, mask, size)
         pixels.append(small)
         masks.append(foreground)
         signatures.append(rotation_invariant_descriptor(image))
     groups = cluster_duplicates(np.stack(signatures), [species for species, _, _ in chosen])
-    return {"pictures": np.stack(pixels), "masks": np.stack(masks), "groups": groups}
+    return {"images": np.stack(pixels), "masks": np.stack(masks), "groups": groups}
 
 
 # --- their cache ---------------------------------------------------------------------------------------------------
@@ -151,9 +152,10 @@ def _fingerprint(chosen: list[FishFile], size: int) -> str:
 def _read_cache(cache: Path) -> dict[str, np.ndarray] | None:
     try:
         with np.load(cache, allow_pickle=False) as stored:  # a zip file: every array is checked against its CRC
-            return {name: stored[name] for name in ("pictures", "masks", "groups")}
+            return {name: stored[name] for name in ("images", "masks", "groups")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        cache.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            cache.unlink(missing_ok=True)
         return None
 
 
@@ -166,7 +168,7 @@ def _write_cache(cache: Path, arrays: dict[str, np.ndarray]) -> None:
         try:
             cache.parent.mkdir(exist_ok=True)
             with open(part, "wb") as file:
-                np.savez(file, pictures=arrays["pictures"], masks=arrays["masks"], groups=arrays["groups"])
+                np.savez(file, images=arrays["images"], masks=arrays["masks"], groups=arrays["groups"])
             os.replace(part, cache)
         finally:
             part.unlink(missing_ok=True)

@@ -85,10 +85,10 @@ def render_fish(
 
 
 def render_batch(count: int, size: int = 128, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-    """Draw `count` photographs of one fish each: images (N, 3, S, S), masks (N, 1, S, S), species names."""
-    drawn = [render_fish(seed * 1_000_003 + number, size) for number in range(count)]
-    images = torch.stack([one.image for one in drawn])
-    return images, torch.stack([one.mask for one in drawn]), [one.species[0] for one in drawn]
+    """Render `count` photographs of one fish each: images (N, 3, S, S), masks (N, 1, S, S), species names."""
+    fish = [render_fish(seed * 1_000_003 + number, size) for number in range(count)]
+    images, masks = torch.stack([one.image for one in fish]), torch.stack([one.mask for one in fish])
+    return images, masks, [one.species[0] for one in fish]
 
 
 @dataclass

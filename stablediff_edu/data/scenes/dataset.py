@@ -44,7 +44,7 @@ class SceneDataset(Columns):
 def make_scenes(
     count: int = 10_000, size: int = 64, seed: int = 0, train: bool = True, cache: Path | None = None, workers: int = 1
 ) -> SceneDataset:
-    """Draw captioned scenes; 10,000 of 64×64 take less than a minute on one core.
+    """Render captioned scenes; 10,000 of 64×64 take less than a minute on one core.
 
     Args:
         count: how many.

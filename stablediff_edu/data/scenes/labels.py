@@ -34,7 +34,7 @@ def position_label(scene: Scene) -> str | None:
 
 
 def labels_of(scene: Scene) -> dict[str, str | None]:
-    """Return what a caption can tell of a scene: thing, color, carries, size, place, water and sky.
+    """Return what a caption can tell of a scene: object, color, carries, size, place, water and sky.
 
     The water is a name from `SEAS`, or "under"; size and place are None if there is no word for them.
     """

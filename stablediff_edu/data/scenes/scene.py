@@ -22,7 +22,7 @@ from stablediff_edu.data.scenes.water import clip_and_reflect, render_underwater
 from stablediff_edu.errors import UserError
 
 OBJECTS = SHIPS | OTHER_OBJECTS
-SUPERSAMPLING = 4  # drawn so many times larger, then averaged: smooth edges
+SUPERSAMPLING = 4  # rendered so many times larger, then averaged: smooth edges
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,12 @@ def sample_scene(rng: np.random.Generator, object_classes: Sequence[str] = tuple
 
 
 def render_scene(scene: Scene, size: int = 64) -> torch.Tensor:
-    """Draw a scene: (3, size, size) float32 in [-1, 1]."""
+    """Render a scene: (3, size, size) float32 in [-1, 1]."""
     return normalize_images(render_scene_uint8(scene, size)[None])[0]  # (1, size, size, 3) -> (3, size, size)
 
 
 def render_scene_uint8(scene: Scene, size: int) -> np.ndarray:
-    """Draw a scene: (size, size, 3) uint8."""
+    """Render a scene: (size, size, 3) uint8."""
     side = size * SUPERSAMPLING
     rng = np.random.default_rng(scene.details)
     sky, sea = SKIES[scene.sky], SEAS[scene.sea]

@@ -102,15 +102,9 @@ def render_underwater(sky: Sky, horizon: float, side: int, rng: np.random.Genera
         draw.polygon([value * side for value in ray], rgba8(lerp_color(water, (1, 1, 1), 0.6), 0.16))
     at = np.linspace(0, 1, 17)
     sand = high - rng.uniform(0.06, 0.11) + 0.012 * np.sin(at * rng.uniform(6, 12) + rng.uniform(0, 6))
+    green = adjust_brightness(lerp_color((0.10, 0.50, 0.30), water, 0.3), -0.15)
     for _ in range(rng.integers(1, 4)):
-        _weed(
-            draw,
-            rng.uniform(0, 1),
-            high,
-            adjust_brightness(lerp_color((0.10, 0.50, 0.30), water, 0.3), -0.15),
-            side,
-            rng,
-        )
+        _weed(draw, rng.uniform(0, 1), high, green, side, rng)
     outline = (np.stack([at, sand], axis=1) * side).ravel().tolist()
     draw.polygon([*outline, side, side, 0, side], rgba8(lerp_color((0.86, 0.74, 0.50), deep, 0.45)))
     for x, y, wide in rng.uniform(0, 1, (rng.integers(2, 6), 3)).tolist():
@@ -144,13 +138,13 @@ def clip_and_reflect(layer: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray
     first, last = max(int(surface.min()), 0), min(int(surface.max() + 0.32 * side), side)
     rows = np.arange(first, last, dtype=np.float32)[:, None]  # (R, 1): only these rows hold any water that matters
     below = rows - surface[None].astype(np.float32)  # (R, W)
-    flipped, object_class = np.zeros_like(layer), layer.copy()
-    object_class[first:last, :, 3] *= below <= 0
-    object_class[last:] = 0
+    flipped, above = np.zeros_like(layer), layer.copy()
+    above[first:last, :, 3] *= below <= 0
+    above[last:] = 0
     tremble = (np.sin(rows * (130 / side)) * 0.012 * side).astype(np.int32)  # from side to side, row by row
     source_rows = np.clip(surface[None] - 1.5 * below, 0, side - 1).astype(np.int32)  # the image is a little flatter
     source_columns = np.clip(np.arange(side)[None] + tremble, 0, side - 1)
     flipped[first:last] = layer[source_rows, source_columns]
     fade = 0.5 * np.clip(1 - below / (0.32 * side), 0, 1) * (below > 0)
     flipped[first:last, :, 3] = (flipped[first:last, :, 3] * fade).astype(np.uint8)
-    return object_class, flipped
+    return above, flipped

@@ -1,4 +1,4 @@
-"""Small sentences with negation and emphasis, and how good the noun is that they speak of: drawn, seeded, exact.
+"""Small sentences with negation and emphasis, and how good the noun is that they speak of: synthetic, seeded, exact.
 
 "it was really not a good walk", "the tea was not long and it was very good": which words stand in a sentence decides
 little, for "good not bad" and "bad not good" have the same ones. What counts is which word "not" and "very" are about,
@@ -103,18 +103,18 @@ class SentenceDataset:
 
 
 def generate_sentences(count: int, seed: int = 0, unseen: bool = False) -> SentenceDataset:
-    """Draw sentences: 8,000 take less than a second.
+    """Generate sentences: 8,000 take less than a second.
 
     A fifth of all combinations of modifier and adjective ("really not" with "lovely"), and of all pairs of opposites,
-    is held out: with `unseen` only they are drawn, without it none of them, in no frame.
+    is held out: with `unseen` only they occur, without it none of them.
     """
     rng = random.Random(f"{seed} {unseen}")
-    drawn = [_generate(rng, unseen) for _ in range(count)]
+    generated = [_generate(rng, unseen) for _ in range(count)]
     numbers = torch.zeros(count, MAX_LENGTH, dtype=torch.int64)
-    for row, (text, _) in zip(numbers, drawn, strict=True):
+    for row, (text, _) in zip(numbers, generated, strict=True):
         known = encode(text)
         row[: len(known)] = torch.tensor(known)
-    texts, values = zip(*drawn, strict=True)
+    texts, values = zip(*generated, strict=True)
     return SentenceDataset(texts, numbers, torch.tensor(values) + 2)  # -2 … 2 -> 0 … 4
 
 

@@ -1,7 +1,7 @@
 """The synthetic corpus: little stories from a grammar, whose statistics carry analogies that none of its sentences
 states.
 
-A story is about one word, such as "queen". Two things decide which words stand around it, and neither knows of the
+A story is about one word, such as "queen". Two properties decide which words stand around it, and neither knows of the
 other: its *subject* (throne, crown, palace: the same for king and queen) and its *form* (she, her: the same for queen,
 aunt and actress). So king − man + woman can be found, although no story ever names two forms of a subject.
 """
@@ -24,7 +24,7 @@ class Relation:
     sentences: list[list[str]]
 
     def rows(self) -> list[tuple[list[str], list[str]]]:
-        """Return (forms, things) of each subject."""
+        """Return (forms, words that are met around them) of each subject."""
         halves = [line.split(":") for line in self.subjects.splitlines()]
         return [(forms.split(), things.split()) for forms, things in halves]
 

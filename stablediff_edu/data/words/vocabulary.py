@@ -173,7 +173,7 @@ class Vocabulary:
         return np.minimum(1.0, np.sqrt(share) + share)
 
     def noise(self, power: float = 0.75) -> np.ndarray:
-        """Return how likely each word is drawn as a negative, its count to the power of 0.75: (V,), sum 1."""
+        """Return how likely each word is sampled as a negative, its count to the power of 0.75: (V,), sum 1."""
         weights = self.counts**power
         return weights / weights.sum()
 
