@@ -22,10 +22,10 @@ from stablediff_edu.diffusion.samplers import SAMPLERS, sample_final
 from stablediff_edu.diffusion.schedule import NoiseSchedule
 from stablediff_edu.tasks.clip import load_clip
 from stablediff_edu.tasks.ddpm import load_diffusion
-from stablediff_edu.tasks.digit_classifier import load_classifier as load_digit_classifier
+from stablediff_edu.tasks.digit_classifier import load_digit_classifier
 from stablediff_edu.tasks.fish import load_fish_unet
 from stablediff_edu.tasks.scene_classifier import load_scene_classifier
-from stablediff_edu.tasks.ship_classifier import load_classifier as load_ship_classifier
+from stablediff_edu.tasks.ship_classifier import load_ship_classifier
 from stablediff_edu.tasks.tiny_sd import load_tiny_sd
 from stablediff_edu.tasks.vae import load_vae
 from stablediff_edu.tasks.word2vec import load_word2vec
@@ -113,8 +113,8 @@ def autoencoder(name: str, channels: int, size: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def scene_classifier() -> torch.Tensor:
-    return torch.cat(list(load_scene_classifier()[0](noise(2, 3, 64, 64)).values()), dim=1)
+def classifier(load: Callable, *shape: int) -> torch.Tensor:
+    return torch.cat(list(load()[0](noise(*shape)).values()), dim=1)
 
 
 @torch.no_grad()
@@ -139,15 +139,15 @@ MODELS: dict[str, Callable[[], torch.Tensor]] = {
     "cifar10-all": partial(denoiser, "cifar10-all"),
     "clip-scenes": clip,
     "digit-vae": partial(autoencoder, "digit-vae", 1, 32),
-    "digit_classifier": partial(output_of, load_digit_classifier, shape=(2, 1, 28, 28)),
+    "digit_classifier": partial(classifier, load_digit_classifier, 2, 1, 28, 28),
     "fish": partial(output_of, load_fish_unet, "fish", shape=(2, 3, 64, 64)),
     "fish_no_skips": partial(output_of, load_fish_unet, "fish_no_skips", shape=(2, 3, 64, 64)),
     "gutenberg-words": words,
     "latent-digits": partial(denoiser, "latent-digits", 4),
     "one-fish": partial(denoiser, "one-fish"),
     "scene-vae": partial(autoencoder, "scene-vae", 3, 64),
-    "scene_judge": scene_classifier,
-    "ship_classifier": partial(output_of, load_ship_classifier, shape=(2, 3, 32, 32)),
+    "scene_classifier": partial(classifier, load_scene_classifier, 2, 3, 64, 64),
+    "ship_classifier": partial(classifier, load_ship_classifier, 2, 3, 32, 32),
     "ships": partial(denoiser, "ships"),
     "tiny-sd": tiny_sd,
 }

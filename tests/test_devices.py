@@ -134,8 +134,12 @@ def test_evaluations_and_helpers_take_the_device_from_the_model(accelerator):
     pca = PCA(digits.images.to(DEVICE))
     assert autoencoder_task.reconstruction_error(pca, digits.images) > 0
     assert autoencoder_task.reconstruction_error(Autoencoder().to(DEVICE), digits.images) > 0
-    assert 0 <= digit_classifier.accuracy(digit_classifier.DigitClassifier((8, 16)).to(DEVICE), digits) <= 1
-    assert 0 <= ship_classifier.positive_rate(ship_classifier.ShipClassifier((8, 16)).to(DEVICE), x) <= 1
+    assert (
+        0 <= digit_classifier.accuracy(tiny_tasks.DigitClassifierTask(channels=(8, 16)).model().to(DEVICE), digits) <= 1
+    )
+    assert (
+        0 <= ship_classifier.positive_rate(tiny_tasks.ShipClassifierTask(channels=(8, 16)).model().to(DEVICE), x) <= 1
+    )
     vae = tiny_tasks.vae().to(DEVICE)
     z = latent_diffusion.map_batches(vae, vae.encode, tiny_tasks.scenes().images)
     assert z.device.type == "cpu" and vae.encode(tiny_tasks.scenes().images.to(DEVICE), sample=True).device == DEVICE
@@ -145,7 +149,7 @@ def test_evaluations_and_helpers_take_the_device_from_the_model(accelerator):
         6,
         1,
     )
-    classifier = scene_classifier.SceneClassifier((8, 16, 16, 16)).to(DEVICE)
+    classifier = tiny_tasks.SceneClassifierTask(channels=(8, 16, 16, 16)).model().to(DEVICE)
     assert len(scene_classifier.predict_attributes(classifier, tiny_tasks.scenes().images)["sky"]) == 6
 
 

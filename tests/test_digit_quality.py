@@ -30,11 +30,11 @@ class Reader(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(()))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         sure = x[:, 0, 0, 0]
         chances = ((1 - sure) / 9)[:, None].repeat(1, 10)  # (B, 10)
         chances[torch.arange(len(x)), (10 * x[:, 0, 0, 1]).round().long()] = sure
-        return self.weight * chances.log()
+        return {"digit": self.weight * chances.log()}
 
 
 class Undecided(nn.Module):
@@ -44,8 +44,8 @@ class Undecided(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(10))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.weight.repeat(len(x), 1)
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"digit": self.weight.repeat(len(x), 1)}
 
 
 def tagged(sure: list[float], digits: list[int]) -> torch.Tensor:

@@ -8,9 +8,7 @@ from PIL import Image
 
 from stablediff_edu.data.ships.cifar10 import CLASSES
 from stablediff_edu.errors import UserError
-from stablediff_edu.io import checkpoint
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.tasks import ship_classifier
 from stablediff_edu.tasks.ddpm_evaluation import (
     evaluate_ships,
     mean_pairwise_distance,
@@ -52,7 +50,7 @@ class Blue(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.ones(()))
 
     def forward(self, x):
-        return self.weight * (x[:, 2].mean(dim=(1, 2)) - x[:, 0].mean(dim=(1, 2)))
+        return {"ship": self.weight * (x[:, 2].mean(dim=(1, 2)) - x[:, 0].mean(dim=(1, 2)))[:, None]}
 
 
 def noise_pictures(count, seed=0):
@@ -121,68 +119,3 @@ def test_without_photographs_and_with_too_few_samples_it_says_one_sentence(small
         evaluate_ships(small, CARD, count=4, classifier=Blue())
     with pytest.raises(UserError, match="at least 2"):
         evaluate_ships(small, CARD, count=1, classifier=Blue())
-
-
-# --- the classifier
-# --------------------------------------------------------------------------------------------------------
-
-
-def test_the_judge_learns_and_resumes_with_equal_weights(tmp_path, monkeypatch):
-    config = ship_classifier.ShipClassifierTrainConfig((4, 8), steps=40, batch_size=16, learning_rate=0.03)
-    stripes = noise_pictures(12)[:, :, :, :1].repeat_interleave(4, dim=2).expand(-1, -1, -1, 32)
-    ships, others = stripes, stripes.mT  # lying and standing stripes
-
-    def run(checkpoint=None):
-        torch.manual_seed(0)
-        return ship_classifier.train_classifier(config, ships, others, checkpoint=checkpoint)
-
-    model, whole = run()
-    assert ship_classifier.positive_rate(model, ships) == 1 and ship_classifier.positive_rate(model, others) == 0
-    right, calls = ship_classifier.loss, []
-
-    def stop(*arguments):
-        calls.append(1)
-        if len(calls) == 11:
-            raise KeyboardInterrupt
-        return right(*arguments)
-
-    monkeypatch.setattr(ship_classifier, "loss", stop)
-    assert run(tmp_path / "progress")[1].steps == 10
-    resumed_model, resumed = run(tmp_path / "progress")
-    assert resumed.losses == whole.losses
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), resumed_model.parameters(), strict=True))
-
-
-def test_batches_of_the_judge_are_half_ships():
-    ships, others = torch.full((3, 3, 32, 32), 0.5), torch.full((5, 3, 32, 32), -0.5)
-    torch.manual_seed(0)
-    images, labels = next(ship_classifier.batches(ships, others, 10))
-    assert images.shape == (10, 3, 32, 32) and labels.sum() == 5
-    assert torch.equal(images.mean(dim=(1, 2, 3)) > 0, labels == 1)
-
-
-class TestShippedJudge:
-    """data/checkpoints/ship_classifier.safetensors: small, with its card, and right about real test images."""
-
-    def test_card_and_size(self):
-        model, metadata = ship_classifier.load_classifier()
-        assert metadata["command"] == "python -m stablediff_edu train ship-classifier"
-        assert "JPEG" in metadata["data"] and "test ships" in metadata["result"] and int(metadata["seconds"]) > 0
-        assert sum(parameter.numel() for parameter in model.parameters()) <= 400_000
-        assert checkpoint.checkpoint_path("ship_classifier").stat().st_size < 1e6
-
-    def test_it_calls_real_test_ships_ships_and_other_things_not(self, real_data, monkeypatch):
-        monkeypatch.setenv("STABLEDIFF_DATA", str(real_data))
-        model, _ = ship_classifier.load_classifier()
-        ships, others = ship_classifier.test_images()
-        assert len(ships) == 1000 and len(others) == 900
-        assert ship_classifier.positive_rate(model, ships.images) >= 0.9
-        assert ship_classifier.positive_rate(model, others.images) <= 0.1
-
-    def test_neither_noise_nor_clouds_of_colour_are_ships_to_it(self):
-        model, _ = ship_classifier.load_classifier()
-        noise = torch.randn(200, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-        clouds = torch.nn.functional.interpolate(noise[:, :, :4, :4], size=32, mode="bicubic")
-        one_colour = noise[:, :, :1, :1].expand(-1, -1, 32, 32)
-        for images in (noise, clouds, one_colour):
-            assert ship_classifier.positive_rate(model, images.clamp(-1, 1)) < 0.4

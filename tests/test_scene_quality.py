@@ -19,7 +19,7 @@ from stablediff_edu.models.clip import TextConfig
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from stablediff_edu.tasks import text_to_image_evaluation
-from stablediff_edu.tasks.scene_classifier import FIELDS, SceneClassifierTrainConfig
+from stablediff_edu.tasks.scene_classifier import FIELDS, SceneClassifierTask
 from stablediff_edu.tasks.text_to_image_evaluation import (
     DEFAULT_SAMPLING,
     AttributeAccuracy,
@@ -138,7 +138,7 @@ def test_all_three_right_is_less_than_each():
 
 def test_the_judge_itself_is_scored_on_true_scenes_and_through_the_autoencoder(pipe):
     torch.manual_seed(0)
-    classifier = SceneClassifierTrainConfig((8, 8, 8, 8)).model().eval()
+    classifier = SceneClassifierTask(channels=(8, 8, 8, 8)).model().eval()
     for field, head in classifier.heads.items():  # says always the first name
         torch.nn.init.zeros_(head.weight)
         with torch.no_grad():
@@ -230,7 +230,7 @@ def shipped(pipe, tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(text_to_image_evaluation, "PROMPTS", 4)
     metadata = dict.fromkeys(checkpoint.REQUIRED_METADATA, "1") | dict(words=" ".join(VOCABULARY), parts="two")
     checkpoint.save_checkpoint("tiny-sd", pipe, metadata)
-    checkpoint.save_checkpoint("scene_judge", SceneClassifierTrainConfig((8, 8, 8, 8)).model(), metadata)
+    checkpoint.save_checkpoint("scene_classifier", SceneClassifierTask(channels=(8, 8, 8, 8)).model(), metadata)
     return tmp_path
 
 

@@ -18,16 +18,16 @@ from stablediff_edu.pipelines.stable_diffusion import StableDiffusion, StableDif
 from stablediff_edu.tasks import clip as clip_task
 from stablediff_edu.tasks import (
     custom_text_to_image,
-    digit_classifier,
-    scene_classifier,
-    ship_classifier,
     text_to_image_evaluation,
     tiny_sd,
 )
 from stablediff_edu.tasks import vae as vae_task
 from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, train_diffusion
+from stablediff_edu.tasks.digit_classifier import DigitClassifierTask
 from stablediff_edu.tasks.fish import FishTask
 from stablediff_edu.tasks.latent_diffusion import pad_digits
+from stablediff_edu.tasks.scene_classifier import LabeledScenes, SceneClassifierTask, make_targets
+from stablediff_edu.tasks.ship_classifier import ShipClassifierTask, ShipsAndOthers
 from stablediff_edu.tasks.vae import VAETrainConfig, train_vae
 from stablediff_edu.tasks.vae_gan import finetune_decoder_gan
 from stablediff_edu.training.perceptual_loss import add_perceptual_loss
@@ -143,8 +143,8 @@ def on_device(made: tiny_sd.FrozenParts) -> tiny_sd.FrozenParts:
     return made
 
 
-def judge_data():
-    return scenes().pixels, scene_classifier.make_targets(scenes().scenes)
+def labeled_scenes() -> LabeledScenes:
+    return LabeledScenes(scenes().pixels, make_targets(scenes().scenes))
 
 
 TASKS = {
@@ -153,11 +153,11 @@ TASKS = {
     ),
     "one-fish": lambda o, c: train_diffusion(replace(DIFFUSION, attention=0), ships()[:1], o, None, None, c),
     "ships": lambda o, c: train_diffusion(DIFFUSION, ships(), o, None, None, c),
-    "ship-classifier": lambda o, c: ship_classifier.train_classifier(
-        ship_classifier.ShipClassifierTrainConfig((8, 16), **SHORT), ships()[:6], ships()[6:], o, c
+    "ship-classifier": lambda o, c: ShipClassifierTask(channels=(8, 16), **SHORT).train(
+        ShipsAndOthers(ships()[:6], ships()[6:]), o, None, None, c
     ),
-    "digit-classifier": lambda o, c: digit_classifier.train_classifier(
-        digit_classifier.DigitClassifierTrainConfig((8, 16), steps=STEPS, batch_size=64), digits(), o, c
+    "digit-classifier": lambda o, c: DigitClassifierTask(channels=(8, 16), steps=STEPS).train(
+        digits(), o, None, None, c
     ),
     "digit-vae": lambda o, c: train_vae(
         VAETrainConfig(replace(LATENTS, in_channels=1), **SHORT), pad_digits(digits().images), o, None, c
@@ -170,8 +170,8 @@ TASKS = {
     ),
     "scene-vae": train_perceptual_vae,
     "sharpening": train_sharper,
-    "scene-judge": lambda o, c: scene_classifier.train_scene_classifier(
-        scene_classifier.SceneClassifierTrainConfig((8, 16, 16, 16), **SHORT), *judge_data(), o, c
+    "scene-classifier": lambda o, c: SceneClassifierTask(channels=(8, 16, 16, 16), **SHORT).train(
+        labeled_scenes(), o, None, None, c
     ),
     "tiny-sd": train_tiny_sd,
     "text-to-image": train_own_unet,

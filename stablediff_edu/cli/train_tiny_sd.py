@@ -1,5 +1,4 @@
-"""`train tiny-sd`: the course's own Stable Diffusion; `train scene-vae`: its autoencoder; `train scene-judge`: the
-classifier that evaluates it."""
+"""`train tiny-sd`: the course's own Stable Diffusion; `train scene-vae`: its autoencoder."""
 
 import argparse
 from collections.abc import Callable
@@ -60,7 +59,7 @@ def _run_tiny_sd(arguments: argparse.Namespace) -> int:
 
 
 def _run_part(arguments: argparse.Namespace) -> int:
-    from stablediff_edu.tasks import scene_classifier, scene_vae
+    from stablediff_edu.tasks import scene_vae
     from stablediff_edu.tasks.vae import load_vae
     from stablediff_edu.training import distributed
 
@@ -71,13 +70,6 @@ def _run_part(arguments: argparse.Namespace) -> int:
             load_vae,
             scene_vae.score_scene_vae,
             scene_vae.make_scene_vae,
-        ),
-        "scene-judge": (
-            "scene_judge",
-            scene_classifier.SCENE_CLASSIFIER,
-            scene_classifier.load_scene_classifier,
-            scene_classifier.score_scene_classifier,
-            scene_classifier.make_scene_classifier,
         ),
     }
     name, shipped, load, score, make = parts[arguments.name]

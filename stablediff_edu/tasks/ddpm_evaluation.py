@@ -15,7 +15,7 @@ from stablediff_edu.data.ships.cifar10 import load_cifar10
 from stablediff_edu.diffusion.samplers import SamplerStep, sample
 from stablediff_edu.errors import UserError
 from stablediff_edu.tasks.ddpm import SCHEDULES
-from stablediff_edu.tasks.ship_classifier import load_classifier, positive_rate, test_images
+from stablediff_edu.tasks.ship_classifier import load_ship_classifier, load_ships_and_others, positive_rate
 from stablediff_edu.training import losses
 
 # The best way to draw with few looks, found by comparing all samplers with `ships` (tests/benchmarks/ships.py).
@@ -163,9 +163,10 @@ def evaluate_ships(
     """
     if count < 2:
         raise UserError(f"{count} samples cannot be compared with real ships; draw at least 2.")
-    classifier = classifier or load_classifier()[0]
+    classifier = classifier or load_ship_classifier()[0]
     known = load_cifar10(["ship"])[0].images
-    real, others = (kind.images for kind in test_images())
+    test = load_ships_and_others(train=False)
+    real, others = test.ships, test.others
     size = int(metadata.get("size", 32))
     sample_images(model, metadata, 1, seed, **options)  # the first call is slower
     began = time.perf_counter()

@@ -15,7 +15,7 @@ from stablediff_edu.data.digits.dataset import DigitDataset
 from stablediff_edu.errors import UserError
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL
 from stablediff_edu.tasks.ddpm_evaluation import mean_pairwise_distance, nearest_neighbors, sample_images
-from stablediff_edu.tasks.digit_classifier import load_classifier, predict_proba
+from stablediff_edu.tasks.digit_classifier import load_digit_classifier, predict_proba
 from stablediff_edu.tasks.latent_diffusion import decode_digits
 
 # With few places the fresh noise of DDPM mends more mistakes than it costs; found with seeds that give no score.
@@ -51,7 +51,7 @@ class ClassifierReport:
 
 def classify_digits(images: torch.Tensor, classifier: nn.Module | None = None) -> ClassifierReport:
     """Let the classifier read images (N, 1, 28, 28) in [-1, 1]; by default the pretrained one."""
-    answers = predict_proba(classifier or load_classifier()[0], images)  # (N, 1, 28, 28) -> (N, 10)
+    answers = predict_proba(classifier or load_digit_classifier()[0], images)  # (N, 1, 28, 28) -> (N, 10)
     highest, read = answers.max(dim=1)
     counts = read[highest > CONFIDENCE_THRESHOLD].bincount(minlength=10).tolist()
     return ClassifierReport(len(images), sum(counts) / len(images), counts)
@@ -128,7 +128,7 @@ def compare_digits(
     """
     if len(samples) < 2:
         raise UserError(f"{len(samples)} samples cannot be compared with other digits; draw at least 2.")
-    classifier = classifier or load_classifier()[0]
+    classifier = classifier or load_digit_classifier()[0]
     return DigitReport(
         samples=classify_digits(samples, classifier),
         unseen=classify_digits(unseen.images, classifier),

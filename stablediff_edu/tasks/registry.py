@@ -9,6 +9,9 @@ from stablediff_edu.tasks.task import Task
 # name -> its class, "module:class" in this folder, imported when it is needed; and what it trains
 TASKS = {
     "fish": ("fish:FishTask", "a U-Net that segments fish, or what your own masks show (notebook 02)"),
+    "ship-classifier": ("ship_classifier:ShipClassifierTask", "the classifier of generated ships (notebook 04)"),
+    "digit-classifier": ("digit_classifier:DigitClassifierTask", "the classifier of digits (notebook 05)"),
+    "scene-classifier": ("scene_classifier:SceneClassifierTask", "the classifier of what scenes show (notebook 08)"),
 }
 
 

@@ -21,10 +21,10 @@ from stablediff_edu.data.scenes.labels import is_held_out
 from stablediff_edu.data.scenes.scene import OBJECTS, Scene, render_scene
 from stablediff_edu.errors import UserError
 from stablediff_edu.metrics.two_samples import kernel_distance, two_sample_accuracy
+from stablediff_edu.models.classifier import ImageClassifier
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
 from stablediff_edu.tasks.ddpm_evaluation import mean_pairwise_distance, nearest_neighbors
 from stablediff_edu.tasks.scene_classifier import (
-    SceneClassifier,
     classifier_features,
     load_scene_classifier,
     predict_attributes,
@@ -131,7 +131,7 @@ class SceneReport:
 
 
 def evaluate_prompts(
-    pipe: StableDiffusion, prompts: list[Prompt], classifier: SceneClassifier | None = None, scenes: int = 0, **options
+    pipe: StableDiffusion, prompts: list[Prompt], classifier: ImageClassifier | None = None, scenes: int = 0, **options
 ) -> SceneReport:
     """Draw prompts, some of both kinds, and let the classifier read the images.
 
@@ -237,7 +237,7 @@ class Realism(NamedTuple):
 
 
 def compare_with_reconstructions(
-    pipe: StableDiffusion, classifier: SceneClassifier, count: int = 1_600, seed: int = 2, **options
+    pipe: StableDiffusion, classifier: ImageClassifier, count: int = 1_600, seed: int = 2, **options
 ) -> Realism:
     """Generate an image from the caption of each of `count` fresh scenes; compare with the scenes' reconstructions.
 
@@ -271,7 +271,7 @@ def _scenes_of(wanted, numbers: Iterable[int], seed: int = 0, each: int | None =
     return found
 
 
-def _right(classifier: SceneClassifier, images: torch.Tensor, wanted: Sequence[Prompt | Scene]) -> torch.Tensor:
+def _right(classifier: ImageClassifier, images: torch.Tensor, wanted: Sequence[Prompt | Scene]) -> torch.Tensor:
     """Return (N, 3) booleans: whether thing, color and sky of each image are read as they are wanted."""
     found = predict_attributes(classifier, images)
     fields = [

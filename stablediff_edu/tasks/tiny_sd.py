@@ -265,7 +265,7 @@ def make_tiny_sd(
     pipe, training = train_tiny_sd(config, parts, dataset, diary, progress, init=begun and begun.unet)
     score = f"loss {training.loss:.5f}"
     if (
-        checkpoint.checkpoint_path("scene_judge").exists()
+        checkpoint.checkpoint_path("scene_classifier").exists()
         and distributed.is_main_process()
         and not training.interrupted
     ):

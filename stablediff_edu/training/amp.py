@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
@@ -44,6 +45,11 @@ def autocast_half(wanted: bool, device: torch.device) -> Iterator[None]:
 def make_scaler(wanted: bool, device: torch.device) -> torch.amp.GradScaler:
     """Return what scales the gradients of float16 (Micikevicius et al., 2018); for other precisions it does nothing."""
     return torch.amp.GradScaler(device.type, enabled=wanted and half_dtype(device) is torch.float16)
+
+
+def to_fast_layout(model: nn.Module, device: torch.device, half: bool = False, cpu: bool = True) -> None:
+    """Move a network to the device, in the layout with which it is fastest there, see `memory_format`."""
+    model.to(device=device, memory_format=memory_format(device, half, cpu))  # type: ignore[call-overload]  # torch's stub lacks it
 
 
 def memory_format(device: torch.device, half: bool = False, cpu: bool = True) -> torch.memory_format:

@@ -12,14 +12,14 @@ import time
 import torch
 
 from stablediff_edu.data.digits.dataset import load_digits, render_digits
-from stablediff_edu.tasks.digit_classifier import load_classifier, predict_proba
+from stablediff_edu.tasks.digit_classifier import load_digit_classifier, predict_proba
 
 
 def main(name: str = "digit_classifier") -> None:
     started = time.perf_counter()
     render_digits(10_000)
     print(f"10,000 synthetic digits in {time.perf_counter() - started:.1f} s (the limit: 10 s)")
-    model, metadata = load_classifier(name)
+    model, metadata = load_digit_classifier(name)
     print(f"{metadata['command']}: {metadata['data']}, {metadata['steps']} steps in {metadata['seconds']} s")
     real = load_digits(10_000, "mnist", train=False)
     started = time.perf_counter()

@@ -11,7 +11,7 @@ import sys
 from stablediff_edu.data.ships.cifar10 import load_cifar10
 from stablediff_edu.tasks.ddpm import load_diffusion
 from stablediff_edu.tasks.ddpm_evaluation import DEFAULT_SAMPLING, evaluate_ships
-from stablediff_edu.tasks.ship_classifier import load_classifier, positive_rate
+from stablediff_edu.tasks.ship_classifier import load_ship_classifier, positive_rate
 
 WAYS = {
     "dpm++": dict(sampler="dpm++"),
@@ -31,7 +31,7 @@ WAYS = {
 
 def main(name: str = "ships", count: str = "100") -> None:
     model, metadata = load_diffusion(name)
-    classifier, judge_card = load_classifier()
+    classifier, judge_card = load_ship_classifier()
     print(f"{metadata['command']}: {metadata['steps']} steps in {metadata['seconds']} s, {metadata['result']}")
     print(f"the classifier {judge_card['result']}; by class, of the test images:")
     for object_class in ("airplane", "automobile", "truck", "bird", "ship"):

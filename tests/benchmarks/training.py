@@ -20,10 +20,13 @@ from stablediff_edu.models.clip import TextEncoder
 from stablediff_edu.pipelines.stable_diffusion import TINY
 from stablediff_edu.tasks import clip as clip_task
 from stablediff_edu.tasks import ddpm as diffusion
-from stablediff_edu.tasks import digit_classifier, latent_diffusion, scene_classifier, ship_classifier
 from stablediff_edu.tasks import fish as fish_task
+from stablediff_edu.tasks import latent_diffusion
 from stablediff_edu.tasks.custom_text_to_image import PRESETS, TrainingPlan
+from stablediff_edu.tasks.digit_classifier import DigitClassifierTask
+from stablediff_edu.tasks.scene_classifier import LabeledScenes, SceneClassifierTask, make_targets
 from stablediff_edu.tasks.scene_vae import SCENE_VAE
+from stablediff_edu.tasks.ship_classifier import ShipClassifierTask, ShipsAndOthers
 from stablediff_edu.tasks.text_to_image import CaptionedLatents, train_text_to_image
 from stablediff_edu.tasks.tiny_sd import TINY_SD, TINY_SD_PRESETS
 from stablediff_edu.tasks.vae import train_vae
@@ -78,12 +81,12 @@ TASKS: dict[str, tuple[object, Callable[[object], TrainResult]]] = {
         lambda r: diffusion.train_diffusion(r, images(3, 32), NullCallback())[1],
     ),
     "ship-classifier": (
-        ship_classifier.SHIP_CLASSIFIER,
-        lambda r: ship_classifier.train_classifier(r, images(3, 32), images(3, 32), NullCallback())[1],
+        ShipClassifierTask(),
+        lambda r: r.train(ShipsAndOthers(images(3, 32), images(3, 32)), NullCallback())[1],
     ),
     "digit-classifier": (
-        digit_classifier.DIGIT_CLASSIFIER,
-        lambda r: digit_classifier.train_classifier(r, render_digits(COUNT), NullCallback())[1],
+        DigitClassifierTask(),
+        lambda r: r.train(render_digits(COUNT), NullCallback())[1],
     ),
     "digit-vae": (latent_diffusion.DIGIT_VAE, lambda r: train_vae(r, images(1, 32), NullCallback())[1]),
     "latent-digits": (
@@ -93,11 +96,9 @@ TASKS: dict[str, tuple[object, Callable[[object], TrainResult]]] = {
     "clip-scenes": (clip_task.CLIP_SCENES, lambda r: clip_task.train_clip(r, make_scenes(COUNT), NullCallback())[1]),
     "scene-vae": (SCENE_VAE, lambda r: train_vae(r, pixels(64), NullCallback())[1]),
     "scene-vae, sharpening": (SCENE_VAE, sharpened),
-    "scene-judge": (
-        scene_classifier.SCENE_CLASSIFIER,
-        lambda r: scene_classifier.train_scene_classifier(
-            r, pixels(64), scene_classifier.make_targets(make_scenes(COUNT).scenes), NullCallback()
-        )[1],
+    "scene-classifier": (
+        SceneClassifierTask(),
+        lambda r: r.train(LabeledScenes(pixels(64), make_targets(make_scenes(COUNT).scenes)), NullCallback())[1],
     ),
     "tiny-sd": (TINY_SD, tiny),
     "tiny-sd, full": (TINY_SD_PRESETS["full"], tiny),
