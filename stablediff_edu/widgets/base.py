@@ -18,7 +18,8 @@ from PIL import Image
 
 from stablediff_edu.config import device_of, synchronize
 from stablediff_edu.errors import UserError
-from stablediff_edu.notebook.progress import encode_png, to_uint8
+from stablediff_edu.notebook.progress import encode_png
+from stablediff_edu.plotting.grids import to_uint8
 from stablediff_edu.widgets.controls import Control, ImageView, Note, minus
 from stablediff_edu.widgets.still import compose
 

@@ -13,9 +13,10 @@ from PIL import Image
 
 from stablediff_edu.data.segmentation_folder import SegmentationDataset
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.notebook.progress import colorize_logits, tile_images, to_uint8
+from stablediff_edu.plotting.ch02_segmentation import colorize_logits
 from stablediff_edu.plotting.core import figure_to_image
 from stablediff_edu.plotting.diagrams import diagram_unet
+from stablediff_edu.plotting.grids import tile_images, to_uint8
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.controls import Diagram, Select, Slider
 

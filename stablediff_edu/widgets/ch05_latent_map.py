@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from stablediff_edu.notebook.progress import to_uint8
 from stablediff_edu.plotting.ch05_latents import DIGIT_COLORS, plot_latents
 from stablediff_edu.plotting.core import figure_to_image
+from stablediff_edu.plotting.grids import to_uint8
 from stablediff_edu.widgets.controls import STYLE, Note, Slider, SliderRange, script
 from stablediff_edu.widgets.latents import LatentPanel
 

@@ -10,8 +10,8 @@ from PIL import Image
 from stablediff_edu.data.scenes.dataset import SceneDataset
 from stablediff_edu.errors import UserError
 from stablediff_edu.models.clip import CLIP
-from stablediff_edu.notebook.progress import tile_images, to_uint8
 from stablediff_edu.plotting.ch07_attention import plot_matrix
+from stablediff_edu.plotting.grids import tile_images, to_uint8
 from stablediff_edu.tasks.clip_evaluation import similarities
 from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.widgets.base import Panel

@@ -5,10 +5,10 @@ from collections.abc import Generator
 import numpy as np
 from PIL import ImageDraw, ImageOps
 
-from stablediff_edu.notebook.progress import tile_images
 from stablediff_edu.pipelines.attention_maps import SampleWithAttention, prompt_tokens, stream_with_attention
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
 from stablediff_edu.plotting.ch07_attention import overlay_heatmap
+from stablediff_edu.plotting.grids import tile_images
 from stablediff_edu.widgets.base import Job, Panel
 from stablediff_edu.widgets.controls import Number, Select, Slider
 from stablediff_edu.widgets.prompt_input import PromptInput
