@@ -30,7 +30,8 @@ class BlittedFigure:
     """
 
     def __init__(self, mosaic: Any, width: int, height: int, draw: Draw, **layout) -> None:
-        figure = Figure(figsize=(width / 100, height / 100), layout=None)
+        figure = Figure(figsize=(width / 100, height / 100))
+        figure.set_layout_engine("none")  # not that of the style: `layout` says where the axes are
         self.canvas, self.height = FigureCanvasAgg(figure), height
         self.texts: list[tuple] = []
         self.axes = figure.subplot_mosaic(mosaic, gridspec_kw=layout)

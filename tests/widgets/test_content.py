@@ -228,6 +228,11 @@ def test_the_search_finds_the_largest_cosines():
     assert panel.best == panel.own.argsort(descending=True)[:6].tolist()
 
 
+def test_axes_stand_where_the_panel_puts_them():
+    panel = panel_factory.make("analogies")
+    assert panel.plot.axes["ranking"].get_position().x0 == pytest.approx(0.2)  # beside it stand the words
+
+
 # -- chapter 8 ---------------------------------------------------------------------------------------------------------
 
 
