@@ -57,7 +57,7 @@ from .data.ships.dataset import load_ships as load_ships
 from .data.ships.dataset import load_test_ships as load_test_ships
 from .tasks.ddpm import SHIPS_PRESETS as SHIPS_PRESETS
 from .tasks.ddpm import load_diffusion as load_diffusion
-from .tasks.ddpm_evaluation import nearest_neighbors as nearest_neighbors
+from .metrics.images import nearest_neighbors as nearest_neighbors
 from .tasks.ddpm_evaluation import sample_images as sample_images
 from .training.benchmark import benchmark_train_step as benchmark_train_step
 

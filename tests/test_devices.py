@@ -121,10 +121,7 @@ def test_evaluations_and_helpers_take_the_device_from_the_model(accelerator):
     assert ddpm_evaluation.mean_loss(unet, metadata, x) > 0
     assert metrics.psnr(there, x) > 100 and metrics.mean_abs_gradient(there) > 0
     assert losses.mse_by_timestep(unet, there[:1], schedule, [5, 500], count=2)
-    assert (
-        ddpm_evaluation.nearest_neighbors(there, x)[0].device.type == "cpu"
-        and ddpm_evaluation.mean_pairwise_distance(there) > 0
-    )
+    assert metrics.nearest_neighbors(there, x)[0].device.type == "cpu" and metrics.mean_pairwise_distance(there) > 0
     assert benchmark.benchmark_train_step(16, 1, repeats=1) > 0
     assert "middle" in UNet(3, 1, (8, 16)).to(DEVICE).summary(16)
     fish = tiny_tasks.fish()

@@ -35,7 +35,7 @@ def channel_correlations(maps: torch.Tensor, region: torch.Tensor) -> torch.Tens
         (C,) numbers in [-1, 1]; a channel that never changes gives 0.
     """
     maps, region = maps.cpu(), region.cpu()  # float64 follows, which MPS has not
-    small = F.adaptive_avg_pool2d(region, maps.shape[-2:])  # (N, 1, h, w)
+    small = F.adaptive_avg_pool2d(region, (maps.shape[-2], maps.shape[-1]))  # (N, 1, h, w)
     channels = maps.transpose(0, 1).flatten(1).double()  # (C, N * h * w)
     target = small.flatten().double()  # (N * h * w,)
     channels, target = channels - channels.mean(dim=1, keepdim=True), target - target.mean()

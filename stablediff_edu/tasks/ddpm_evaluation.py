@@ -14,6 +14,7 @@ from stablediff_edu.config import device_of, to_device
 from stablediff_edu.data.ships.cifar10 import load_cifar10
 from stablediff_edu.diffusion.samplers import SamplerStep, sample
 from stablediff_edu.errors import UserError
+from stablediff_edu.metrics.images import mean_pairwise_distance, nearest_neighbors
 from stablediff_edu.tasks.ddpm import SCHEDULES
 from stablediff_edu.tasks.ship_classifier import load_ship_classifier, load_ships_and_others, positive_rate
 from stablediff_edu.training import losses
@@ -49,32 +50,6 @@ def draw_steps(
     size, channels = int(metadata.get("size", 32)), getattr(model, "config", {}).get("in_channels", 3)
     options = DEFAULT_SAMPLING | dict(prediction=metadata["prediction"], device=device_of(model)) | options
     return sample(in_parts, SCHEDULES[metadata["schedule"]](), (count, channels, size, size), seed=seed, **options)
-
-
-def nearest_neighbors(
-    images: torch.Tensor, among: torch.Tensor, mirror: bool = True
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return for each image how far the nearest one of `among` is, and the number of that one: (N,) and (N,).
-
-    The distance is the length of the difference over all pixels and colors. With `mirror` the mirrored images of
-    `among` count as well, since the network learned from them, too; the number is that of the image not mirrored.
-    """
-    images, among = images.cpu(), among.cpu()
-    rows = images.flatten(1)  # (N, 3, S, S) -> (N, D)
-    best = torch.full((len(rows),), torch.inf)
-    index = torch.zeros(len(rows), dtype=torch.int64)
-    for known in (among, among.flip(3)) if mirror else (among,):
-        known = known.flatten(1)
-        found = torch.cdist(rows, known).argmin(dim=1)
-        distance = (rows - known[found]).norm(dim=1)  # exact; cdist rounds the distances of near copies
-        index = torch.where(distance < best, found, index)
-        best = torch.minimum(distance, best)
-    return best, index
-
-
-def mean_pairwise_distance(images: torch.Tensor) -> float:
-    """Return the mean distance between two of the images, a measure of diversity."""
-    return torch.pdist(images.cpu().flatten(1)).mean().item()
 
 
 @torch.no_grad()

@@ -13,8 +13,9 @@ from torch import nn
 
 from stablediff_edu.data.digits.dataset import DigitDataset
 from stablediff_edu.errors import UserError
+from stablediff_edu.metrics.images import mean_pairwise_distance, nearest_neighbors
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL
-from stablediff_edu.tasks.ddpm_evaluation import mean_pairwise_distance, nearest_neighbors, sample_images
+from stablediff_edu.tasks.ddpm_evaluation import sample_images
 from stablediff_edu.tasks.digit_classifier import load_digit_classifier, predict_proba
 from stablediff_edu.tasks.latent_diffusion import decode_digits
 

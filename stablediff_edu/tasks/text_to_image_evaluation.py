@@ -20,10 +20,10 @@ from stablediff_edu.data.scenes.dataset import make_scenes, scene_at
 from stablediff_edu.data.scenes.labels import is_held_out
 from stablediff_edu.data.scenes.scene import OBJECTS, Scene, render_scene
 from stablediff_edu.errors import UserError
+from stablediff_edu.metrics.images import mean_pairwise_distance, nearest_neighbors
 from stablediff_edu.metrics.two_samples import kernel_distance, two_sample_accuracy
 from stablediff_edu.models.classifier import ImageClassifier
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
-from stablediff_edu.tasks.ddpm_evaluation import mean_pairwise_distance, nearest_neighbors
 from stablediff_edu.tasks.scene_classifier import (
     classifier_features,
     load_scene_classifier,
