@@ -243,6 +243,7 @@ def diagram_latent_diffusion(
     for name, part in vae.named_children():
         halves["encoder" if name.startswith(("encoder", "quant")) else "decoder"].append(part)
     encoder, decoder, network = (count_text(*parts) for parts in (*halves.values(), [unet]))
+    inputs = "U-Net($z_t$, t)" if isinstance(unet, UNet) else "U-Net($z_t$, t, text)"
     canvas, high = Canvas(370, highlight), 62
     canvas.tag(10, 16, "training: the U-Net learns; the autoencoder is frozen", "left", part="training")
     _, _, _, adds, _, _, _, loss = canvas.row(
@@ -252,7 +253,7 @@ def diagram_latent_diffusion(
         ("latent", "training|latent", "$z_0$", "latent", latent),
         ("operation", "training|noise", "add noise", "timestep t"),
         ("latent", "training|latent", "$z_t$", "noisy latent", latent),
-        ("network", "training|U-Net", "U-Net($z_t$, t)", network, "trained"),
+        ("network", "training|U-Net", inputs, network, "trained"),
         ("noise", "training|prediction", rf"$\hat{{{symbol}}}$", "prediction", latent),
         ("operation", "training|loss", "loss", rf"$(\hat{{{symbol}}}-{symbol})^2$", "mean"),
     )  # fmt: skip
@@ -267,9 +268,9 @@ def diagram_latent_diffusion(
         252, high,
         ("noise", "sampling|noise", "$z_T$", "noise", latent),
         ("latent", "sampling|latent", "$z_t$", "noisy latent", latent),
-        ("frozen", "sampling|U-Net", "U-Net($z_t$, t)", network, "frozen"),
+        ("frozen", "sampling|U-Net", inputs, network, "frozen"),
         ("noise", "sampling|prediction", rf"$\hat{{{symbol}}}$", "prediction", latent),
-        ("operation", "sampling|sampling step", "sampling step", "$z_t$ → $z_{t-1}$"),
+        ("operation", "sampling|sampling step", "sampling step", "$z_t$ → $z_{t'}$"),
         ("latent", "sampling|latent", "$z_0$", "latent", latent),
         ("frozen", "sampling|decoder", "VAE decoder", decoder, "frozen"),
         ("image", "sampling|image", "image", image),

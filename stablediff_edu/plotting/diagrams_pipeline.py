@@ -119,14 +119,14 @@ def diagram_pipeline(pipe: StableDiffusion, highlight: Highlight = None) -> Figu
         ("noise", "noise", "noise $z_T$", latent, "from the seed"),
         ("network", "U-Net", "U-Net($z_t$, t, text)", count_text(pipe.unet), predicts),
         ("operation", "guidance", "guidance", "with and without", "the prompt"),
-        ("operation", "sampling step", "sampling step", "$z_t$ → $z_{t-1}$"),
+        ("operation", "sampling step", "sampling step", "$z_t$ → $z_{t'}$"),
         ("latent", "latent", "$z_0$", latent),
         ("network", "decoder", "VAE decoder", count_text(*decoder), "parameters"),
         ("image", "image", "image", shape_text(image[1:])),
     )  # fmt: skip
     canvas.arrow(embeddings.bottom, (embeddings.bottom[0], 106), (network.top[0], 106), network.top)
     canvas.tag((embeddings.bottom[0] + network.top[0]) / 2, 106, "cross-attention, in every sampling step")
-    canvas.loop(step, network, 236, "$z_{t-1}$ for the next sampling step")
+    canvas.loop(step, network, 236, "$z_{t'}$, for the next timestep t'")
     return canvas.finish(
         f"""The pipeline of Stable Diffusion. The tokenizer and the text encoder turn the prompt into text embeddings.
         The U-Net denoises a latent of {latent}, sampled at random, in many steps; guidance combines its predictions
