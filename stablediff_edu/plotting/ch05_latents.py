@@ -55,7 +55,7 @@ def latent_space_overview(
     plot_latents(encoded, z[:MAX_POINTS], labels[:MAX_POINTS])
     (left, right), (low, high) = torch.quantile(z, torch.tensor([0.01, 0.99], dtype=z.dtype), dim=0).T.tolist()
     across, up = np.linspace(left, right, count), np.linspace(high, low, count)  # the highest row first
-    images = decode(torch.tensor([[x, y] for y in up for x in across], dtype=torch.float32)).cpu()
+    images = decode(torch.tensor([[x, y] for y in up for x in across], dtype=torch.float32)).detach().cpu()
     size = images.shape[-1]
     sheet = images.view(count, count, size, size).permute(0, 2, 1, 3).reshape(count * size, count * size)
     dx, dy = (right - left) / (count - 1) / 2, (high - low) / (count - 1) / 2  # half an image beyond the points
