@@ -48,7 +48,6 @@ from .metrics.images import mean_abs_gradient as mean_abs_gradient
 from .metrics.images import psnr as psnr
 from .models.probing import ablate_time_embedding as ablate_time_embedding
 from .tasks.ddpm import ONE_FISH_PRESETS as ONE_FISH_PRESETS
-from .tasks.ddpm import train_diffusion as train_diffusion
 from .training.losses import mse_by_timestep as mse_by_timestep
 
 # 4 diffusion: generating ships
@@ -75,7 +74,6 @@ from .models.autoencoder_kl import AutoencoderKL as AutoencoderKL
 from .models.unet_2d_condition import ConditionalUNet as ConditionalUNet
 from .tasks.autoencoder import AUTOENCODER_PRESETS as AUTOENCODER_PRESETS
 from .tasks.autoencoder import reconstruction_error as reconstruction_error
-from .tasks.autoencoder import train_autoencoder as train_autoencoder
 from .tasks.latent_diffusion import LATENT_PRESETS as LATENT_PRESETS
 from .tasks.latent_diffusion import PIXEL_DIGITS as PIXEL_DIGITS
 from .tasks.latent_diffusion import decode_digits as decode_digits
@@ -95,9 +93,8 @@ from .metrics.word_vectors import nearest_words as nearest_words
 from .metrics.word_vectors import score_table as score_table
 from .models.word2vec import Word2Vec as Word2Vec
 from .models.word2vec import sgd_step as sgd_step
-from .tasks.word2vec import Word2VecTrainConfig as Word2VecTrainConfig
+from .tasks.word2vec import Word2VecTask as Word2VecTask
 from .tasks.word2vec import load_word2vec as load_word2vec
-from .tasks.word2vec import train_word2vec as train_word2vec
 
 # 7 attention, transformer, CLIP
 from .data.scenes.dataset import make_scenes as make_scenes
@@ -110,7 +107,6 @@ from .models.clip import contrastive_loss as contrastive_loss
 from .tasks.clip import CLIP_PRESETS as CLIP_PRESETS
 from .tasks.clip import load_clip as load_clip
 from .tasks.clip import tokenizer_of as tokenizer_of
-from .tasks.clip import train_clip as train_clip
 from .tasks.clip_evaluation import evaluate_clip as evaluate_clip
 from .tasks.clip_evaluation import similarities as similarities
 from .tasks.sentiment import SentimentTrainConfig as SentimentTrainConfig
@@ -133,4 +129,3 @@ from .tasks.tiny_sd import TINY_SD_PRESETS as TINY_SD_PRESETS
 from .tasks.tiny_sd import cache_latents as cache_latents
 from .tasks.tiny_sd import frozen_parts as frozen_parts
 from .tasks.tiny_sd import load_tiny_sd as load_tiny_sd
-from .tasks.tiny_sd import train_tiny_sd as train_tiny_sd

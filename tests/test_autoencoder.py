@@ -12,16 +12,14 @@ from stablediff_edu.io import checkpoint
 from stablediff_edu.models.autoencoder import PCA, Autoencoder
 from stablediff_edu.tasks.autoencoder import (
     AUTOENCODER_PRESETS,
-    AutoencoderTrainConfig,
-    batches,
-    loss,
+    AutoencoderTask,
     reconstruction_error,
+    reconstruction_loss,
     squared_error,
-    train_autoencoder,
 )
 from stablediff_edu.training.trained_models import load_trained
 
-TINY = AutoencoderTrainConfig(widths=(16, 8), steps=5, batch_size=4)
+TINY = AutoencoderTask(widths=(16, 8), steps=5, batch_size=4)
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +160,10 @@ def test_the_error_is_per_pixel_as_if_pictures_were_between_0_and_1():
 
 def test_the_plain_loss_is_a_quarter_of_the_squared_error():
     model, x = small(), images()
-    assert loss(model, x).item() == pytest.approx((model(x) - x).square().mean().item() / 4, rel=1e-6)
-    assert loss(model, x, divergence=5.0).item() == loss(model, x).item()  # there is no cloud to pull at
+    assert reconstruction_loss(model, x).item() == pytest.approx((model(x) - x).square().mean().item() / 4, rel=1e-6)
+    assert (
+        reconstruction_loss(model, x, kl_weight=5.0).item() == reconstruction_loss(model, x).item()
+    )  # there is no cloud to pull at
 
 
 def test_the_variational_loss_decodes_a_sample_and_adds_the_divergence():
@@ -174,13 +174,13 @@ def test_the_variational_loss_decodes_a_sample_and_adds_the_divergence():
     divergence = (0.5 * (mean**2 + logvar.exp() - 1 - logvar)).sum(1).mean()
     want = (model.decode(z) - x).square().mean() / 4 + 0.7 * divergence
     torch.manual_seed(3)
-    assert loss(model, x, 0.7).item() == pytest.approx(want.item(), rel=1e-5)
+    assert reconstruction_loss(model, x, 0.7).item() == pytest.approx(want.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("variational", [False, True])
 def test_the_loss_reaches_every_parameter(variational: bool):
     model = small(variational)
-    loss(model, images(), 0.1).backward()
+    reconstruction_loss(model, images(), 0.1).backward()
     assert all(parameter.grad.abs().max() > 0 for parameter in model.parameters())
 
 
@@ -196,7 +196,7 @@ def test_reconstruction_error_measures_networks_and_pca_alike():
 def test_batches_are_drawn_by_lot():
     x = torch.arange(100.0).view(100, 1, 1, 1)
     torch.manual_seed(0)
-    drawn = torch.cat([next(batches(x, 30)) for _ in range(20)])
+    drawn = torch.cat([next(AutoencoderTask(batch_size=30).batches(x, torch.device("cpu"))) for _ in range(20)])
     assert drawn.shape == (600, 1, 1, 1) and len(drawn.unique()) > 95 and drawn[:30].unique().numel() > 15
 
 
@@ -206,14 +206,14 @@ def test_one_seed_is_one_training(digits: torch.Tensor, divergence: float):
 
     def trained(seed: int) -> torch.Tensor:
         torch.manual_seed(5)
-        return train_autoencoder(replace(config, seed=seed), digits)[0].encode(digits[:3])
+        return replace(config, seed=seed).train(digits)[0].encode(digits[:3])
 
     assert torch.equal(trained(0), trained(0)) and not torch.equal(trained(0), trained(1))
 
 
 def test_the_recipe_decides_the_kind():
-    assert not TINY.model().variational and replace(TINY, kl_weight=0.1).model(12).variational
-    assert replace(TINY, latent=7).model(12).config == dict(latent=7, widths=[16, 8], variational=False, size=12)
+    assert not TINY.model().variational and replace(TINY, kl_weight=0.1).model().variational
+    assert replace(TINY, latent=7, size=12).model().config == dict(latent=7, widths=[16, 8], variational=False, size=12)
     assert AUTOENCODER_PRESETS["full"].latent == AUTOENCODER_PRESETS["quick"].latent == 2
 
 
@@ -221,20 +221,20 @@ def test_a_short_training_beats_pca_on_digits_never_seen():
     """With the quick config, but few of its steps."""
     torch.manual_seed(0)
     learned, unseen = render_digits(2000).images, render_digits(200, train=False).images
-    model, training = train_autoencoder(replace(AUTOENCODER_PRESETS["quick"], steps=350), learned)
+    model, training = replace(AUTOENCODER_PRESETS["quick"], steps=350).train(learned)
     assert not model.training and training.steps == 350
     assert reconstruction_error(model, unseen) < 0.95 * reconstruction_error(PCA(learned, 2), unseen)
 
 
 def test_the_pull_of_the_divergence_makes_a_cloud_of_size_one(digits: torch.Tensor):
     torch.manual_seed(0)
-    config = AutoencoderTrainConfig(widths=(32,), steps=150, kl_weight=0.3)  # so strong that nothing else counts
-    mean, logvar = train_autoencoder(config, digits)[0].moments(digits)
+    config = AutoencoderTask(widths=(32,), steps=150, kl_weight=0.3)  # so strong that nothing else counts
+    mean, logvar = config.train(digits)[0].moments(digits)
     assert mean.abs().mean() < 0.2 and logvar.abs().mean() < 0.3
 
 
 def test_snapshots_are_kept_and_another_network_can_be_trained(digits: torch.Tensor):
     own = small(size=28)
-    model, training = train_autoencoder(TINY, digits, snapshot=lambda model: model.encode(digits[:4]), model=own)
+    model, training = TINY.train(digits, snapshot=lambda model: model.encode(digits[:4]), model=own)
     assert model is own and training.snapshots[-1][0] == TINY.steps
     assert all(image.shape == (4, 3) for _, image in training.snapshots)

@@ -14,10 +14,11 @@ from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
 from stablediff_edu.metrics import images as metrics
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, load_diffusion, make_diffusion, train_diffusion
+from stablediff_edu.tasks import runner
+from stablediff_edu.tasks.ddpm import DiffusionTask, load_diffusion
 from stablediff_edu.training import losses
 
-TINY = DiffusionTrainConfig(channels=(8, 8), time=8, patch=2, attention=1, steps=12, batch_size=4)
+TINY = DiffusionTask(channels=(8, 8), time=8, patch=2, attention=1, steps=12, batch_size=4)
 
 
 class Quiet:
@@ -104,7 +105,17 @@ def snapshot(model):
 def run(images, checkpoint=None, callback=None):
     torch.manual_seed(0)
     options = dict(snapshot=snapshot, snapshot_at=lambda step: step % 2 == 0, callback=callback or Quiet())
-    return train_diffusion(TINY, images, checkpoint=checkpoint, **options)
+    return TINY.train(images, progress=checkpoint, **options)
+
+
+def noise_task(images):
+    """The task with these images as its data."""
+
+    class NoiseTask(DiffusionTask):
+        def data(self, cache=None):
+            return ImageDataset(images, "noise"), None
+
+    return NoiseTask(**vars(TINY))
 
 
 def stop_in_the_loss(monkeypatch):
@@ -180,7 +191,7 @@ def test_the_comparison_would_notice_one_lost_draw(images):
 
 def test_progress_of_another_training_is_refused(images, tmp_path):
     def make(images):
-        return make_diffusion(TINY, tmp_path / "a.safetensors", "x", ImageDataset(images, "noise"), "none", progress)
+        return runner.run(noise_task(images), tmp_path / "a.safetensors", "x")
 
     progress = tmp_path / "a.progress"
     with pytest.MonkeyPatch.context() as patch:
@@ -196,7 +207,8 @@ def test_progress_of_another_training_is_refused(images, tmp_path):
 
 @pytest.fixture
 def weights(images, tmp_path):
-    return make_diffusion(TINY, tmp_path / "some.safetensors", "a command", ImageDataset(images, "noise"), "none")
+    out, _ = runner.run(noise_task(images), tmp_path / "some.safetensors", "a command")
+    return TINY.train(images)[0], None, out
 
 
 def test_the_card_tells_all_and_the_network_is_loaded_with_its_sizes(weights):
@@ -266,11 +278,9 @@ def test_a_stopped_training_does_not_take_the_place_of_finished_shipped_weights(
     monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path)
     shipped = weights[2].read_bytes()
     monkeypatch.setattr(losses, "diffusion_loss", interrupt)
-    *_, out = make_diffusion(
-        TINY, weights[2], "a command", ImageDataset(images, "noise"), "none", tmp_path / "progress"
-    )
+    out, _ = runner.run(noise_task(images), weights[2], "a command")
     assert out.name == "some_unfinished.safetensors" and load_diffusion(out)[1]["steps"] == "0"
-    assert weights[2].read_bytes() == shipped and (tmp_path / "progress").exists()
+    assert weights[2].read_bytes() == shipped and (tmp_path / "some.progress").exists()
 
 
 # --- measures of notebook 03 ---------------------------------------------------------------------------------------
@@ -319,5 +329,5 @@ def test_only_step_asks_for_no_other_step(images):
 
 def test_a_network_may_be_told_more_channels_than_it_answers_with():
     """Notebook 03 puts the step beside the colors, as a fourth channel."""
-    network = DiffusionTrainConfig(channels=(8, 16)).model(in_channels=4)
+    network = DiffusionTask(channels=(8, 16)).model(in_channels=4)
     assert (network.config["in_channels"], network.config["out_channels"]) == (4, 3)

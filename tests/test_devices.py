@@ -99,8 +99,10 @@ def test_times_are_taken_when_the_device_has_done_its_work(on_mps, monkeypatch):
     unet = UNet(3, 3, (8, 16), time=16).to(DEVICE).eval()
     DenoisingPanel(unet, NoiseSchedule.cosine(), torch.zeros(1, 3, 8, 8), steps=(1, 2))
     assert waited[4:] == [DEVICE]
-    own_images = tiny_tasks.own_plan()
-    assert own_images.seconds() > 1e-3 * own_images.vae_steps, "the losses of all steps are read at once there"
+    own, images = tiny_tasks.OWN, tiny_tasks.own_images()
+    networks = own.parts(images, tiny_tasks.make_pipe())
+    seconds = own.seconds(images, own.vae_task(False), networks[0], own.unet_task(images), networks[1])
+    assert seconds > 1e-3 * own.vae_steps, "the losses of all steps are read at once there"
 
 
 def test_the_loss_is_read_every_20th_step(on_mps, monkeypatch):

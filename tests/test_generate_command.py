@@ -19,7 +19,7 @@ from stablediff_edu.models.autoencoder_kl import AutoencoderKL
 from stablediff_edu.models.unet import UNet
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
 from stablediff_edu.tasks import ddpm_evaluation, latent_diffusion
-from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, load_diffusion
+from stablediff_edu.tasks.ddpm import DiffusionTask, load_diffusion
 from stablediff_edu.tasks.text_to_image_evaluation import DEFAULT_SAMPLING
 from stablediff_edu.tokenizers.clip_bpe import CLIPTokenizer
 
@@ -173,7 +173,7 @@ def test_the_transparent_part_of_an_image_is_drawn_anew(shipped, capsys, invert)
 
 # --- weights of `train` -----------------------------------------------------------------------------------------------
 
-SMALL = DiffusionTrainConfig(channels=(8, 16), time=16, patch=1, attention=0, steps=1, batch_size=2)
+SMALL = DiffusionTask(channels=(8, 16), time=16, patch=1, attention=0, steps=1, batch_size=2)
 
 
 def trained(channels: int, size: int, data: str) -> Path:

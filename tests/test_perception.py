@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from stablediff_edu.metrics.images import squared_error
 from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig
-from stablediff_edu.tasks.scene_vae import SCENE_VAE
+from stablediff_edu.tasks.scene_vae import SceneVAETask
 from stablediff_edu.tasks.vae import mse_l1_gradient_loss
 from stablediff_edu.training.perceptual_loss import (
     EMBEDDING_WEIGHT,
@@ -68,7 +68,7 @@ def test_the_error_is_the_pixels_and_both_distances(clip, bfloat16: bool):
 
 
 def test_the_shipped_recipe_minds_what_the_shipped_clip_sees():
-    error, x = SCENE_VAE.make_error(), torch.zeros(1, 3, 64, 64)
+    error, x = SceneVAETask().make_error(), torch.zeros(1, 3, 64, 64)
     other = x.clone()
     other[:, 0, 20:30, 20:30] = 1
     assert error(x, x).item() == pytest.approx(0, abs=1e-3)

@@ -14,9 +14,9 @@ from stablediff_edu.cli import train_old
 from stablediff_edu.data.words.corpus import load_corpus
 from stablediff_edu.data.words.synthetic import generate_corpus
 from stablediff_edu.errors import UserError
-from stablediff_edu.tasks import registry
+from stablediff_edu.tasks import registry, word2vec
 from stablediff_edu.tasks.fish import FishTask
-from stablediff_edu.tasks.word2vec import Word2VecTrainConfig, train_word2vec
+from stablediff_edu.tasks.word2vec import Word2VecTask
 from stablediff_edu.training import progress
 from stablediff_edu.training.loop import NullCallback, train
 from stablediff_edu.training.progress import fingerprint
@@ -51,7 +51,7 @@ def equal(first: torch.nn.Module, second: torch.nn.Module) -> bool:
 
 
 def fish_net(callback=None, checkpoint=None, config=FISH, data=None):
-    return config.train(data or fish(), callback or NullCallback(), checkpoint=checkpoint)
+    return config.train(data or fish(), callback or NullCallback(), progress=checkpoint)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -69,10 +69,7 @@ def test_every_task_goes_on_where_it_stopped(name: str, tmp_path):
 
 
 def test_every_training_of_the_command_is_among_these_tasks():
-    assert {*registry.TASKS, *train_old.NAMES} - set(TASKS) == {
-        "cifar10-all",
-        "words",
-    }  # for words see below
+    assert {*registry.TASKS, *train_old.NAMES} - set(TASKS) == {"words"}  # for these see below
 
 
 def test_ctrl_c_twice_and_once_more_while_it_saves_loses_nothing(tmp_path, monkeypatch):
@@ -155,18 +152,19 @@ def test_a_process_killed_while_it_saves_leaves_the_checkpoint_before(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, None], ids=["SIGINT", "SIGTERM", "crash"])
-def test_word_vectors_go_on_where_they_stopped(number: int | None, tmp_path):
+def test_word_vectors_go_on_where_they_stopped(number: int | None, tmp_path, monkeypatch):
+    monkeypatch.setattr(word2vec, "SAVE_SECONDS", 0.0)
     text = tmp_path / "text.txt"
     text.write_text(generate_corpus(25_000))
-    corpus, config = load_corpus(text), Word2VecTrainConfig(dimension=8, epochs=2)
-    whole, record = train_word2vec(corpus, config, callback=NullCallback())
+    corpus, config = load_corpus(text), Word2VecTask(dimension=8, epochs=2)
+    whole, record = config.train(corpus, NullCallback())
     stop = StopAt(random.randint(2, 5), number) if number else CrashAt(random.randint(2, 5))
     try:
-        train_word2vec(corpus, config, callback=stop, checkpoint=tmp_path / "progress", checkpoint_seconds=0)
+        config.train(corpus, stop, progress=tmp_path / "progress")
     except (SystemExit, ZeroDivisionError) as ended:
         assert number != signal.SIGINT and getattr(ended, "code", 143) == 143
     assert torch.load(tmp_path / "progress")["steps"] == (stop.at if number else stop.at - 1)
-    resumed, second = train_word2vec(corpus, config, callback=NullCallback(), checkpoint=tmp_path / "progress")
+    resumed, second = config.train(corpus, NullCallback(), progress=tmp_path / "progress")
     assert equal(whole, resumed) and second.losses == record.losses and not second.interrupted
 
 

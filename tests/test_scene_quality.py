@@ -235,7 +235,7 @@ def shipped(pipe, tmp_path, monkeypatch) -> Path:
 
 
 def test_evaluate_prints_the_table(shipped, monkeypatch, capsys):
-    monkeypatch.setattr("stablediff_edu.cli.train_tiny_sd.NUM_EVALUATION_SCENES", 2)
+    monkeypatch.setattr("stablediff_edu.tasks.tiny_sd.NUM_EVALUATION_SCENES", 2)
     assert main(["train", "tiny-sd", "--evaluate"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("weights: command 1") and "how well the classifier reads" in out and "4 prompts" in out

@@ -11,12 +11,12 @@ from stablediff_edu.data.scenes.dataset import make_scenes
 from stablediff_edu.io import checkpoint
 from stablediff_edu.metrics.images import squared_error
 from stablediff_edu.models.autoencoder_kl import VAEConfig
-from stablediff_edu.tasks import scene_vae, vae_gan
-from stablediff_edu.tasks.scene_vae import SCENE_VAE, reconstruct, score_scene_vae
-from stablediff_edu.tasks.vae import as_float_images, batches, l1_gradient_loss, load_vae, train_vae
+from stablediff_edu.tasks import runner, vae_gan
+from stablediff_edu.tasks.scene_vae import SceneVAETask, reconstruct
+from stablediff_edu.tasks.vae import as_float_images, batches, l1_gradient_loss, load_vae
 
-SMALL = replace(
-    SCENE_VAE, config=VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4, scaling=1.0), steps=3, batch_size=2,
+SMALL = SceneVAETask(
+    sizes=VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4, scaling=1.0), steps=3, batch_size=2, scenes=12, held_out=4,
     gan_steps=2, error="edges",
 )  # fmt: skip
 
@@ -24,15 +24,13 @@ SMALL = replace(
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """A tiny config, few scenes, and pretrained weights in the test's own folder."""
-    monkeypatch.setattr(scene_vae, "SCENE_VAE", SMALL)
-    monkeypatch.setattr(scene_vae, "SCENES", 12)
-    monkeypatch.setattr(scene_vae, "UNSEEN", 4)
+    monkeypatch.setitem(SceneVAETask.presets, "pretrained", SMALL)
     monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "shipped")
     monkeypatch.chdir(tmp_path)
 
 
 def test_the_latents_hold_48_times_fewer_numbers_than_the_pictures():
-    model = SCENE_VAE.model()
+    model = SceneVAETask().model()
     z = model.encode(torch.zeros(1, 3, 64, 64))
     assert z.shape == (1, 4, 8, 8) and 48 * z.numel() == 3 * 64 * 64
 
@@ -90,7 +88,7 @@ def test_the_command_begins_from_given_weights(small, tmp_path):
 
 def test_the_scaling_makes_latents_of_bytes_the_size_of_the_noise():
     scenes = make_scenes(20, 64)
-    model, _ = train_vae(SMALL, scenes.pixels)
+    model, _ = replace(SMALL, gan_steps=0).train(scenes.pixels)
     with torch.no_grad():
         assert model.encode(as_float_images(scenes.pixels)).std().item() == pytest.approx(1, abs=1e-3)
 
@@ -101,10 +99,10 @@ def test_the_command_trains_and_says_how_well_unseen_scenes_come_back(small, cap
     assert not checkpoint.checkpoint_path("scene-vae").exists()
     assert main(["train", "scene-vae"]) == 0
     out = capsys.readouterr().out
-    assert "rendering scenes" in out and " dB on 1,000 scenes of combinations never seen" not in out
+    assert "training on 12 images" in out and " dB on 1,000 scenes of combinations never seen" not in out
     model, metadata = load_vae("scene-vae")
     assert metadata["command"] == "python -m stablediff_edu train scene-vae" and " dB on " in metadata["result"]
-    assert metadata["steps"] == "5" and "; before sharpening " in metadata["result"]
+    assert metadata["steps"] == "5"
     assert not list(checkpoint.PRETRAINED.glob("*.sharpening")) and not list(checkpoint.PRETRAINED.glob("*.progress"))
     assert reconstruct(model, make_scenes(3, 64).images).shape == (3, 3, 64, 64)
     assert main(["train", "scene-vae", "--evaluate"]) == 0
@@ -114,18 +112,18 @@ def test_the_command_trains_and_says_how_well_unseen_scenes_come_back(small, cap
 def test_the_score_is_worse_for_a_network_that_gives_back_less(small):
     torch.manual_seed(0)
     model = SMALL.model().eval()
-    before = float(score_scene_vae(model, 4).split()[0])
+    before = float(SMALL.evaluate(model, None).split()[0])
     with torch.no_grad():
         model.decoder.last.weight.zero_()
         model.decoder.last.bias.fill_(5.0)
-    assert float(score_scene_vae(model, 4).split()[0]) < before
+    assert float(SMALL.evaluate(model, None).split()[0]) < before
 
 
 def test_stopped_while_it_sharpens_it_goes_on_there(small, tmp_path, monkeypatch):
     def make(name: str):
-        return scene_vae.make_scene_vae(SMALL, tmp_path / f"{name}.safetensors", "x", tmp_path / f"{name}.progress")
+        return runner.run(SMALL, tmp_path / f"{name}.safetensors", "x")
 
-    whole = make("whole")[0]
+    whole = load_vae(make("whole")[0])[0]
     real, calls = vae_gan.gan_loss, []
 
     def stopping(*arguments):
@@ -135,9 +133,9 @@ def test_stopped_while_it_sharpens_it_goes_on_there(small, tmp_path, monkeypatch
         return real(*arguments)
 
     monkeypatch.setattr(vae_gan, "gan_loss", stopping)
-    _, training, _, _ = make("stopped")
+    _, training = make("stopped")
     assert training.interrupted and training.steps == 4 and (tmp_path / "stopped.sharpening").exists()
-    model, training, _, _ = make("stopped")
+    out, training = make("stopped")
     assert not training.interrupted and training.steps == 5 and not (tmp_path / "stopped.sharpening").exists()
-    for ours, theirs in zip(model.parameters(), whole.parameters(), strict=True):
+    for ours, theirs in zip(load_vae(out)[0].parameters(), whole.parameters(), strict=True):
         assert torch.equal(ours, theirs)

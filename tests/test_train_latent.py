@@ -14,29 +14,25 @@ from stablediff_edu.io import checkpoint
 from stablediff_edu.models.autoencoder_kl import VAEConfig
 from stablediff_edu.tasks import latent_diffusion, latent_diffusion_evaluation
 from stablediff_edu.tasks import vae as vae_task
-from stablediff_edu.tasks.autoencoder import AUTOENCODER_PRESETS, AutoencoderTrainConfig
-from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, load_diffusion
-from stablediff_edu.tasks.digit_classifier import DigitClassifierTask
-from stablediff_edu.tasks.vae import VAETrainConfig, load_vae
+from stablediff_edu.tasks.autoencoder import AUTOENCODER_PRESETS, AutoencoderTask
+from stablediff_edu.tasks.ddpm import load_diffusion
+from stablediff_edu.tasks.digit_classifier import DigitClassifier
+from stablediff_edu.tasks.vae import load_vae
 from stablediff_edu.training import losses
 
 CONFIG = VAEConfig(in_channels=1, widths=(4, 4), blocks=1, latent=4, groups=4, scaling=1.0)
-TINY_LATENTS = DiffusionTrainConfig(channels=(8, 8), time=8, patch=1, attention=1, steps=6, batch_size=4, flip=False)
+COUNTS = dict(digits=30, held_out=20, steps=6, batch_size=4)
+TINY_LATENTS = latent_diffusion.LatentDigitsTask(channels=(8, 8), time=8, attention=1, **COUNTS)
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch, tmp_path):
     """Tiny configs, few digits, no MNIST, a classifier who knows nothing, and pretrained weights in the test's own
     folder."""
-    monkeypatch.setattr(latent_diffusion, "DIGIT_VAE", VAETrainConfig(CONFIG, steps=6, batch_size=4))
-    monkeypatch.setattr(latent_diffusion, "LATENT_DIGITS", TINY_LATENTS)
-    monkeypatch.setattr(latent_diffusion, "DIGITS", 30)
-    monkeypatch.setattr(latent_diffusion, "UNSEEN", 20)
-    monkeypatch.setattr(
-        latent_diffusion_evaluation,
-        "load_digit_classifier",
-        lambda: (DigitClassifierTask(channels=(4, 8)).model().eval(), {}),
-    )
+    vae = latent_diffusion.DigitVAETask(sizes=CONFIG, **COUNTS)
+    monkeypatch.setitem(latent_diffusion.DigitVAETask.presets, "pretrained", vae)
+    monkeypatch.setitem(latent_diffusion.LATENT_PRESETS, "pretrained", TINY_LATENTS)
+    monkeypatch.setattr(latent_diffusion_evaluation, "load_classifier", lambda: (DigitClassifier((4, 8)).eval(), {}))
     monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path / "no data"))
     monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "shipped")
     monkeypatch.chdir(tmp_path)
@@ -64,14 +60,17 @@ def train(words: str) -> int:
 def test_the_two_shipped_weights(capsys):
     assert train("digit-vae") == 0
     printed = capsys.readouterr().out
-    assert "learning from 30 synthetic digits" in printed and "on 20 unseen synthetic digits" in printed
+    assert (
+        "training on 30 images (synthetic digits), 20 held out" in printed
+        and "on 20 unseen synthetic digits" in printed
+    )
     vae, metadata = load_vae()
-    assert metadata["command"] == "python -m stablediff_edu train digit-vae --source synthetic"
+    assert metadata["command"] == "python -m stablediff_edu train digit-vae"
     assert (metadata["steps"], metadata["data"]) == ("6", "30 synthetic digits") and vae.config.scaling != 1
     assert train("latent-digits") == 0
     _, metadata = load_diffusion("latent-digits", channels=4)
-    assert metadata["command"] == "python -m stablediff_edu train latent-digits --source synthetic --vae digit-vae"
-    assert metadata["data"].endswith("trained with: python -m stablediff_edu train digit-vae --source synthetic")
+    assert metadata["command"] == "python -m stablediff_edu train latent-digits"
+    assert metadata["data"].endswith("trained with: python -m stablediff_edu train digit-vae")
     assert sorted(file.name for file in checkpoint.PRETRAINED.iterdir()) == [
         "digit-vae.safetensors", "latent-digits.safetensors"
     ]  # fmt: skip
@@ -89,14 +88,10 @@ def test_anything_else_does_not_go_to_the_shipped_weights(tmp_path, some_mnist):
 
 def test_mnist_by_wish(some_mnist, capsys):
     assert train("digit-vae --source mnist --steps 2 --seed 5 --out real.safetensors") == 0
-    assert "learning from 30 MNIST" in capsys.readouterr().out
+    assert "training on 30 images (MNIST)" in capsys.readouterr().out
     metadata = checkpoint.read_metadata("real.safetensors")
     assert metadata["command"] == "python -m stablediff_edu train digit-vae --source mnist --steps 2 --seed 5"
-    assert (
-        metadata["data"] == "30 MNIST"
-        and metadata["result"].endswith("20 unseen MNIST")
-        and "BY-SA" in metadata["licence"]
-    )
+    assert metadata["data"] == "30 MNIST" and "20 unseen MNIST" in metadata["result"] and "BY-SA" in metadata["licence"]
 
 
 def test_drawn_digits_are_the_default_even_where_mnist_is(some_mnist, capsys):
@@ -195,9 +190,8 @@ def test_a_stopped_training_does_not_replace_finished_shipped_weights(monkeypatc
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("latent-digits", "no autoencoder at digit-vae; train it with python -m stablediff_edu train digit-vae, or"),
-        ("latent-digits --vae mine.safetensors", "no autoencoder at mine.safetensors; train it with python -m"),
-        ("latent-digits --evaluate", "no autoencoder at digit-vae; train it"),
+        ("latent-digits", "no weights at digit-vae.safetensors"),
+        ("latent-digits --vae mine.safetensors", "no weights at mine.safetensors"),
         ("digit-vae --evaluate", "no weights at digit-vae.safetensors"),
         ("digit-vae --source mnist", "fetch mnist"),
         ("digit-vae --resume", "no digit-vae.progress"),
@@ -236,11 +230,11 @@ def test_the_benchmark_prints_its_three_tables(monkeypatch, capsys):
     spec = importlib.util.spec_from_file_location("latent_benchmark", file)
     benchmark = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
-    monkeypatch.setitem(AUTOENCODER_PRESETS, "quick", AutoencoderTrainConfig(widths=(8,), steps=3, batch_size=4))
+    monkeypatch.setitem(AUTOENCODER_PRESETS, "quick", AutoencoderTask(widths=(8,), steps=3, batch_size=4))
     load = benchmark.load_digits
     monkeypatch.setattr(benchmark, "load_digits", lambda count, *where, **how: load(min(count, 40), *where, **how))
     for name, value in dict(
-        LATENT_DIGITS_QUICK=TINY_LATENTS, PIXEL_DIGITS=replace(TINY_LATENTS, batch_size=2), SAMPLES=3, TO_MEASURE=2,
+        LATENT_DIGITS_QUICK=TINY_LATENTS, PIXEL_DIGITS=replace(TINY_LATENTS, image_channels=1, batch_size=2), SAMPLES=3, TO_MEASURE=2,
         LARGE=64, LARGE_LATENT=8,
     ).items():  # fmt: skip
         monkeypatch.setattr(benchmark, name, value)

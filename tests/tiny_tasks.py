@@ -5,6 +5,7 @@ from functools import cache
 from unittest.mock import patch
 
 import torch
+import torch.nn.functional as F
 
 from stablediff_edu.data.captioned_folder import CaptionedImages
 from stablediff_edu.data.digits.dataset import render_digits
@@ -18,17 +19,18 @@ from stablediff_edu.pipelines.stable_diffusion import StableDiffusion, StableDif
 from stablediff_edu.tasks import clip as clip_task
 from stablediff_edu.tasks import (
     custom_text_to_image,
+    digit_classifier,
+    scene_classifier,
+    ship_classifier,
     text_to_image_evaluation,
     tiny_sd,
 )
 from stablediff_edu.tasks import vae as vae_task
-from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, train_diffusion
-from stablediff_edu.tasks.digit_classifier import DigitClassifierTask
+from stablediff_edu.tasks.ddpm import DiffusionTask
 from stablediff_edu.tasks.fish import FishTask
 from stablediff_edu.tasks.latent_diffusion import pad_digits
-from stablediff_edu.tasks.scene_classifier import LabeledScenes, SceneClassifierTask, make_targets
-from stablediff_edu.tasks.ship_classifier import ShipClassifierTask, ShipsAndOthers
-from stablediff_edu.tasks.vae import VAETrainConfig, train_vae
+from stablediff_edu.tasks.text_to_image import FrozenParts
+from stablediff_edu.tasks.vae import VAETask
 from stablediff_edu.tasks.vae_gan import finetune_decoder_gan
 from stablediff_edu.training.perceptual_loss import add_perceptual_loss
 
@@ -38,13 +40,13 @@ TEXT = TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=16, layers
 IMAGE = ImageConfig(size=16, patch=2, channels=(16, 16), heads=2)
 LATENTS = VAEConfig(widths=(8, 8, 8, 16), blocks=1, groups=4, scaling=1.0)
 UNET = UNetConfig(widths=(16, 32), blocks=1, attention=(False, True), heads=2, context=16, groups=4)
-DIFFUSION = DiffusionTrainConfig(channels=(8, 16), time=16, patch=2, attention=1, **SHORT)
-SCENE_VAE = VAETrainConfig(LATENTS, error="edges", optimizer="muon", bfloat16=True, flip=True, gan_weight=0.1,
-                      gan_steps=STEPS, steps=STEPS, batch_size=2)  # fmt: skip
-TINY_SD = replace(tiny_sd.TINY_SD, config=UNET, scenes=6, captions_per_image=2, **SHORT)
-OWN = custom_text_to_image.OwnImagesConfig(
-    replace(custom_text_to_image.PRESETS["quick"].unet, config=UNET, **SHORT), STEPS, 2, 32, 1
+DIFFUSION = DiffusionTask(channels=(8, 16), time=16, patch=2, attention=1, **SHORT)
+SCENE_VAE = VAETask(sizes=LATENTS, error="edges", optimizer="muon", bfloat16=True, flip=True, gan_weight=0.1,
+                      steps=STEPS, batch_size=2)  # fmt: skip
+TINY_SD = tiny_sd.TinySDTask(
+    unet=UNET, scenes=6, prompts=("a red duck",), num_snapshots=2, captions_per_image=2, **SHORT
 )
+OWN = custom_text_to_image.OwnImagesTask(unet=UNET, vae_steps=STEPS, vae_batch=2, size=32, text_layers=1, **SHORT)
 
 
 @cache
@@ -81,8 +83,8 @@ def clip() -> CLIP:
     return CLIP(TEXT, IMAGE, 16).eval()
 
 
-def parts() -> tiny_sd.FrozenParts:
-    return tiny_sd.FrozenParts(clip().text, vae(), clip_task.tokenizer_of(TEXT), "for a test")
+def parts() -> FrozenParts:
+    return FrozenParts(clip().text, vae(), clip_task.tokenizer_of(TEXT), "for a test")
 
 
 def make_pipe() -> StableDiffusion:
@@ -92,88 +94,78 @@ def make_pipe() -> StableDiffusion:
     return StableDiffusion(config, parts().tokenizer).eval()
 
 
-def train_perceptual_vae(callback, checkpoint):
+class PerceptualVAETask(VAETask):
     """The autoencoder of the scenes, with an untrained CLIP instead of the pretrained one."""
 
-    class Recipe(VAETrainConfig):
-        def make_error(self):
-            return add_perceptual_loss(vae_task.mse_l1_gradient_loss, clip().to(vae_task.pick_device()), self.bfloat16)
-
-    config = Recipe(**vars(SCENE_VAE))
-    return train_vae(config, torch.nn.functional.avg_pool2d(scenes().images, 4), callback, None, checkpoint)
+    def make_error(self):
+        return add_perceptual_loss(vae_task.mse_l1_gradient_loss, clip().to(vae_task.pick_device()), self.bfloat16)
 
 
-def train_sharper(callback, checkpoint):
+def train_sharper(callback, progress):
     model = vae().to(vae_task.pick_device())
-    return model, finetune_decoder_gan(model, SCENE_VAE, scenes().pixels, callback, checkpoint)
+    return model, finetune_decoder_gan(model, replace(SCENE_VAE, gan_steps=STEPS), scenes().pixels, callback, progress)
 
 
-def train_tiny_sd(callback, checkpoint):
-    dataset = tiny_sd.cache_latents(TINY_SD, on_device(parts()))
+def train_tiny_sd(callback, progress):
+    data = tiny_sd.cache_latents(TINY_SD, on_device(parts()))
     with patch.dict(text_to_image_evaluation.DEFAULT_SAMPLING, steps=2):
-        pipe, training = tiny_sd.train_tiny_sd(
-            TINY_SD, on_device(parts()), dataset, callback, checkpoint, ["a red duck"], looks=2
-        )
+        pipe, training = TINY_SD.train(data, callback, progress=progress)
     return pipe.unet, training
 
 
-def own_plan() -> custom_text_to_image.TrainingPlan:
+def own_images() -> CaptionedImages:
     pixels = ((ships() + 1) * 127.5).byte()
-    images = CaptionedImages(pixels, [("a red duck", "duck")] * len(pixels), [str(n) for n in range(len(pixels))])
-    return custom_text_to_image.TrainingPlan(OWN, images, make_pipe())
+    return CaptionedImages(pixels, [("a red duck", "duck")] * len(pixels), [str(n) for n in range(len(pixels))])
 
 
-def train_own_vae(callback, checkpoint):
-    plan = own_plan()
-    with patch.object(custom_text_to_image, "NUM_SNAPSHOTS", 2):
-        return plan.vae, plan.train_vae(callback=callback, checkpoint=checkpoint)
+def train_own_vae(callback, progress):
+    model, _ = OWN.parts(own_images(), make_pipe())
+    return replace(OWN.vae_task(False), num_snapshots=2).train(
+        own_images().pixels, callback, progress=progress, model=model
+    )
 
 
-def train_own_unet(callback, checkpoint):
-    plan = own_plan()
-    with (
-        patch.dict(custom_text_to_image.DEFAULT_SAMPLING, steps=2),
-        patch.object(custom_text_to_image, "NUM_SNAPSHOTS", 2),
-    ):
-        return plan.model, plan.train_unet(plan.cache_latents(), callback=callback, checkpoint=checkpoint)
+def train_own_unet(callback, progress):
+    autoencoder, model = OWN.parts(own_images(), make_pipe())
+    task = replace(OWN.unet_task(own_images()), num_snapshots=2)
+    with patch.dict(custom_text_to_image.DEFAULT_SAMPLING, steps=2):
+        return task.train(OWN.latents(own_images(), autoencoder, model), callback, progress=progress, model=model)
 
 
-def on_device(made: tiny_sd.FrozenParts) -> tiny_sd.FrozenParts:
+def on_device(made: FrozenParts) -> FrozenParts:
     made.vae.to(vae_task.pick_device())
     return made
 
 
-def labeled_scenes() -> LabeledScenes:
-    return LabeledScenes(scenes().pixels, make_targets(scenes().scenes))
+def judge_data():
+    return scenes().pixels, scene_classifier.make_targets(scenes().scenes)
+
+
+def runs(task, data):
+    """Return the training of a task as a function."""
+    return lambda callback, progress: task.train(data(), callback, progress=progress)
 
 
 TASKS = {
-    "fish": lambda o, c: FishTask(channels=(8, 16), size=16, low_res_steps=2, dice_weight=0.3, **SHORT).train(
-        fish(), o, checkpoint=c
+    "fish": runs(FishTask(channels=(8, 16), size=16, low_res_steps=2, dice_weight=0.3, **SHORT), fish),
+    "one-fish": runs(replace(DIFFUSION, attention=0), lambda: ships()[:1]),
+    "ships": runs(DIFFUSION, ships),
+    "cifar10-all": runs(DIFFUSION, ships),
+    "ship-classifier": lambda o, c: ship_classifier.train_classifier(
+        ship_classifier.ShipClassifierTrainConfig((8, 16), **SHORT), ships()[:6], ships()[6:], o, c
     ),
-    "one-fish": lambda o, c: train_diffusion(replace(DIFFUSION, attention=0), ships()[:1], o, None, None, c),
-    "ships": lambda o, c: train_diffusion(DIFFUSION, ships(), o, None, None, c),
-    "ship-classifier": lambda o, c: ShipClassifierTask(channels=(8, 16), **SHORT).train(
-        ShipsAndOthers(ships()[:6], ships()[6:]), o, None, None, c
+    "digit-classifier": lambda o, c: digit_classifier.train_classifier(
+        digit_classifier.DigitClassifierTrainConfig((8, 16), steps=STEPS, batch_size=64), digits(), o, c
     ),
-    "digit-classifier": lambda o, c: DigitClassifierTask(channels=(8, 16), steps=STEPS).train(
-        digits(), o, None, None, c
-    ),
-    "digit-vae": lambda o, c: train_vae(
-        VAETrainConfig(replace(LATENTS, in_channels=1), **SHORT), pad_digits(digits().images), o, None, c
-    ),
-    "latent-digits": lambda o, c: train_diffusion(
-        replace(DIFFUSION, patch=1, logit_normal=True, flip=False), latents(), o, None, None, c
-    ),
-    "clip-scenes": lambda o, c: clip_task.train_clip(
-        clip_task.CLIPTrainConfig(TEXT, IMAGE, captions_per_image=2, **SHORT), scenes(16), o, None, c
-    ),
-    "scene-vae": train_perceptual_vae,
+    "digit-vae": runs(VAETask(sizes=replace(LATENTS, in_channels=1), **SHORT), lambda: pad_digits(digits().images)),
+    "latent-digits": runs(replace(DIFFUSION, image_channels=4, patch=1, logit_normal=True, flip=False), latents),
+    "clip-scenes": runs(clip_task.CLIPTask(text=TEXT, image=IMAGE, captions_per_image=2, **SHORT), lambda: scenes(16)),
+    "scene-vae": runs(PerceptualVAETask(**vars(SCENE_VAE)), lambda: F.avg_pool2d(scenes().images, 4)),
     "sharpening": train_sharper,
-    "scene-classifier": lambda o, c: SceneClassifierTask(channels=(8, 16, 16, 16), **SHORT).train(
-        labeled_scenes(), o, None, None, c
+    "scene-judge": lambda o, c: scene_classifier.train_scene_classifier(
+        scene_classifier.SceneClassifierTrainConfig((8, 16, 16, 16), **SHORT), *judge_data(), o, c
     ),
     "tiny-sd": train_tiny_sd,
     "text-to-image": train_own_unet,
     "text-to-image, autoencoder": train_own_vae,
-}  # fmt: skip
+}

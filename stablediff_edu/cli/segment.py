@@ -4,7 +4,6 @@ import argparse
 import re
 from pathlib import Path
 
-from stablediff_edu.cli.training_options import print_left_out
 from stablediff_edu.errors import UserError
 
 
@@ -26,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     from stablediff_edu.data.image_folder import normalize_images
     from stablediff_edu.io.checkpoint import atomic_write
     from stablediff_edu.tasks.fish import load_fish_unet
+    from stablediff_edu.tasks.runner import say_left_out
     from stablediff_edu.tasks.segmentation import predict_tta
 
     model, metadata = load_fish_unet(arguments.weights)
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         name = file.relative_to(arguments.images)  # a.png and a.jpg must not share a mask; `train fish` pairs a.jpg.png
         with atomic_write((arguments.out / name).with_name(f"{file.name}.png")) as temporary:
             mask.save(temporary, "PNG")
-    print_left_out(left_out)
+    say_left_out(left_out)
     if not areas:
         raise UserError(f"No image in {arguments.images} could be read; {left_out[0] if left_out else 'add some'}.")
     what = "overlays" if arguments.overlay else "masks"

@@ -16,51 +16,55 @@ NOT_IN_COMMAND = ("out", "resume", "evaluate")  # these do not change what is le
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare NAME; what stands behind it is read by the parser of that task, which alone is imported."""
     from stablediff_edu.tasks.registry import TASKS
 
-    table = "\n".join(f"  {name:17} {help}" for name, (_, help) in TASKS.items())
+    table = {name: text for name, (_, text) in TASKS.items()} | train_old.NAMES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = f"names:\n{table}\n\ntrain NAME --help lists the options of one."
-    parser.add_argument("name", metavar="NAME", choices=[*TASKS, *train_old.NAMES], help="what to train, see below")
+    lines = "\n".join(f"  {name:17} {text}" for name, text in table.items())
+    parser.epilog = f"names:\n{lines}\n\ntrain NAME --help lists the options of one."
+    parser.add_argument("name", metavar="NAME", choices=list(table), help="what to train, see below")
     parser.add_argument("options", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Train a task, or evaluate its weights."""
     from stablediff_edu.tasks import runner
     from stablediff_edu.tasks.registry import task_class
+    from stablediff_edu.tasks.task import Task
 
-    if arguments.name in train_old.NAMES:
-        return train_old.run_old(arguments)
-    kind = task_class(arguments.name)
-    given = vars(_parser(kind).parse_args(arguments.options))
+    name = arguments.name
+    kind = Task if name in train_old.NAMES else task_class(name)
+    given = vars(make_parser(name, kind).parse_args(arguments.options))
     out = given.get("out")
     if out and out.suffix != kind.suffix:
         raise UserError(f"The weights are saved as {kind.suffix or 'a folder'}: name it {out.stem}{kind.suffix}.")
-    settings = {name: value for name, value in given.items() if name not in (*NOT_IN_COMMAND, "preset")}
-    task = replace(kind.presets[given.get("preset") or _default_preset(kind, given)], **settings)
-    if given.get("evaluate"):
+    if name in train_old.NAMES:
+        return train_old.run(name, given, command_line(name, given))
+    settings = {key: value for key, value in given.items() if key not in (*NOT_IN_COMMAND, "preset")}
+    task = replace(kind.presets[given.get("preset") or kind.default_preset(given)], **settings)
+    if "evaluate" in given:
         print(runner.evaluate(task, out))
     else:
-        runner.run(task, out, _command(arguments.name, given), resume="resume" in given)
+        runner.run(task, out, command_line(name, given), resume="resume" in given)
     return 0
 
 
-def _parser(kind: Any) -> argparse.ArgumentParser:
-    """Return the parser of one task's options."""
-    parser = ConciseParser(prog=f"python -m stablediff_edu train {kind.name}", argument_default=argparse.SUPPRESS)
+def make_parser(name: str, kind: Any) -> argparse.ArgumentParser:
+    """Return the parser of a task's options; those that are not given are not in its result."""
+    parser = ConciseParser(prog=f"python -m stablediff_edu train {name}", argument_default=argparse.SUPPRESS)
     add, types = parser.add_argument, get_type_hints(kind)
     for field in fields(kind):
         if "help" not in field.metadata:
             continue
-        how = dict(field.metadata)
-        name = field.name.replace("_", "-")
+        how, flag = dict(field.metadata), field.name.replace("_", "-")
         if types[field.name] is bool:
             how |= dict(action="store_const", const=not field.default, dest=field.name)
-            name = f"no-{name}" if field.default else name
+            flag = f"no-{flag}" if field.default else flag
         elif "choices" not in how:
-            how.setdefault("type", Path if types[field.name] == Path | None else positive_int)
-        add(f"--{name}", **how)
-    presets = [name for name in kind.presets if name in ("quick", "full")]
+            how.setdefault("type", Path if types[field.name] in (Path, Path | None) else positive_int)
+        add(f"--{flag}", **how)
+    presets = [preset for preset in kind.presets if preset in ("quick", "full")]
     if presets:
         add("--preset", choices=presets, help="the hyperparameters of the notebook; full is for a GPU")
         add("--quick", dest="preset", action="store_const", const="quick", help="the same as --preset quick")
@@ -73,12 +77,7 @@ def _parser(kind: Any) -> argparse.ArgumentParser:
     return parser
 
 
-def _default_preset(kind: Any, given: dict[str, Any]) -> str:
-    wanted = "own" if "images" in given else "pretrained"
-    return wanted if wanted in kind.presets else "quick"
-
-
-def _command(name: str, given: dict[str, Any]) -> str:
+def command_line(name: str, given: dict[str, Any]) -> str:
     """Return the command that gives the same training again."""
     words = [f"python -m stablediff_edu train {name}"]
     for option, value in given.items():

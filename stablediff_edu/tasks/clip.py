@@ -3,69 +3,104 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from stablediff_edu.config import pick_device, seed_everything, to_device
+from stablediff_edu.config import pick_device, to_device
 from stablediff_edu.data.scenes.captions import VOCABULARY, random_caption
 from stablediff_edu.data.scenes.dataset import SceneDataset, make_scenes, to_float_images
 from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig, contrastive_loss
+from stablediff_edu.tasks.task import MIT, Task
 from stablediff_edu.tokenizers.words import WordTokenizer
-from stablediff_edu.training.amp import memory_format
 from stablediff_edu.training.distributed import gather, shard_batch
-from stablediff_edu.training.loop import Callback, TrainResult, train
-from stablediff_edu.training.progress import fingerprint
-from stablediff_edu.training.trained_models import load_trained, save_trained
+from stablediff_edu.training.loop import TrainResult
+from stablediff_edu.training.trained_models import load_trained
 
-NUM_TEST = 640  # scenes that a new network is scored on
 Batch = tuple[torch.Tensor, torch.Tensor]
 SMALL_TEXT = TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=128, layers=4, heads=4)
 
 
-@dataclass(frozen=True)
-class CLIPTrainConfig:
-    """Hyperparameters of a small CLIP.
+@dataclass(frozen=True, kw_only=True)
+class CLIPTask(Task[SceneDataset, CLIP]):
+    """A small CLIP; in a batch every image is compared with every sentence.
 
     Attributes:
         text, image: the sizes of the encoders.
         scenes: how many to train on.
+        held_out: how many scenes with combinations that are not among them score it.
         captions_per_image: how many captions each has.
-        steps, batch_size, learning_rate: of the training; in a batch every image is compared with every sentence.
     """
+
+    name = "clip-scenes"
+    is_shared = True
+    channels_last_cpu = False
 
     text: TextConfig = SMALL_TEXT
     image: ImageConfig = field(default_factory=ImageConfig)
     scenes: int = 30_000
+    held_out: int = 640
     captions_per_image: int = 8
     steps: int = 8000
-    batch_size: int = 64
     learning_rate: float = 5e-4
-    seed: int = 0
+    beta2: float = 0.98  # CLIP's own
+    weight_decay: float = 0.1
+    ema: float = 0.995
 
-    def model(self) -> CLIP:
-        """Return the untrained network; the seed decides its first weights."""
-        torch.manual_seed(self.seed)
+    def network(self) -> CLIP:
         return CLIP(self.text, self.image)
 
-    def data(self, train: bool = True, count: int | None = None) -> SceneDataset:
-        """Return the scenes to train on, or others with combinations that are not among them."""
-        return make_scenes(count or self.scenes, self.image.size, self.seed, train)
+    def data(self, cache: Path | None = None) -> tuple[SceneDataset, SceneDataset | None]:
+        sides = ((self.scenes, True), (self.held_out, False))
+        known, unseen = (make_scenes(count, self.image.size, self.seed, train) for count, train in sides)
+        return known, unseen
+
+    def batches(self, data: SceneDataset, device: torch.device) -> Iterator[Batch]:
+        tokens = tokenize_captions(data, tokenizer_of(self.text), self.captions_per_image, self.seed)
+        return batches(data.pixels, tokens, self.batch_size, device)
+
+    def loss(self, data: SceneDataset) -> Callable:
+        return loss
+
+    def loop_options(self) -> dict[str, Any]:
+        return super().loop_options() | dict(warmup=min(100, self.steps // 10))
+
+    def evaluate(self, model: CLIP, held_out: SceneDataset | None) -> str:
+        from stablediff_edu.tasks.clip_evaluation import evaluate_clip
+
+        assert held_out is not None
+        return evaluate_clip(model, tokenizer_of(model.text.config), held_out).line()
+
+    def report(self, model: CLIP, metadata: dict[str, str]) -> str:
+        from stablediff_edu.tasks.clip_evaluation import evaluate_clip
+
+        scenes = make_scenes(3 * self.held_out, model.image.config.size, seed=1, train=False)
+        return str(evaluate_clip(model, tokenizer_of(model.text.config), scenes))
+
+    def metadata(self, data: SceneDataset, training: TrainResult) -> dict[str, object]:
+        size = f"{self.image.size}×{self.image.size}"
+        told = f"each told in {self.captions_per_image} ways"
+        return dict(data=f"{len(data):,} {data.source} of {size}, {told}", licence=MIT, words=" ".join(VOCABULARY))
+
+    def load(self, name: str | Path) -> tuple[CLIP, dict[str, str]]:
+        model, _, metadata = load_clip(name)
+        return model, metadata
 
 
-CLIP_SCENES = CLIPTrainConfig()  # the pretrained weights `clip-scenes`
-CLIP_PRESETS = {
-    "quick": replace(
-        CLIP_SCENES,
-        text=replace(SMALL_TEXT, width=64, layers=2),
-        image=ImageConfig(size=32, patch=2, channels=(24, 48, 96)),
-        scenes=2000,
-        steps=500,
-        learning_rate=1e-3,
-    ),
-    "full": CLIP_SCENES,
+CLIP_QUICK = CLIPTask(
+    text=replace(SMALL_TEXT, width=64, layers=2),
+    image=ImageConfig(size=32, patch=2, channels=(24, 48, 96)),
+    scenes=2000,
+    steps=500,
+    learning_rate=1e-3,
+)
+CLIP_PRESETS = CLIPTask.presets = {
+    "pretrained": CLIPTask(),
+    "quick": CLIP_QUICK,
+    "full": CLIPTask(),
+    "test": replace(CLIP_QUICK, scenes=100, steps=4, batch_size=4),
 }
-CLIP_PRESETS["test"] = replace(CLIP_PRESETS["quick"], scenes=100, steps=4, batch_size=4)
 
 
 def tokenize_captions(scenes: SceneDataset, tokenizer: WordTokenizer, wordings: int, seed: int = 0) -> torch.Tensor:
@@ -97,60 +132,9 @@ def loss(model: CLIP, batch: Batch) -> torch.Tensor:
     return contrastive_loss(similarities, model.logit_scale)
 
 
-def train_clip(
-    config: CLIPTrainConfig,
-    scenes: SceneDataset,
-    callback: Callback | None = None,
-    snapshot: Callable[[CLIP], torch.Tensor] | None = None,
-    checkpoint: Path | None = None,
-) -> tuple[CLIP, TrainResult]:
-    """Train on these scenes; return the network in evaluation mode, and the record."""
-    device = pick_device()
-    model = config.model().to(device, memory_format=memory_format(device, cpu=False))
-    tokens = tokenize_captions(scenes, tokenizer_of(config.text), config.captions_per_image, config.seed)
-    training = train(
-        model,
-        batches(scenes.pixels, tokens, config.batch_size, device),
-        loss,
-        steps=config.steps,
-        learning_rate=config.learning_rate,
-        beta2=0.98,  # CLIP's own
-        warmup=min(100, config.steps // 10),
-        weight_decay=0.1,
-        ema=0.995,
-        snapshot=snapshot,
-        callback=callback,
-        checkpoint=checkpoint,
-        about=fingerprint(config, scenes.pixels, tokens),
-    )
-    return model, training
-
-
 def tokenizer_of(text: TextConfig, words: tuple[str, ...] = VOCABULARY) -> WordTokenizer:
     """Return the tokenizer of a text encoder."""
     return WordTokenizer(words, text.positions)
-
-
-def make_clip(
-    config: CLIPTrainConfig, out: Path, command: str, checkpoint: Path | None = None
-) -> tuple[CLIP, TrainResult, str, Path]:
-    """Train, score on held-out scenes, and save with metadata: the network, the record, the score, the file."""
-    from stablediff_edu.tasks.clip_evaluation import evaluate_clip
-
-    seed_everything(config.seed)
-    scenes = config.data()
-    model, training = train_clip(config, scenes, checkpoint=checkpoint)
-    score = evaluate_clip(model, tokenizer_of(config.text), config.data(train=False, count=NUM_TEST))
-    metadata = dict(
-        command=command,
-        seed=config.seed,
-        data=f"{len(scenes):,} {scenes.source} of {config.image.size}×{config.image.size}, each told in "
-        f"{config.captions_per_image} ways",
-        licence="generated by this package (MIT)",
-        words=" ".join(VOCABULARY),
-        result=score.line(),
-    )
-    return model, training, str(score), save_trained(out, model, training, checkpoint, **metadata)
 
 
 def load_clip(name: str | Path = "clip-scenes") -> tuple[CLIP, WordTokenizer, dict[str, str]]:

@@ -10,82 +10,47 @@ import copy
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
+from PIL import ImageColor
 from torch import nn
 
-from stablediff_edu.config import pick_device
+from stablediff_edu.config import device_of, pick_device
 from stablediff_edu.data.caption_tokens import make_tokenizer, sample_prompts, tokenize_captions
-from stablediff_edu.data.captioned_folder import CaptionedImages
-from stablediff_edu.diffusion.schedule import NoiseSchedule
+from stablediff_edu.data.captioned_folder import CaptionedImages, load_captioned_folder
+from stablediff_edu.data.image_folder import ImageDataset
+from stablediff_edu.errors import UserError
 from stablediff_edu.io import images as image_io
+from stablediff_edu.io.save_pretrained import check_replaceable
 from stablediff_edu.metrics.images import psnr
 from stablediff_edu.metrics.memorization import Memorization, measure_memorization
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL
 from stablediff_edu.models.clip import TextConfig, TextEncoder
 from stablediff_edu.models.unet_2d_condition import ConditionalUNet, UNetConfig
 from stablediff_edu.pipelines.stable_diffusion import TINY, StableDiffusion, StableDiffusionConfig
-from stablediff_edu.tasks import vae as vae_task
-from stablediff_edu.tasks.text_to_image import Batch, CaptionedLatents, TextToImageTrainConfig, batches
+from stablediff_edu.tasks.runner import say
+from stablediff_edu.tasks.task import Task, option
+from stablediff_edu.tasks.text_to_image import (
+    Batch,
+    CaptionedLatents,
+    FrozenParts,
+    TextToImageTask,
+    prediction_error,
+)
 from stablediff_edu.tasks.text_to_image_evaluation import DEFAULT_SAMPLING
-from stablediff_edu.tasks.transfer import init_from_pretrained
-from stablediff_edu.training.amp import autocast_half, memory_format
-from stablediff_edu.training.loop import NullCallback, TrainResult, sample_steps, train
-from stablediff_edu.training.progress import fingerprint
+from stablediff_edu.tasks.transfer import init_from_pretrained, load_pretrained
+from stablediff_edu.tasks.vae import VAETask, as_float_images, map_batches
+from stablediff_edu.training.loop import Callback, NullCallback, TrainResult
 from stablediff_edu.training.sample_logger import SampleLogger
 
 MIN_IMAGES = 200  # images; with fewer, samples are mostly copies of training images
 GRID_SIZE = 9  # samples on a sheet
-NUM_SNAPSHOTS = 8  # sheets of each training
 MAX_COMPARED = 4_000  # training images that samples are compared with
-
-
-@dataclass(frozen=True)
-class OwnImagesConfig:
-    """The hyperparameters.
-
-    Attributes:
-        unet: of the U-Net and its training.
-        vae_steps, vae_batch: of the autoencoder's training; from scratch it takes three times the steps.
-        size: side of the images in pixels, a multiple of 16.
-        text_layers: of the text encoder, which is as wide as the U-Net's `context`.
-    """
-
-    unet: TextToImageTrainConfig
-    vae_steps: int = 300
-    vae_batch: int = 8
-    size: int = 64
-    text_layers: int = TINY.text.layers
-
-
-PRESETS = {
-    "quick": OwnImagesConfig(
-        TextToImageTrainConfig(
-            TINY.unet,
-            steps=1200,
-            batch_size=32,
-            optimizer="muon",
-            bfloat16=True,
-            ema=0.995,
-        )
-    ),
-    "full": OwnImagesConfig(
-        TextToImageTrainConfig(
-            UNetConfig(widths=(128, 256), blocks=2, attention=(True, True), heads=8, context=128),
-            steps=20_000,
-            batch_size=128,
-            optimizer="muon",
-            bfloat16=True,
-            ema=0.9995,
-        ),
-        vae_steps=6_000,
-        vae_batch=32,
-    ),
-}
+SHOWN = 8  # words that are named
 
 
 class TextAndUNet(nn.Module):
@@ -99,140 +64,287 @@ class TextAndUNet(nn.Module):
         return self.unet(xt, t, self.text_encoder(tokens))
 
 
-def diffusion_loss(model: TextAndUNet, batch: Batch, schedule: NoiseSchedule, config: OwnImagesConfig) -> torch.Tensor:
-    """Return the mean squared error of the predictions; its gradient reaches the text encoder too."""
-    xt = schedule.add_noise(batch.x0, batch.eps, batch.t)
-    with autocast_half(config.unet.bfloat16, xt.device):
-        prediction = model(xt, batch.t, batch.tokens).to(xt.dtype)
-    return F.mse_loss(prediction, schedule.target(batch.x0, batch.eps, batch.t, config.unet.prediction))
+@dataclass(frozen=True, kw_only=True)
+class TextAndUNetTask(TextToImageTask):
+    """The second training: the text encoder and the U-Net, on latents of the images.
 
-
-# --- the trainings ----------------------------------------------------------------------------------------------------
-
-
-class TrainingPlan:
-    """Both trainings, ready to be measured and run.
-
-    Args:
-        config: the hyperparameters.
-        images: what to train on.
-        pretrained: a model to begin with; None trains all networks from scratch.
-        prompts: what the sheets of samples show; some of the captions, if not given.
+    Attributes:
+        prompts: what the snapshots show.
+        size: side of the images.
     """
 
-    def __init__(
-        self,
-        config: OwnImagesConfig,
-        images: CaptionedImages,
-        pretrained: StableDiffusion | None = None,
-        prompts: list[str] | None = None,
-    ) -> None:
-        self.config, self.images, self.device = config, images, pick_device()
-        self.tokenizer = make_tokenizer(images)
-        self.prompts = prompts or sample_prompts(images, self.tokenizer, GRID_SIZE)
-        self.vae_steps = config.vae_steps * (1 if pretrained else 3)
-        torch.manual_seed(config.unet.seed)
-        layout = memory_format(self.device, cpu=False)
-        self.vae = (pretrained.vae if pretrained else AutoencoderKL(TINY.vae)).to(self.device, memory_format=layout)
-        torch.manual_seed(config.unet.seed)
-        text = TextConfig(len(self.tokenizer), self.tokenizer.length, config.unet.config.context, config.text_layers, 4)
-        model = TextAndUNet(TextEncoder(text), ConditionalUNet(config.unet.config))
-        if pretrained:
-            init_from_pretrained(model.unet, model.text_encoder, self.tokenizer, pretrained)
-        self.model = model.to(self.device, memory_format=layout)
-        begun = pretrained.state_dict().values() if pretrained else ()
-        self.about = fingerprint(config, images.pixels, repr(images.captions), *begun)
+    channels_last_cpu = False
 
-    def train_vae(self, **more) -> TrainResult:
-        """Train the autoencoder on the images; its scaling is measured at the end."""
-        model, config = self.vae, self.config
-        some = vae_task.as_float_images(self.images.pixels[:: max(1, len(self.images) // GRID_SIZE)][:GRID_SIZE])
+    prompts: tuple[str, ...] = ()
+    size: int = 64
+    warmup: int = 100
+    num_snapshots: int = 8
 
-        def snapshot(average: AutoencoderKL) -> torch.Tensor:
-            return average.decode(average.encode(some.to(self.device))).clamp(-1, 1)
+    def loss(self, data: CaptionedLatents) -> Callable:
+        schedule = self.make_schedule()
 
-        error = partial(
-            vae_task.vae_loss, divergence=2e-6, error=vae_task.mse_l1_gradient_loss, bfloat16=config.unet.bfloat16
-        )
-        training = train(
-            model,
-            vae_task.batches(self.images.pixels, config.vae_batch, self.device),
-            error,
-            **{"steps": self.vae_steps, "snapshot": snapshot, **more},
-            learning_rate=1e-3,
-            beta2=0.99,
-            optimizer="muon",
-            half=config.unet.bfloat16,
-            ema=0.99,
-            snapshot_at=sample_steps(self.vae_steps, NUM_SNAPSHOTS // 2),
-            about=self.about,
-        )
-        if training.steps == self.vae_steps:
-            vae_task.measure_scaling(model, self.images.pixels)
-        return training
+        def diffusion_loss(model: TextAndUNet, batch: Batch) -> torch.Tensor:
+            """Return the mean squared error of the predictions; its gradient reaches the text encoder too."""
+            predict = partial(model, tokens=batch.tokens)
+            return prediction_error(predict, batch, schedule, self.prediction, self.bfloat16)
 
-    def cache_latents(self) -> CaptionedLatents:
-        """Encode all images."""
-        latents = vae_task.map_batches(
-            self.vae, lambda part: self.vae.encode(vae_task.as_float_images(part)), self.images.pixels, 64
-        )
-        return CaptionedLatents(latents.half(), tokenize_captions(self.images, self.tokenizer), self.tokenizer(""))
+        return diffusion_loss
 
-    def train_unet(self, dataset: CaptionedLatents, **more) -> TrainResult:
-        """Train the text encoder and the U-Net on latents; a snapshot is a sample of each prompt."""
-        config = self.config.unet
-        schedule = config.make_schedule()
+    def snapshot(self, data: CaptionedLatents) -> Callable[[TextAndUNet], torch.Tensor] | None:
+        if not self.prompts:
+            return None
+        return lambda model: self.pipeline(data.parts, model)(list(self.prompts), seed=1, **DEFAULT_SAMPLING)
 
-        def snapshot(average: TextAndUNet) -> torch.Tensor:
-            return self.pipe(average)(self.prompts, seed=1, **DEFAULT_SAMPLING)
+    def fingerprint(self, data: CaptionedLatents) -> list[torch.Tensor | str]:
+        return [data.parts.provenance]  # the latents differ a little from device to device
 
-        return train(
-            self.model,
-            batches(dataset, config, len(schedule), self.device),
-            partial(diffusion_loss, schedule=schedule, config=self.config),
-            **{"steps": config.steps, "snapshot": snapshot, **more},
-            learning_rate=config.learning_rate,
-            beta2=0.99,
-            warmup=min(100, config.steps // 10),
-            optimizer=config.optimizer,
-            half=config.bfloat16,
-            ema=config.ema,
-            snapshot_at=sample_steps(config.steps, NUM_SNAPSHOTS),
-            about=self.about,
-        )
-
-    def pipe(self, model: TextAndUNet | None = None) -> StableDiffusion:
+    def pipeline(self, parts: FrozenParts, model: TextAndUNet) -> StableDiffusion:
         """Return the whole model."""
-        model, recipe = model or self.model, self.config.unet
         config = StableDiffusionConfig(
-            model.text_encoder.config, recipe.config, self.vae.config, recipe.prediction, self.config.size,
-            recipe.schedule,
-        )  # fmt: skip
+            model.text_encoder.config, self.unet, parts.vae.config, self.prediction, self.size, self.schedule
+        )
         with torch.device("meta"):
-            pipe = StableDiffusion(config, self.tokenizer)
-        pipe.text_encoder, pipe.unet, pipe.vae = model.text_encoder, model.unet, self.vae
+            pipe = StableDiffusion(config, parts.tokenizer)
+        pipe.text_encoder, pipe.unet, pipe.vae = model.text_encoder, model.unet, parts.vae
         return pipe.eval()
 
-    def seconds(self) -> float:
+
+@dataclass(frozen=True, kw_only=True)
+class OwnImagesTask(Task[CaptionedImages, StableDiffusion]):
+    """Both trainings; `steps`, `batch_size` and what follows are those of the second.
+
+    Attributes:
+        unet: sizes of the U-Net.
+        vae_steps, vae_batch: of the autoencoder's training; from scratch it takes three times the steps.
+        text_layers: of the text encoder, which is as wide as the U-Net's `context`.
+    """
+
+    name = "text-to-image"
+    suffix = ""
+    next_command = 'generate "PROMPT" --weights {out}'
+
+    images: Path | None = option(
+        None,
+        "your images; captions in NAME.txt beside each, in metadata.csv or metadata.jsonl (file_name, text), or in the "
+        "names of the files",
+        metavar="DIR",
+        required=True,
+    )
+    size: int = option(64, "side in pixels, 64 or 128 (default: 64)")
+    background: str = option(
+        "white", 'behind transparent images: a name or "#ffcc00" (default: white)', type=str, metavar="COLOR"
+    )
+    from_scratch: bool = option(False, "do not begin with the weights of the tiny model")
+    unet: UNetConfig = TINY.unet
+    vae_steps: int = 300
+    vae_batch: int = 8
+    text_layers: int = TINY.text.layers
+    steps: int = 1200
+    batch_size: int = 32
+    optimizer: str = "muon"
+    bfloat16: bool = True
+    ema: float = 0.995
+
+    def __post_init__(self) -> None:
+        if self.size % 16:
+            raise UserError(f"--size must be a multiple of 16, such as 64 or 128, got {self.size}.")
+        try:
+            ImageColor.getrgb(self.background)
+        except ValueError as error:
+            raise UserError(
+                f'--background must be a color such as white or "#ffcc00", got {self.background}.'
+            ) from error
+
+    def progress_file(self, out: Path) -> Path:
+        return working_folder(out) / "autoencoder.progress"
+
+    def check_out(self, out: Path) -> None:
+        check_replaceable(out)
+
+    def data(self, cache: Path | None = None) -> tuple[CaptionedImages, CaptionedImages]:
+        assert self.images
+        images = load_captioned_folder(self.images, self.size, self.background)
+        if cache:
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            lines = "".join(f"{line}\n" for line in images.left_out)
+            (cache.parent / "left_out.txt").write_text(lines, encoding="utf-8")
+        return images, images
+
+    def describe(self, data: CaptionedImages, held_out: CaptionedImages | None) -> str:
+        """Return what was read, and what to expect of so many images."""
+        words = make_tokenizer(data).words
+        lines = [f"{len(words):,} words: {', '.join(words[:SHOWN])}{', …' if len(words) > SHOWN else ''}"]
+        if len(data) < MIN_IMAGES:
+            lines += [f"fewer than about {MIN_IMAGES} images are too few: expect copies of them, nothing new"]
+        elif data.unique_share() > 0.5:
+            lines += [
+                f"{data.unique_share():.0%} of the images have a caption that no other has: expect the model to "
+                "memorize them; it combines words that many images share"
+            ]
+        return "\n".join([*lines, f"{len(data):,} images of {self.size}×{self.size}, captions from {data.source}"])
+
+    def parts(self, images: CaptionedImages, pretrained: StableDiffusion | None) -> tuple[AutoencoderKL, TextAndUNet]:
+        """Return both networks, with pretrained weights where these fit."""
+        tokenizer = make_tokenizer(images)
+        torch.manual_seed(self.seed)
+        vae = pretrained.vae if pretrained else AutoencoderKL(TINY.vae)
+        torch.manual_seed(self.seed)
+        text = TextConfig(len(tokenizer), tokenizer.length, self.unet.context, self.text_layers, 4)
+        model = TextAndUNet(TextEncoder(text), ConditionalUNet(self.unet))
+        if pretrained:
+            init_from_pretrained(model.unet, model.text_encoder, tokenizer, pretrained)
+        return vae.to(pick_device()), model.to(pick_device())
+
+    def vae_task(self, from_scratch: bool) -> VAETask:
+        """Return the first training."""
+        return VAETask(
+            sizes=TINY.vae,
+            error="mixed",
+            kl_weight=2e-6,
+            steps=self.vae_steps * (3 if from_scratch else 1),
+            batch_size=self.vae_batch,
+            learning_rate=1e-3,
+            optimizer="muon",
+            bfloat16=self.bfloat16,
+            num_snapshots=4,
+            seed=self.seed,
+        )
+
+    def unet_task(self, images: CaptionedImages) -> TextAndUNetTask:
+        """Return the second training."""
+        return TextAndUNetTask(
+            unet=self.unet,
+            prompts=tuple(sample_prompts(images, make_tokenizer(images), GRID_SIZE)),
+            size=self.size,
+            seed=self.seed,
+            steps=self.steps,
+            **{name: value for name, value in self.loop_options().items() if name not in ("half", "warmup")},
+            batch_size=self.batch_size,
+            bfloat16=self.bfloat16,
+        )
+
+    def train(
+        self,
+        data: CaptionedImages,
+        callback: Callback | None = None,
+        snapshot: None = None,
+        snapshot_at: None = None,
+        progress: Path | None = None,
+        model: StableDiffusion | None = None,
+    ) -> tuple[StableDiffusion, TrainResult]:
+        """Train both parts, and return the whole model; logs and sheets of samples stand beside the progress.
+
+        Args:
+            model: what to begin with; by default the pretrained tiny model, unless it is `from_scratch`.
+
+        Raises:
+            KeyboardInterrupt: it was stopped before the second training; the progress is kept.
+        """
+        pretrained = model or (None if self.from_scratch else load_pretrained())
+        vae, networks = self.parts(data, pretrained)
+        first, second = self.vae_task(pretrained is None), self.unet_task(data)
+        if not (progress and progress.exists()):
+            minutes = self.seconds(data, first, vae, second, networks) / 60
+            until = time.strftime("%H:%M", time.localtime(time.time() + 60 * minutes))
+            say(f"expected: {minutes:.0f} minutes here ({device_of(vae)}), until about {until}; Ctrl-C keeps progress")
+        logger = callback or (SampleLogger(progress) if progress else None)
+        say(f"1/2 autoencoder: {first.steps:,} steps")
+        some = as_float_images(data.pixels[:: max(1, len(data) // GRID_SIZE)][:GRID_SIZE]).to(device_of(vae))
+        images = ImageDataset(data.pixels, data.source)
+        vae, before = first.train(images, logger, lambda average: decoded(average, some), progress=progress, model=vae)
+        if before.interrupted:
+            raise KeyboardInterrupt
+        x = as_float_images(data.pixels[:64])
+        say(f"autoencoder: {psnr(decoded(vae, x), x):.1f} dB on the training images")
+        say(f"2/2 text encoder and U-Net: {second.steps:,} steps")
+        torch.manual_seed(self.seed)  # a resumed training begins here as one that was not stopped
+        latents = self.latents(data, vae, networks)
+        own = progress and progress.with_name("unet.progress")
+        logger = callback or (SampleLogger(own) if own else None)
+        networks, training = second.train(latents, logger, progress=own, model=networks)
+        pipe = second.pipeline(latents.parts, networks)
+        return pipe, replace(training, seconds=before.seconds + training.seconds)
+
+    def latents(
+        self, images: CaptionedImages, vae: AutoencoderKL, networks: TextAndUNet, encoded: torch.Tensor | None = None
+    ) -> CaptionedLatents:
+        """Encode all images, or take what is given, and the captions."""
+        tokenizer = make_tokenizer(images)
+        if encoded is None:
+            encoded = map_batches(vae, lambda part: vae.encode(as_float_images(part)), images.pixels, 64)
+        parts = FrozenParts(networks.text_encoder, vae, tokenizer, repr(images.captions))
+        return CaptionedLatents(encoded.half(), tokenize_captions(images, tokenizer), tokenizer(""), parts)
+
+    def seconds(
+        self,
+        images: CaptionedImages,
+        first: VAETask,
+        vae: AutoencoderKL,
+        second: TextAndUNetTask,
+        networks: TextAndUNet,
+    ) -> float:
         """Return how long both trainings take here, from a few steps of each; weights and seed stay as they are."""
-        state, kept = torch.get_rng_state(), (self.vae, self.model)
-        self.vae, self.model = copy.deepcopy(kept)
-        per_step = []
-        side = self.config.size // self.vae.config.shrink
-        noise = torch.randn(len(self.images), self.vae.config.latent, side, side)
-        dataset = CaptionedLatents(noise, tokenize_captions(self.images, self.tokenizer), self.tokenizer(""))
-        for run in (self.train_vae, partial(self.train_unet, dataset)):
+        state, side = torch.get_rng_state(), self.size // vae.config.shrink
+        noise = torch.randn(len(images), vae.config.latent, side, side)
+        latents = self.latents(images, vae, networks, noise)
+        runs: list[tuple[Task, Any, nn.Module]] = [
+            (first, images.pixels, vae),
+            (replace(second, prompts=()), latents, networks),
+        ]
+        total = 0.0
+        for task, data, network in runs:
             for steps in (1, 5):  # the first step, which is slower, does not count
-                training = run(steps=steps, snapshot=None, callback=NullCallback())
+                _, training = replace(task, steps=steps).train(data, NullCallback(), model=copy.deepcopy(network))
                 if training.interrupted:
                     raise KeyboardInterrupt
-            per_step.append(training.seconds / steps)
-        self.vae, self.model = kept
+            total += task.steps * training.seconds / steps
         torch.set_rng_state(state)
-        return 1.05 * (self.vae_steps * per_step[0] + self.config.unet.steps * per_step[1])  # 5 % for the sheets
+        return 1.05 * total  # 5 % for the sheets
+
+    def evaluate(self, model: StableDiffusion, held_out: CaptionedImages | None) -> str:
+        """Return whether samples are copies: the images to compare with are those trained on."""
+        return str(measure(model, held_out or self.data()[0]))
+
+    def metadata(self, data: CaptionedImages, training: TrainResult) -> dict[str, object]:
+        size = f"{self.size}×{self.size}"
+        return dict(
+            data=f"{len(data):,} images of {size}, captions from {data.source}",
+            licence="your own images",
+            steps=training.steps,
+            seconds=round(training.seconds),
+            date=time.strftime("%Y-%m-%d"),
+            interrupted=training.interrupted,
+            prompts=list(self.unet_task(data).prompts),
+        )
+
+    def save(self, out: Path, model: StableDiffusion, training: TrainResult, metadata: dict[str, object]) -> Path:
+        """Write a folder of the pipeline, a sheet of samples, and the metadata."""
+        model.save_pretrained(out, half=True)
+        samples = model(metadata["prompts"], seed=1, **DEFAULT_SAMPLING).cpu()
+        image_io.save_image(image_io.make_grid(samples), out / "samples.png")
+        record = json.dumps(metadata, indent=2, ensure_ascii=False)
+        (out / "training.json").write_text(record + "\n", encoding="utf-8")
+        if not training.interrupted:
+            (working_folder(out) / "unet.progress").unlink(missing_ok=True)
+        return out
+
+    def load(self, name: str | Path) -> tuple[StableDiffusion, dict[str, str]]:
+        record = Path(name) / "training.json"
+        metadata = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+        return StableDiffusion.from_pretrained(name), metadata
 
 
-# --- the whole --------------------------------------------------------------------------------------------------------
+OwnImagesTask.presets = {
+    "quick": OwnImagesTask(),
+    "full": OwnImagesTask(
+        unet=UNetConfig(widths=(128, 256), blocks=2, attention=(True, True), heads=8, context=128),
+        steps=20_000,
+        batch_size=128,
+        ema=0.9995,
+        vae_steps=6_000,
+        vae_batch=32,
+    ),
+}
 
 
 def working_folder(out: Path) -> Path:
@@ -240,59 +352,9 @@ def working_folder(out: Path) -> Path:
     return out.with_name(f"{out.name}_training")
 
 
-def make_text_to_image(
-    plan: TrainingPlan, out: Path, command: str, say: Callable[[str], None] = print
-) -> tuple[StableDiffusion, TrainResult]:
-    """Train both parts, measure memorization, and write one folder; progress and sheets go to `working_folder`.
-
-    Raises:
-        KeyboardInterrupt: it was stopped before the U-Net; the progress is kept.
-    """
-    work, images = working_folder(out), plan.images
-    work.mkdir(parents=True, exist_ok=True)
-    (work / "prompts.txt").write_text("\n".join(plan.prompts) + "\n", encoding="utf-8")
-    first, second = work / "autoencoder.progress", work / "unet.progress"
-    say(f"1/2 autoencoder: {plan.vae_steps:,} steps; reconstructions go to {work / 'autoencoder_samples'}")
-    before = plan.train_vae(checkpoint=first, callback=SampleLogger(first))
-    if before.interrupted:
-        raise KeyboardInterrupt
-    say(f"autoencoder: {reconstruction_psnr(plan.vae, images):.1f} dB on the training images")
-    say(f"2/2 text encoder and U-Net: {plan.config.unet.steps:,} steps; samples go to {work / 'unet_samples'}")
-    torch.manual_seed(plan.config.unet.seed)  # a resumed training begins here as one that was not stopped
-    training = plan.train_unet(plan.cache_latents(), checkpoint=second, callback=SampleLogger(second))
-    pipe = plan.pipe()
-    found = "" if training.interrupted else str(measure(pipe, images))
-    say(found or "stopped: the samples are not compared with the training images")
-    pipe.save_pretrained(out, half=True)
-    image_io.save_image(image_io.make_grid(pipe(plan.prompts, seed=1, **DEFAULT_SAMPLING).cpu()), out / "samples.png")
-    metadata = dict(
-        command=command,
-        seed=plan.config.unet.seed,
-        data=f"{len(images):,} images of {plan.config.size}×{plan.config.size}, captions from {images.source}",
-        steps=f"{before.steps:,} of the autoencoder, {training.steps:,} of the text encoder and the U-Net",
-        seconds=round(before.seconds + training.seconds),
-        device=str(plan.device),
-        date=time.strftime("%Y-%m-%d"),
-        prompts=plan.prompts,
-        result=f"loss {training.loss:.5f}. {found}",
-        interrupted=training.interrupted,
-    )
-    (out / "training.json").write_text(json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if not training.interrupted:
-        for progress in (first, second):
-            progress.unlink(missing_ok=True)
-    return pipe, training
-
-
-def reconstruction_psnr(vae: AutoencoderKL, images: CaptionedImages, count: int = 64) -> float:
-    """Return the peak signal-to-noise ratio of decoded latents of some images, in dB."""
-    x = vae_task.as_float_images(images.pixels[:count])
-    return psnr(decoded(vae, x), x)
-
-
 def decoded(vae: AutoencoderKL, x: torch.Tensor) -> torch.Tensor:
     """Return images as they come back through their latents."""
-    return vae_task.map_batches(vae, lambda part: vae.decode(vae.encode(part)).clamp(-1, 1), x, 64)
+    return map_batches(vae, lambda part: vae.decode(vae.encode(part)).clamp(-1, 1), x, 64)
 
 
 def measure(pipe: StableDiffusion, images: CaptionedImages, samples: int = 48) -> Memorization:
@@ -300,4 +362,4 @@ def measure(pipe: StableDiffusion, images: CaptionedImages, samples: int = 48) -
     prompts = sample_prompts(images, pipe.tokenizer, samples)
     parts = [prompts[start : start + 16] for start in range(0, len(prompts), 16)]
     made = torch.cat([pipe(part, seed=seed, **DEFAULT_SAMPLING).cpu() for seed, part in enumerate(parts)])
-    return measure_memorization(made, decoded(pipe.vae, vae_task.as_float_images(images.pixels[:MAX_COMPARED])))
+    return measure_memorization(made, decoded(pipe.vae, as_float_images(images.pixels[:MAX_COMPARED])))

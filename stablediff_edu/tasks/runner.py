@@ -9,7 +9,7 @@ from stablediff_edu.io import checkpoint
 from stablediff_edu.tasks.task import Task
 from stablediff_edu.training import distributed
 from stablediff_edu.training.loop import TrainResult
-from stablediff_edu.training.trained_models import save_trained
+from stablediff_edu.training.sample_logger import SampleLogger
 
 CACHES = (".progress", ".latents", ".scenes.npy", ".sharpening")  # beside the weights, until a training has ended
 
@@ -27,36 +27,38 @@ def run(task: Task[Any, Any], out: Path | None, command: str, resume: bool = Fal
         resume: refuse to begin a new training.
     """
     out = out or default_out(task)
-    progress = out.with_suffix(".progress")
+    progress = task.progress_file(out)
     if resume and not progress.exists():
         raise UserError(f"There is no {progress.name} of a stopped training; leave --resume out to begin one.")
     if task.is_shared:
         distributed.check_batch(task.batch_size)
     else:
         distributed.require_single_process(task.name)
-    checkpoint.check_writable(out)
+    task.check_out(out)
     with distributed.distributed():
         if progress.exists():
             say(f"resuming the training in {progress.name}; delete it to begin again")
         seed_everything(task.seed)
         training_set, held_out = task.data(progress)
         seed_everything(task.seed)
-        say(f"training on {_describe(training_set, held_out)}; weights go to {out}")
-        model, training = task.train(training_set, checkpoint=progress)
+        say_left_out(getattr(training_set, "left_out", []))
+        say(f"{task.describe(training_set, held_out)}; weights go to {out}")
+        logger = SampleLogger(progress) if task.logs_samples and distributed.is_main_process() else None
+        model, training = task.train(training_set, logger, progress=progress)
         score = f"loss {training.loss:.5f}"
         if distributed.is_main_process() and not training.interrupted:
             score = f"{task.evaluate(model, held_out)}; {score}".removeprefix("; ")
         metadata = dict(
             command=command, seed=task.seed, init=_describe_init(task), **task.metadata(training_set, training)
         )
-        out = save_trained(out, model, training, progress, result=score, **metadata)
+        out = task.save(out, model, training, metadata | dict(result=score))
         say(f"{training.steps} steps in {training.seconds:.0f} s; {score}; weights in {out}")
         if training.interrupted:
             say("stopped early: these are the weights so far; the same command resumes the training")
         elif distributed.is_main_process():
             for ending in CACHES:
                 progress.with_suffix(ending).unlink(missing_ok=True)
-        say(f"next: python -m stablediff_edu {task.next_command.format(name=task.name, out=out)}")
+        say(f"next: python -m stablediff_edu {task.next_command.format(name=task.name, out=out, task=task)}")
     return out, training
 
 
@@ -64,7 +66,7 @@ def default_out(task: Task[Any, Any]) -> Path:
     """Return the pretrained file for the preset that made it, else a file in the current folder."""
     if task == task.presets.get("pretrained"):
         return checkpoint.checkpoint_path(task.weights or task.name)
-    return Path(f"{task.name}_own.safetensors")
+    return Path(f"{task.name}_own{task.suffix}")
 
 
 def evaluate(task: Task[Any, Any], name: str | Path | None) -> str:
@@ -81,14 +83,11 @@ def say(sentence: str) -> None:
         print(sentence, flush=True)
 
 
-def _describe(data: Any, held_out: Any) -> str:
-    """Count what is trained on, name its source, and name files that were left out of it."""
-    left_out = getattr(data, "left_out", [])
-    if left_out:
-        more = f"; and {len(left_out) - 5:,} more" if len(left_out) > 5 else ""
-        say(f"left out: {len(left_out):,} files ({'; '.join(left_out[:5])}{more})")
-    counted = f"{len(data):,} images" + (f" ({data.source})" if hasattr(data, "source") else "")
-    return counted + (f", {len(held_out):,} held out" if held_out is not None else "")
+def say_left_out(files: list[str]) -> None:
+    """Count the files that were not used, and name the first ones."""
+    if files:
+        more = f"; and {len(files) - 5:,} more" if len(files) > 5 else ""
+        say(f"left out: {len(files):,} files ({'; '.join(files[:5])}{more})")
 
 
 def _describe_init(task: Task[Any, Any]) -> str:

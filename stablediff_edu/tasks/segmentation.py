@@ -53,7 +53,7 @@ class Batches:
             order = order + torch.randperm(len(self.data), generator=rng).tolist()
         chosen, self.order, self.number = order[:batch_size], order[batch_size:], number + 1
         images, masks = self.data.images[chosen], self.data.masks[chosen]  # (B, 3, S, S), (B, 1, S, S)
-        turns, flip = torch.randint(0, 4, (), generator=rng).item(), torch.rand((), generator=rng) < 0.5
+        turns, flip = int(torch.randint(0, 4, (), generator=rng)), torch.rand((), generator=rng) < 0.5
         images, masks = (torch.rot90(x, turns, dims=(2, 3)) for x in (images, masks))
         if flip:
             images, masks = images.flip(3), masks.flip(3)

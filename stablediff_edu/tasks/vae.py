@@ -12,17 +12,18 @@ import torch.nn.functional as F
 from torch import nn
 
 from stablediff_edu.config import device_of, pick_device, to_device
+from stablediff_edu.data.image_folder import ImageDataset
 from stablediff_edu.data.scenes.dataset import to_float_images
 from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
 from stablediff_edu.metrics.images import squared_error
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig, kl_divergence
 from stablediff_edu.tasks.clip import load_clip
-from stablediff_edu.training.amp import autocast_half, memory_format
+from stablediff_edu.tasks.task import Task
+from stablediff_edu.training.amp import autocast_half
 from stablediff_edu.training.distributed import shard_batch, sharded_noise
-from stablediff_edu.training.loop import Callback, TrainResult, train
+from stablediff_edu.training.loop import TrainResult
 from stablediff_edu.training.perceptual_loss import add_perceptual_loss
-from stablediff_edu.training.progress import fingerprint
 from stablediff_edu.training.trained_models import load_trained
 
 
@@ -43,58 +44,86 @@ def mse_l1_gradient_loss(found: torch.Tensor, true: torch.Tensor) -> torch.Tenso
 ERRORS = {"squared": squared_error, "edges": l1_gradient_loss, "mixed": mse_l1_gradient_loss}
 
 
-@dataclass(frozen=True)
-class VAETrainConfig:
-    """Hyperparameters of an autoencoder.
+@dataclass(frozen=True, kw_only=True)
+class VAETask(Task[ImageDataset | torch.Tensor, AutoencoderKL]):
+    """An autoencoder of images (N, C, H, W) in [-1, 1] or uint8; its scaling is measured after the training.
 
     Attributes:
-        config: its sizes; the scaling is measured after the training.
-        error: what counts as a bad image: "squared", "edges" for sharp ones, "mixed", or "perceptual": mixed, and
-            CLIP must see the same (`training/perceptual_loss.py`).
-        kl_weight: the weight of the pull towards the standard normal distribution: so small that it only keeps the
-            latents from running away.
-        steps, batch_size, learning_rate, optimizer, ema: of the training.
-        bfloat16: whether it computes with `autocast_half`.
-        size: side of the images that it learns from.
+        sizes: of the network.
+        error: the reconstruction error: "squared", "edges" for sharp ones, "mixed", or "perceptual": mixed, and the
+            features of CLIP must be close (`training.perceptual_loss`).
+        kl_weight: the weight of the KL term: so small that it only keeps the latents from running away.
         crop: side of the random crop of each image that a training step takes; 0 takes whole images (Stable
             Diffusion's autoencoder learned from crops, too).
         flip: whether a mirrored image is as good as the image.
-        gan_steps, gan_weight: for how many steps the decoder learns on against a critic, and how much it minds what
-            that says (`vae_gan.py`).
+        gan_steps, gan_weight: for how many steps the decoder is fine-tuned against a discriminator, and the weight of
+            the adversarial loss (`vae_gan`).
     """
 
-    config: VAEConfig
+    channels_last_cpu = False
+
+    sizes: VAEConfig
     error: str = "squared"
     kl_weight: float = 1e-5
     steps: int = 1500
-    batch_size: int = 64
     learning_rate: float = 6e-3
-    optimizer: str = "adamw"
-    bfloat16: bool = False
     ema: float = 0.99
-    size: int = 64
     crop: int = 0
     flip: bool = False
     gan_steps: int = 0
     gan_weight: float = 0.0
-    seed: int = 0
-
-    def training_options(self) -> dict[str, Any]:
-        """Return what the training loop is told, whichever half learns."""
-        return dict(
-            learning_rate=self.learning_rate, beta2=0.99, optimizer=self.optimizer, ema=self.ema, half=self.bfloat16
-        )
 
     def make_error(self) -> Callable:
-        """Return what counts as a bad image: (found, true) -> one number."""
+        """Return the reconstruction error, a function of reconstructed and true images."""
         if self.error != "perceptual":
             return ERRORS[self.error]
         return add_perceptual_loss(mse_l1_gradient_loss, load_clip("clip-scenes")[0], self.bfloat16)
 
-    def model(self) -> AutoencoderKL:
-        """Return the untrained network; the seed decides its first weights."""
-        torch.manual_seed(self.seed)
-        return AutoencoderKL(self.config)
+    def network(self) -> AutoencoderKL:
+        return AutoencoderKL(self.sizes)
+
+    def batches(self, data: ImageDataset | torch.Tensor, device: torch.device) -> Iterator[torch.Tensor]:
+        return batches(images_of(data), self.batch_size, device, self.flip, self.crop)
+
+    def loss(self, data: ImageDataset | torch.Tensor) -> Callable:
+        return partial(vae_loss, kl_weight=self.kl_weight, error=self.make_error(), bfloat16=self.bfloat16)
+
+    def fingerprint(self, data: ImageDataset | torch.Tensor) -> list[torch.Tensor | str]:
+        clip = [str(checkpoint.read_metadata("clip-scenes"))] if self.error == "perceptual" else []
+        return [*super().fingerprint(data), *clip]
+
+    def train(
+        self, data: ImageDataset | torch.Tensor, *arguments: Any, progress: Path | None = None, **options: Any
+    ) -> tuple[AutoencoderKL, TrainResult]:
+        """Train, measure the scaling, and fine-tune the decoder with an adversarial loss if `gan_steps` asks for it."""
+        from stablediff_edu.tasks.vae_gan import finetune_decoder_gan
+
+        model, training = super().train(data, *arguments, progress=progress, **options)
+        measure_scaling(model, images_of(data))
+        if self.gan_steps and not training.interrupted:
+            second = progress and progress.with_suffix(".sharpening")
+            finetuning = finetune_decoder_gan(model, self, images_of(data), options.get("callback"), second)
+            training = join_results(training, finetuning)
+        return model, training
+
+    def load(self, name: str | Path) -> tuple[AutoencoderKL, dict[str, str]]:
+        return load_vae(name)
+
+
+def images_of(data: ImageDataset | torch.Tensor) -> torch.Tensor:
+    """Return the images of a dataset, or the images themselves."""
+    return data if isinstance(data, torch.Tensor) else data.images
+
+
+def join_results(first: TrainResult, second: TrainResult) -> TrainResult:
+    """Return one record of two trainings, one after the other."""
+    return replace(
+        second,
+        losses=first.losses + second.losses,
+        steps=first.steps + second.steps,
+        seconds=first.seconds + second.seconds,
+        snapshots=[],
+    )
 
 
 def batches(
@@ -128,49 +157,15 @@ def as_float_images(rows: torch.Tensor) -> torch.Tensor:
 
 
 def vae_loss(
-    model: AutoencoderKL, x: torch.Tensor, divergence: float, error: Callable = squared_error, bfloat16: bool = False
+    model: AutoencoderKL, x: torch.Tensor, kl_weight: float, error: Callable = squared_error, bfloat16: bool = False
 ) -> torch.Tensor:
-    """Return how badly images (B, C, H, W) come back through a sampled latent, plus `divergence` · KL."""
+    """Return the reconstruction error of images (B, C, H, W) through a sampled latent, plus `kl_weight` · KL."""
     with autocast_half(bfloat16, x.device):
         mean, logvar = model.moments(x)
         z = mean + torch.exp(logvar / 2) * sharded_noise(mean)
         found = model.decode(model.config.scaling * z)
     found, mean, logvar = (part.to(x.dtype) for part in (found, mean, logvar))
-    return error(found, x) + divergence * kl_divergence(mean, logvar)
-
-
-def train_vae(
-    config: VAETrainConfig,
-    images: torch.Tensor,
-    callback: Callback | None = None,
-    snapshot=None,
-    checkpoint: Path | None = None,
-    init: AutoencoderKL | None = None,
-) -> tuple[AutoencoderKL, TrainResult]:
-    """Train on images (N, C, H, W); return the network in evaluation mode, its scaling measured, and the record.
-
-    Args:
-        init: an autoencoder of the config's sizes to begin from, instead of random weights.
-    """
-    device = pick_device()
-    model = config.model().to(device, memory_format=memory_format(device, cpu=False))
-    if init is not None:
-        model.load_state_dict(init.state_dict())
-    besides: list = [str(checkpoint.read_metadata("clip-scenes"))] if config.error == "perceptual" else []
-    besides += [] if init is None else init.state_dict().values()
-    training = train(
-        model,
-        batches(images, config.batch_size, device, config.flip, config.crop),
-        partial(vae_loss, divergence=config.kl_weight, error=config.make_error(), bfloat16=config.bfloat16),
-        steps=config.steps,
-        **config.training_options(),
-        snapshot=snapshot,
-        callback=callback,
-        checkpoint=checkpoint,
-        about=fingerprint(config, images, *besides),
-    )
-    measure_scaling(model, images)
-    return model, training
+    return error(found, x) + kl_weight * kl_divergence(mean, logvar)
 
 
 def measure_scaling(model: AutoencoderKL, images: torch.Tensor) -> None:

@@ -16,8 +16,8 @@ from torch.func import functional_call
 
 from stablediff_edu.config import device_of
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL
-from stablediff_edu.tasks.vae import VAETrainConfig, batches
-from stablediff_edu.training.amp import autocast_half, memory_format
+from stablediff_edu.tasks.vae import VAETask, batches
+from stablediff_edu.training.amp import autocast_half, to_fast_layout
 from stablediff_edu.training.loop import Callback, TrainResult, train
 from stablediff_edu.training.progress import fingerprint
 
@@ -70,10 +70,10 @@ def gan_loss(
 
 
 def latent_image_pairs(
-    vae: AutoencoderKL, config: VAETrainConfig, images: torch.Tensor
+    vae: AutoencoderKL, task: VAETask, images: torch.Tensor
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Give latents and their images for ever."""
-    for x in batches(images, config.batch_size, device_of(vae), config.flip, config.crop):
+    for x in batches(images, task.batch_size, device_of(vae), task.flip, task.crop):
         with torch.no_grad():
             z = vae.moments(x)[0]
         yield z, x
@@ -81,28 +81,29 @@ def latent_image_pairs(
 
 def finetune_decoder_gan(
     vae: AutoencoderKL,
-    config: VAETrainConfig,
+    task: VAETask,
     images: torch.Tensor,
     callback: Callback | None = None,
-    checkpoint: Path | None = None,
+    progress: Path | None = None,
 ) -> TrainResult:
     """Let the decoder of a trained autoencoder learn on, in place; return the record."""
-    torch.manual_seed(config.seed)
+    torch.manual_seed(task.seed)
     device, before = device_of(vae), [weight.clone() for weight in vae.state_dict().values()]
-    contest, error = DecoderGAN(vae).to(device, memory_format=memory_format(device, cpu=False)), config.make_error()
+    contest, error = DecoderGAN(vae), task.make_error()
+    to_fast_layout(contest, device, cpu=False)
 
     def loss(model: DecoderGAN, pair: tuple) -> torch.Tensor:
-        return gan_loss(model, pair, error, config.gan_weight, config.bfloat16)
+        return gan_loss(model, pair, error, task.gan_weight, task.bfloat16)
 
     training = train(
         contest,
-        latent_image_pairs(vae, config, images),
+        latent_image_pairs(vae, task, images),
         loss,
-        steps=config.gan_steps,
-        **config.training_options(),
+        steps=task.gan_steps,
+        **task.loop_options(),
         callback=callback,
-        checkpoint=checkpoint,
-        about=fingerprint(config, images, *before, "sharpening"),
+        checkpoint=progress,
+        about=fingerprint(task, images, *before, "sharpening"),
     )
     vae.eval()
     return training

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from stablediff_edu.config import pick_device, synchronize
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.training.amp import memory_format
+from stablediff_edu.training.amp import memory_format, to_fast_layout
 
 
 def benchmark_train_step(size: int, batch: int = 4, repeats: int = 3, channels: int = 3, patch: int = 2) -> float:
@@ -19,7 +19,8 @@ def benchmark_train_step(size: int, batch: int = 4, repeats: int = 3, channels: 
     """
     device = pick_device()
     layout = memory_format(device)
-    model = UNet(channels, channels, (32, 64, 128), time=64, patch=patch).to(device, memory_format=layout)
+    model = UNet(channels, channels, (32, 64, 128), time=64, patch=patch)
+    to_fast_layout(model, device)
     optimizer = torch.optim.AdamW(model.parameters())
     x = torch.randn(batch, channels, size, size, device=device).contiguous(memory_format=layout)
     t = torch.zeros(batch, device=device)

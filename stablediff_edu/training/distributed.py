@@ -48,7 +48,7 @@ def distributed() -> Iterator[None]:
     Raises:
         UserError: the device does not serve several processes.
     """
-    if launched_processes() == 1:
+    if launched_processes() == 1 or together.is_initialized():  # a part of a training that has joined them
         yield
         return
     device, own = pick_device(), int(os.environ["LOCAL_RANK"])

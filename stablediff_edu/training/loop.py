@@ -254,7 +254,7 @@ def _restore(path: Path, state: dict, training: TrainResult, parts: dict[str, An
         torch.set_rng_state(state["random"])
         for name in vars(training):
             setattr(training, name, state[name])
-        training.snapshots, training.interrupted = [tuple(pair) for pair in training.snapshots], False
+        training.snapshots, training.interrupted = [(step, image) for step, image in training.snapshots], False
     except Exception as error:
         raise progress.broken(path) from error
 

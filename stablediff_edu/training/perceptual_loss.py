@@ -27,11 +27,13 @@ def perceptual_distances(clip: CLIP, found: torch.Tensor, true: torch.Tensor) ->
         true_levels, true_vector = clip.image.forward_features(true)
         true_meaning = clip.image_projection(true_vector)
     levels, vector = clip.image.forward_features(found)
-    features = sum(
+    distances = [
         (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(dim=1).mean()
         for a, b in zip(levels, true_levels, strict=True)
-    )
-    return features, 1 - F.cosine_similarity(clip.image_projection(vector).float(), true_meaning.float()).mean()
+    ]
+    return torch.stack(distances).sum(), 1 - F.cosine_similarity(
+        clip.image_projection(vector).float(), true_meaning.float()
+    ).mean()
 
 
 def add_perceptual_loss(error: Callable, clip: CLIP, bfloat16: bool = False) -> Callable:

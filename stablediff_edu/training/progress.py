@@ -23,8 +23,9 @@ def fingerprint(config: Any, *data: torch.Tensor | str, version: int = 1) -> dic
     for part in data:
         if isinstance(part, torch.Tensor):
             digest.update(f"{tuple(part.shape)} {part.dtype}".encode())
-            part = part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-        digest.update(part.encode() if isinstance(part, str) else part)
+            digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        else:
+            digest.update(part.encode())
     numbers = {field.name: repr(getattr(config, field.name)) for field in dataclasses.fields(config)}
     return numbers | dict(task=f"{type(config).__name__} {version}", data=digest.hexdigest())
 

@@ -23,7 +23,7 @@ def save_trained(
 
     Args:
         out: where the weights go.
-        progress: the training loop's checkpoint; no longer needed once a finished training is saved.
+        progress: the checkpoint of a training that is not run by `tasks.runner`.
         metadata: command, seed, data, licence, result, and whatever else `load_trained` or a reader should know.
     """
     if training.interrupted and out.parent == checkpoint.PRETRAINED and out.exists():

@@ -16,35 +16,24 @@ import torch
 from stablediff_edu.config import pick_device, seed_everything
 from stablediff_edu.data.digits.dataset import DigitDataset, load_digits
 from stablediff_edu.models.autoencoder import PCA
-from stablediff_edu.tasks.autoencoder import AUTOENCODER_PRESETS, reconstruction_error, train_autoencoder
-from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, train_diffusion
+from stablediff_edu.tasks.autoencoder import AUTOENCODER_PRESETS, reconstruction_error
+from stablediff_edu.tasks.ddpm import DiffusionTask
 from stablediff_edu.tasks.ddpm_evaluation import sample_images
 from stablediff_edu.tasks.latent_diffusion import (
-    DIGITS,
     LATENT_DIGITS_QUICK,
     PIXEL_DIGITS,
-    UNSEEN,
     decode_digits,
     encode_digits,
 )
 from stablediff_edu.tasks.latent_diffusion_evaluation import compare_digits
 from stablediff_edu.tasks.vae import load_vae
 from stablediff_edu.training.benchmark import benchmark_train_step
-from stablediff_edu.training.loop import TrainResult
+from stablediff_edu.training.loop import NullCallback
 
 LATENTS = (2, 5, 10, 32)
 SAMPLES = 500
 TO_MEASURE = 10  # training steps whose time is taken before the training proper
 LARGE, LARGE_LATENT = 512, 64  # sides of an image of Stable Diffusion and of its latent
-
-
-class Quiet:
-    """Nobody watches: no bars between the lines of a table."""
-
-    def begin(self, steps: int, first: int) -> None: ...
-    def step(self, step: int, loss: float) -> None: ...
-    def snapshot(self, step: int, image: torch.Tensor) -> None: ...
-    def end(self, training: TrainResult) -> None: ...
 
 
 def autoencoders(known: DigitDataset, unseen: DigitDataset) -> None:
@@ -56,7 +45,7 @@ def autoencoders(known: DigitDataset, unseen: DigitDataset) -> None:
     print(f"{'numbers':>8} {'autoencoder':>12} {'PCA':>8} {'trained in':>11} {'PCA in':>8}")
     for latent in LATENTS:
         seed_everything(config.seed)
-        model, training = train_autoencoder(replace(config, latent=latent), known.images, Quiet())
+        model, training = replace(config, latent=latent).train(known.images, NullCallback())
         began = time.perf_counter()
         pca = PCA(known.images, latent)
         seconds = time.perf_counter() - began
@@ -67,14 +56,12 @@ def autoencoders(known: DigitDataset, unseen: DigitDataset) -> None:
         )
 
 
-def diffuse(
-    name: str, config: DiffusionTrainConfig, x0: torch.Tensor, seconds: float, decode
-) -> tuple[torch.Tensor, dict]:
+def diffuse(name: str, config: DiffusionTask, x0: torch.Tensor, seconds: float, decode) -> tuple[torch.Tensor, dict]:
     """Train on images or latents for so long, draw samples, and return them with what they cost."""
     steps = TO_MEASURE
     for preset in (0, seconds):  # first a few steps, which say how many fit
         seed_everything(config.seed)
-        model, training = train_diffusion(replace(config, steps=steps), x0, Quiet())
+        model, training = replace(config, steps=steps).train(x0, NullCallback())
         if not preset:
             steps = max(1, round(seconds * steps / training.seconds))
     metadata = dict(size=str(x0.shape[-1]), schedule=config.schedule, prediction=config.prediction)
@@ -96,7 +83,7 @@ def diffusions(seconds: float, vae_name: str) -> None:
     """Print latent against pixel diffusion, trained for equal seconds."""
     vae, metadata = load_vae(vae_name)
     source = "mnist" if "MNIST" in metadata["data"] else "synthetic"
-    known, unseen = load_digits(DIGITS, source), load_digits(UNSEEN, source, train=False)
+    known, unseen = load_digits(20_000, source), load_digits(1_000, source, train=False)
     began = time.perf_counter()
     latents = encode_digits(vae, known.images)
     encoding = time.perf_counter() - began

@@ -7,7 +7,7 @@ import torch
 from stablediff_edu.data.scenes.dataset import make_scenes
 from stablediff_edu.metrics.images import squared_error
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig
-from stablediff_edu.tasks.vae import VAETrainConfig
+from stablediff_edu.tasks.vae import VAETask
 from stablediff_edu.tasks.vae_gan import (
     DecoderGAN,
     finetune_decoder_gan,
@@ -17,7 +17,7 @@ from stablediff_edu.tasks.vae_gan import (
 )
 
 CONFIG = VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4, scaling=0.5)
-RECIPE = VAETrainConfig(CONFIG, error="edges", batch_size=2, flip=True, gan_steps=3, gan_weight=0.1, optimizer="muon")
+RECIPE = VAETask(sizes=CONFIG, error="edges", batch_size=2, flip=True, gan_steps=3, gan_weight=0.1, optimizer="muon")
 
 
 def contest() -> tuple[DecoderGAN, AutoencoderKL, tuple[torch.Tensor, torch.Tensor]]:
