@@ -26,8 +26,9 @@ from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training.loop import ProgressBar
 
 UNET = UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4)
-RECIPE = replace(own.PRESETS["quick"].unet, config=UNET, steps=4, batch_size=4, bfloat16=False)
-SMALL = replace(own.PRESETS["quick"], unet=RECIPE, vae_steps=1, vae_batch=2, text_layers=1)
+SMALL = own.OwnImagesTask(
+    unet=UNET, steps=4, batch_size=4, bfloat16=False, vae_steps=1, vae_batch=2, text_layers=1, size=16
+)
 TRAIN = ["train", "text-to-image", "--images", "shapes", "--out", "mine", "--size", "16"]
 
 
@@ -37,7 +38,7 @@ def here(monkeypatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("STABLEDIFF_DEVICE", "cpu")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "pretrained")
-    monkeypatch.setitem(own.PRESETS, "quick", SMALL)
+    monkeypatch.setitem(own.OwnImagesTask.presets, "quick", SMALL)
     monkeypatch.setattr(own, "TINY", replace(own.TINY, vae=VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4)))
     monkeypatch.setattr(own, "DEFAULT_SAMPLING", own.DEFAULT_SAMPLING | {"steps": 2})
     colored_shapes.write_set(tmp_path / "shapes", 12)
@@ -62,7 +63,7 @@ def test_the_command_writes_one_folder_that_generates(here: Path, capsys):
     (here / "shapes/copy.txt").write_text("a copy", encoding="utf-8")
     assert main(TRAIN) == 0
     said = capsys.readouterr().out
-    for part in ("12 images of 16×16", "left out: broken.png", "left out: copy.png: the same image as 0000.png",
+    for part in ("12 images of 16×16", "left out: 2 files (broken.png", "copy.png: the same image as 0000.png",
                  "are too few", "minutes here (cpu)", "copies of a training image"):  # fmt: skip
         assert part in said
     assert sorted(path.name for path in Path("mine").iterdir()) == [
@@ -104,24 +105,23 @@ def test_stopped_in_both_trainings_it_ends_as_if_it_had_not_been(here: Path, mon
 
 def test_it_begins_with_the_pretrained_weights_and_the_words_of_both(here: Path):
     images = load_captioned_folder(here / "shapes", 16)
-    scratch = own.TrainingPlan(SMALL, images)
+    _, scratch = SMALL.parts(images, None)
     tokenizer = WordTokenizer(["other", "red", "a"], 9)
     config = StableDiffusionConfig(TextConfig(5, 9, 8, 1, 4), UNET, own.TINY.vae)
     torch.manual_seed(5)
     pretrained = StableDiffusion(config, tokenizer)
-    plan = own.TrainingPlan(SMALL, images, pretrained)
-    assert plan.vae is pretrained.vae and plan.vae_steps == 1 and scratch.vae_steps == 3
-    assert torch.equal(plan.model.unet.first.weight, pretrained.unet.first.weight)
-    assert torch.equal(plan.model.text_encoder.blocks[0].state_dict().popitem()[1],
+    vae, model = SMALL.parts(images, pretrained)
+    tokenizer = make_tokenizer(images)
+    assert vae is pretrained.vae and SMALL.vae_task(False).steps == 1 and SMALL.vae_task(True).steps == 3
+    assert torch.equal(model.unet.first.weight, pretrained.unet.first.weight)
+    assert torch.equal(model.text_encoder.blocks[0].state_dict().popitem()[1],
                        pretrained.text_encoder.blocks[0].state_dict().popitem()[1])  # fmt: skip
-    words, theirs = (encoder.words.weight for encoder in (plan.model.text_encoder, pretrained.text_encoder))
-    assert torch.equal(words[plan.tokenizer.numbers["red"]], theirs[1]) and torch.equal(words[-2:], theirs[-2:])
-    new = plan.tokenizer.numbers["circle"]
-    assert torch.equal(words[new], scratch.model.text_encoder.words.weight[new])
-    wider = replace(SMALL, unet=replace(RECIPE, config=replace(UNET, widths=(8, 24))))
-    assert torch.equal(
-        own.TrainingPlan(wider, images, pretrained).model.unet.first.weight, pretrained.unet.first.weight
-    )
+    words, theirs = (encoder.words.weight for encoder in (model.text_encoder, pretrained.text_encoder))
+    assert torch.equal(words[tokenizer.numbers["red"]], theirs[1]) and torch.equal(words[-2:], theirs[-2:])
+    new = tokenizer.numbers["circle"]
+    assert torch.equal(words[new], scratch.text_encoder.words.weight[new])
+    wider = replace(SMALL, unet=replace(UNET, widths=(8, 24)))
+    assert torch.equal(wider.parts(images, pretrained)[1].unet.first.weight, pretrained.unet.first.weight)
 
 
 def test_captions_become_tokens_in_all_their_wordings(here: Path):
@@ -137,11 +137,16 @@ def test_captions_become_tokens_in_all_their_wordings(here: Path):
 
 
 def test_measuring_the_time_leaves_weights_and_seed_as_they_are(here: Path):
-    plan = own.TrainingPlan(SMALL, load_captioned_folder(here / "shapes", 16))
-    before = torch.cat([p.flatten() for p in (*plan.vae.parameters(), *plan.model.parameters())]).clone()
+    images = load_captioned_folder(here / "shapes", 16)
+    networks = SMALL.parts(images, None)
+
+    def weights() -> torch.Tensor:
+        return torch.cat([p.flatten() for network in networks for p in network.parameters()]).clone()
+
+    before = weights()
     torch.manual_seed(3)
-    assert plan.seconds() > 0
-    assert torch.equal(before, torch.cat([p.flatten() for p in (*plan.vae.parameters(), *plan.model.parameters())]))
+    assert SMALL.seconds(images, SMALL.vae_task(True), networks[0], SMALL.unet_task(images), networks[1]) > 0
+    assert torch.equal(before, weights())
     assert torch.get_rng_state().equal(torch.manual_seed(3).get_state())
 
 
@@ -159,7 +164,7 @@ def test_copies_are_told_from_new_images():
         (["--size", "60"], "--size must be a multiple of 16"),
         (["--background", "nocolor"], "--background must be a color"),
         (["--out", "mine.safetensors"], "saved as a folder"),
-        (["--resume"], "There is no training in"),
+        (["--resume"], "There is no autoencoder.progress"),
         (["--images", "nothing"], "is not there"),
         (["--out", "shapes"], "holds other files"),
     ],
@@ -170,7 +175,9 @@ def test_bad_input_is_one_sentence(words: list[str], sentence: str, capsys):
 
 
 def test_a_tokenizer_of_another_model_is_one_sentence(here: Path):
-    own.TrainingPlan(SMALL, load_captioned_folder(here / "shapes", 16)).pipe().save_pretrained("mine")
+    images = load_captioned_folder(here / "shapes", 16)
+    vae, model = SMALL.parts(images, None)
+    SMALL.unet_task(images).pipeline(SMALL.latents(images, vae, model).parts, model).save_pretrained("mine")
     save_word_tokenizer(Path("mine/tokenizer"), WordTokenizer(["a", "red"]))
     with pytest.raises(UserError, match="has 4 tokens"):
         StableDiffusion.from_pretrained("mine")

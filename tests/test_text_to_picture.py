@@ -9,21 +9,20 @@ import pytest
 import torch
 
 from stablediff_edu.diffusion.schedule import NoiseSchedule
-from stablediff_edu.errors import UserError
 from stablediff_edu.models.clip import TextConfig, TextEncoder
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.tasks.text_to_image import (
     CaptionedLatents,
-    TextToImageTrainConfig,
-    batches,
+    FrozenParts,
+    TextToImageTask,
     loss,
-    train_text_to_image,
 )
 from stablediff_edu.training import distributed
 from stablediff_edu.training.loop import NullCallback
 
 UNET = UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4)
-SMALL = TextToImageTrainConfig(UNET, steps=6, batch_size=8, ema=0.9)
+CPU = torch.device("cpu")
+SMALL = TextToImageTask(unet=UNET, steps=6, batch_size=8, ema=0.9)
 
 
 def text_encoder() -> TextEncoder:
@@ -35,7 +34,8 @@ def dataset(count: int = 6) -> CaptionedLatents:
     """Latents of one value each, told by one word each."""
     values = torch.linspace(-1.5, 1.5, count).view(-1, 1, 1, 1)
     words = torch.tensor([[[7, number, 8, 8]] for number in range(count)])
-    return CaptionedLatents(values.expand(-1, 4, 4, 4).clone(), words, torch.tensor([[7, 8, 8, 8]]))
+    parts = FrozenParts(text_encoder(), None, None, "")
+    return CaptionedLatents(values.expand(-1, 4, 4, 4).clone(), words, torch.tensor([[7, 8, 8, 8]]), parts)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def on_the_cpu(monkeypatch):
 def test_a_batch_has_latents_with_their_own_sentences_and_now_and_then_none():
     known = dataset()
     torch.manual_seed(0)
-    batch = next(batches(known, replace(SMALL, batch_size=2000)))
+    batch = next(replace(SMALL, batch_size=2000).batches(known, CPU))
     drop = (batch.tokens == known.null_tokens).all(dim=1)
     assert 0.07 < drop.float().mean() < 0.13
     number = batch.tokens[~drop, 1]
@@ -59,13 +59,13 @@ def test_a_batch_has_latents_with_their_own_sentences_and_now_and_then_none():
 
 def test_every_wording_comes():
     known = dataset(1)._replace(tokens=torch.tensor([[[7, 0, 8, 8], [7, 1, 8, 8], [7, 2, 8, 8]]]))
-    batch = next(batches(known, replace(SMALL, batch_size=200, cond_drop_prob=0.0)))
+    batch = next(replace(SMALL, batch_size=200, cond_drop_prob=0.0).batches(known, CPU))
     assert set(batch.tokens[:, 1].tolist()) == {0, 1, 2}
 
 
 def test_steps_in_the_middle_come_oftener_but_the_noisiest_come_too():
     torch.manual_seed(0)
-    t = next(batches(dataset(), replace(SMALL, batch_size=20_000))).t
+    t = next(replace(SMALL, batch_size=20_000).batches(dataset(), CPU)).t
     assert t.min() >= 0 and t.max() < 1000
     assert ((t >= 400) & (t < 600)).float().mean() > 0.21
     assert 0.005 < (t >= 950).float().mean() < 0.05
@@ -73,20 +73,14 @@ def test_steps_in_the_middle_come_oftener_but_the_noisiest_come_too():
 
 def test_each_process_takes_its_share_of_the_same_batch(monkeypatch):
     torch.manual_seed(0)
-    whole = next(batches(dataset(), SMALL))
+    whole = next(SMALL.batches(dataset(), CPU))
     shares = []
     for rank in range(2):
         monkeypatch.setattr(distributed, "shard_batch", lambda rows, rank=rank: rows.chunk(2)[rank])
         torch.manual_seed(0)
-        shares.append(next(batches(dataset(), SMALL)))
+        shares.append(next(SMALL.batches(dataset(), CPU)))
     for one, *parts in zip(whole, *shares, strict=True):
         assert torch.equal(one, torch.cat(parts))
-
-
-def test_a_batch_that_cannot_be_shared_out_is_one_sentence(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(UserError, match="A batch of 8 cannot be shared out among 3 processes"):
-        train_text_to_image(SMALL, dataset(), text_encoder())
 
 
 # --- the loss ---------------------------------------------------------------------------------------------------------
@@ -107,7 +101,7 @@ class Oracle(torch.nn.Module):
 @pytest.mark.parametrize("prediction", ["noise", "velocity"])
 def test_the_loss_is_zero_for_the_right_answer_and_the_question_is_mixture_step_and_words(prediction: str):
     encoder, schedule = text_encoder(), NoiseSchedule.cosine()
-    batch = next(batches(dataset(), SMALL))
+    batch = next(SMALL.batches(dataset(), CPU))
     model = Oracle(schedule.target(batch.x0, batch.eps, batch.t, prediction))
     assert loss(model, batch, encoder, schedule, prediction) == 0
     xt, t, context = model.asked
@@ -124,7 +118,7 @@ def test_it_learns_which_latent_goes_with_which_word():
     encoder = text_encoder()
     before = [weight.clone() for weight in encoder.parameters()]
     config = replace(SMALL, steps=150, batch_size=16, learning_rate=1e-2)
-    model, training = train_text_to_image(config, dataset(2), encoder, NullCallback())
+    model, training = config.train(dataset(2)._replace(parts=FrozenParts(encoder, None, None, "")), NullCallback())
     assert training.loss < 0.5 * sum(training.losses[:5]) / 5
     assert all(torch.equal(a, b) for a, b in zip(before, encoder.parameters(), strict=True)), "the text encoder stays"
     tokens, t = dataset(2).tokens[:, 0], torch.full((2,), 900)
@@ -147,7 +141,7 @@ class StopAfter(NullCallback):
 def test_stopped_and_resumed_it_ends_where_it_would_have_without(tmp_path):
     def run(callback=None, checkpoint=None):
         torch.manual_seed(0)
-        return train_text_to_image(SMALL, dataset(), text_encoder(), callback or NullCallback(), checkpoint=checkpoint)
+        return SMALL.train(dataset(), callback or NullCallback(), progress=checkpoint)
 
     whole, record = run()
     _, first = run(StopAfter(2), tmp_path / "progress")
@@ -161,14 +155,13 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from test_text_to_picture import SMALL, dataset, text_encoder
+from test_text_to_picture import SMALL, dataset
 from stablediff_edu.training import distributed
-from stablediff_edu.tasks.text_to_image import train_text_to_image
 
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
 with distributed.distributed():
-    model, training = train_text_to_image(SMALL, dataset(), text_encoder())
+    model, training = SMALL.train(dataset())
     rank = torch.distributed.get_rank() if distributed.world_size() > 1 else 0
     print(json.dumps([distributed.world_size(), training.losses]),
     file=Path(sys.argv[1]).joinpath(f"{rank}.json").open("w"))

@@ -22,30 +22,28 @@ from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig
 from stablediff_edu.models.unet import count_parameters
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.pipelines.stable_diffusion import TINY, StableDiffusion
-from stablediff_edu.tasks import clip as clip_task
-from stablediff_edu.tasks import scene_vae, tiny_sd
-from stablediff_edu.tasks.scene_classifier import SceneClassifierTask
+from stablediff_edu.tasks import runner, tiny_sd
+from stablediff_edu.tasks.scene_classifier import SceneClassifierTrainConfig
 from stablediff_edu.tasks.tiny_sd import (
     PROMPTS,
-    TINY_SD,
     TINY_SD_PRESETS,
     FrozenParts,
+    TinySDTask,
     cache_latents,
     frozen_parts,
     load_tiny_sd,
     make_parts,
     prompts_for,
     render_dataset,
-    train_tiny_sd,
 )
-from stablediff_edu.training.loop import NullCallback, ProgressBar
+from stablediff_edu.training.loop import NullCallback, ProgressBar, TrainResult
+from stablediff_edu.training.sample_logger import SampleLogger
 
+TINY_SD, QUICK = TINY_SD_PRESETS["pretrained"], TINY_SD_PRESETS["quick"]
 TEXT = TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=8, layers=1, heads=2)
 UNET = UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4)
 # Muon makes all directions of a gradient equal, those that are rounding too: so two processes agree with AdamW only
-SMALL = replace(
-    TINY_SD, config=UNET, scenes=5, captions_per_image=2, steps=3, batch_size=4, optimizer="adamw", bfloat16=False
-)
+SMALL = TinySDTask(unet=UNET, scenes=5, captions_per_image=2, steps=3, batch_size=4, optimizer="adamw", bfloat16=False)
 CARD = dict.fromkeys(checkpoint.REQUIRED_METADATA, "1")
 
 
@@ -73,8 +71,8 @@ def small(monkeypatch, tmp_path) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path)
     monkeypatch.setattr(tiny_sd.text_to_image_evaluation, "PROMPTS", 10)
-    monkeypatch.setattr(tiny_sd, "TINY_SD", SMALL)
-    monkeypatch.setattr(tiny_sd, "TINY_SD_PRESETS", {"quick": replace(SMALL, steps=2), "full": SMALL})
+    monkeypatch.setitem(TINY_SD_PRESETS, "pretrained", SMALL)
+    monkeypatch.setitem(TINY_SD_PRESETS, "quick", replace(SMALL, steps=2))
     monkeypatch.setattr(tiny_sd, "PROMPTS", ("a red duck at sunset", "a blue fish"))
     return tmp_path
 
@@ -90,9 +88,9 @@ def parts(small) -> FrozenParts:
 
 
 def test_the_model_fits_into_32_megabytes_and_the_one_for_a_gpu_is_larger():
-    numbers = count_parameters(StableDiffusion(replace(TINY, unet=TINY_SD.config)))
+    numbers = count_parameters(StableDiffusion(replace(TINY, unet=TINY_SD.unet)))
     assert 2 * numbers < 32e6 and TINY_SD_PRESETS["full"].size == 128
-    quick, full = TINY_SD_PRESETS["quick"], TINY_SD_PRESETS["full"]
+    quick, full = QUICK, TINY_SD_PRESETS["full"]
     assert count_parameters(quick.model()) < count_parameters(TINY_SD.model()) / 2
     assert count_parameters(full.model()) > 1.5 * count_parameters(TINY_SD.model())
 
@@ -107,36 +105,27 @@ def test_the_prompts_are_told_as_captions_are_and_one_row_was_never_learned_from
 # --- the parts and the lesson -----------------------------------------------------------------------------------------
 
 
-def test_missing_parts_are_made_in_order_and_those_that_are_there_are_not(monkeypatch, capsys):
+def test_missing_parts_are_made_in_order_and_those_that_are_there_are_not(monkeypatch):
     made = []
 
-    def make(name: str, save):
-        def function(config, out: Path, command: str, progress: Path):
-            made.append((name, out.name, command, progress.name))
-            save()
-            return None, type("Record", (), {"interrupted": False}), "", out
+    def run(task, out: Path, command: str):
+        made.append((task.name, out.name, command))
+        (save_vae if task.name == "scene-vae" else save_clip)()
+        return out, TrainResult()
 
-        return function
-
-    monkeypatch.setattr(scene_vae, "make_scene_vae", make("vae", save_vae))
-    monkeypatch.setattr(clip_task, "make_clip", make("clip", save_clip))
+    monkeypatch.setattr(runner, "run", run)
     parts = make_parts()
     assert made == [
-        (name, f"{file}.safetensors", f"python -m stablediff_edu train {file}", f"{file}.progress")
-        for name, file in (("clip", "clip-scenes"), ("vae", "scene-vae"))
+        (name, f"{name}.safetensors", f"python -m stablediff_edu train {name}") for name in ("clip-scenes", "scene-vae")
     ]
     assert "made the autoencoder" in parts.provenance and "made the text encoder" in parts.provenance
     assert make_parts().provenance == parts.provenance and len(made) == 2
     checkpoint.checkpoint_path("scene-vae").with_suffix(".progress").touch()  # stopped: not finished yet
     make_parts()
-    assert [name for name, *_ in made] == ["clip", "vae", "vae"]
-
-
-def test_a_part_that_is_stopped_stops_all(monkeypatch):
-    stopped = type("Record", (), {"interrupted": True})
-    monkeypatch.setattr(clip_task, "make_clip", lambda *_: (None, stopped, "", None))
-    assert main(["train", "tiny-sd"]) == 130
-    assert not checkpoint.checkpoint_path("tiny-sd").exists()
+    assert [name for name, *_ in made] == ["clip-scenes", "scene-vae", "scene-vae"]
+    monkeypatch.setattr(runner, "run", lambda *_: (None, TrainResult(interrupted=True)))
+    with pytest.raises(KeyboardInterrupt):  # a part that is stopped stops all
+        make_parts()
 
 
 def test_a_lesson_is_the_mean_latents_of_the_scenes_and_true_sentences(parts):
@@ -164,7 +153,7 @@ def test_a_lesson_is_kept_and_made_anew_for_another_recipe_or_other_parts(parts,
     file = small / "kept.latents"
     dataset = cache_latents(SMALL, parts, file)
     monkeypatch.setattr(tiny_sd, "render_dataset", lambda *_: pytest.fail("it is made again"))
-    assert all(torch.equal(a, b) for a, b in zip(dataset, cache_latents(SMALL, parts, file), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(dataset[:3], cache_latents(SMALL, parts, file)[:3], strict=True))
     for config, other in ((replace(SMALL, scenes=6), parts), (SMALL, parts._replace(provenance="another"))):
         with pytest.raises(pytest.fail.Exception):
             cache_latents(config, other, file)
@@ -176,9 +165,9 @@ def test_a_lesson_is_kept_and_made_anew_for_another_recipe_or_other_parts(parts,
 def test_snapshots_are_what_the_averaged_network_draws_and_take_no_chance(parts):
     dataset = cache_latents(SMALL, parts)
     torch.manual_seed(0)
-    pipe, training = train_tiny_sd(SMALL, parts, dataset, NullCallback(), prompts=["a red duck"])
+    pipe, training = replace(SMALL, prompts=("a red duck",)).train(dataset, NullCallback())
     torch.manual_seed(0)
-    again, other = train_tiny_sd(SMALL, parts, dataset, NullCallback(), prompts=["a red duck", "a fish"])
+    again, other = replace(SMALL, prompts=("a red duck", "a fish")).train(dataset, NullCallback())
     assert training.losses == other.losses
     step, last = training.snapshots[-1]
     assert step == 3 and torch.equal(
@@ -188,7 +177,7 @@ def test_snapshots_are_what_the_averaged_network_draws_and_take_no_chance(parts)
 
 
 def test_the_command_makes_one_file_that_draws_with_a_card_of_all_parts(parts, small, capsys):
-    checkpoint.save_checkpoint("scene_classifier", SceneClassifierTask(channels=(8, 8, 8, 8)).model(), CARD)
+    checkpoint.save_checkpoint("scene_judge", SceneClassifierTrainConfig((8, 8, 8, 8)).model(), CARD)
     assert main(["train", "tiny-sd"]) == 0
     assert sorted(path.name for path in small.glob("tiny-sd*")) == ["tiny-sd.safetensors", "tiny-sd_samples"]
     sheets = sorted((small / "tiny-sd_samples").iterdir())
@@ -229,7 +218,7 @@ def test_stopped_by_ctrl_c_the_same_command_goes_on_where_it_was(parts, small, m
     monkeypatch.setattr(ProgressBar, "step", stop)
     words = ["train", "tiny-sd", "--out", "one.safetensors"]
     assert main(words) == 0
-    assert "the same command goes on" in capsys.readouterr().out
+    assert "the same command resumes" in capsys.readouterr().out
     assert Path("one.progress").exists() and Path("one.latents").exists()
     monkeypatch.setattr(ProgressBar, "step", step)
     assert main([*words, "--resume"]) == 0
@@ -239,7 +228,7 @@ def test_stopped_by_ctrl_c_the_same_command_goes_on_where_it_was(parts, small, m
 
 
 def test_the_log_has_a_line_now_and_then(tmp_path, capsys):
-    diary = tiny_sd.SampleLogger(tmp_path / "mine.progress", every=2)
+    diary = SampleLogger(tmp_path / "mine.progress", every=2)
     diary.begin(4, 0)
     for number, loss in enumerate((1.0, 3.0, 5.0, 6.0), 1):
         diary.step(number, loss)
@@ -267,7 +256,7 @@ from stablediff_edu.io import checkpoint
 
 torch.set_num_threads(1)
 checkpoint.PRETRAINED = Path(sys.argv[1])
-tiny_sd.TINY_SD, tiny_sd.PROMPTS = small.SMALL, ("a red duck",)
+tiny_sd.TINY_SD_PRESETS["pretrained"], tiny_sd.PROMPTS = small.SMALL, ("a red duck",)
 sys.exit(main(["train", "tiny-sd"]))
 """
 
@@ -277,6 +266,6 @@ def test_two_processes_make_the_file_of_one(parts, small, monkeypatch):
     (small / "train.py").write_text(SCRIPT)
     monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
     _, said = run_two(small / "train.py", lambda: small)
-    assert said.count("3 steps in") == 1 and said.count("drawing 5 scenes") == 1
+    assert said.count("3 steps in") == 1 and said.count("rendering 5 scenes") == 1
     both, alone = (checkpoint.load_checkpoint(name)[0] for name in ("tiny-sd", "alone.safetensors"))
     assert all(torch.allclose(both[name], alone[name], atol=2e-3) for name in alone)

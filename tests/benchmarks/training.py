@@ -18,18 +18,13 @@ from stablediff_edu.data.fish.dataset import load_fish
 from stablediff_edu.data.scenes.dataset import make_scenes
 from stablediff_edu.models.clip import TextEncoder
 from stablediff_edu.pipelines.stable_diffusion import TINY
-from stablediff_edu.tasks import clip as clip_task
-from stablediff_edu.tasks import ddpm as diffusion
-from stablediff_edu.tasks import fish as fish_task
-from stablediff_edu.tasks import latent_diffusion
-from stablediff_edu.tasks.custom_text_to_image import PRESETS, TrainingPlan
-from stablediff_edu.tasks.digit_classifier import DigitClassifierTask
-from stablediff_edu.tasks.scene_classifier import LabeledScenes, SceneClassifierTask, make_targets
-from stablediff_edu.tasks.scene_vae import SCENE_VAE
-from stablediff_edu.tasks.ship_classifier import ShipClassifierTask, ShipsAndOthers
-from stablediff_edu.tasks.text_to_image import CaptionedLatents, train_text_to_image
-from stablediff_edu.tasks.tiny_sd import TINY_SD, TINY_SD_PRESETS
-from stablediff_edu.tasks.vae import train_vae
+from stablediff_edu.tasks import ddpm, digit_classifier, latent_diffusion, scene_classifier, ship_classifier
+from stablediff_edu.tasks.clip import CLIP_PRESETS
+from stablediff_edu.tasks.custom_text_to_image import OwnImagesTask
+from stablediff_edu.tasks.fish import FISH_PRESETS
+from stablediff_edu.tasks.scene_vae import SceneVAETask
+from stablediff_edu.tasks.text_to_image import CaptionedLatents, FrozenParts, TextToImageTask
+from stablediff_edu.tasks.tiny_sd import TINY_SD_PRESETS
 from stablediff_edu.tasks.vae_gan import finetune_decoder_gan
 from stablediff_edu.training.loop import NullCallback, TrainResult
 
@@ -44,65 +39,61 @@ def pixels(size: int) -> torch.Tensor:
     return torch.randint(256, (COUNT, 3, size, size), dtype=torch.uint8)
 
 
-def dataset(size: int) -> CaptionedLatents:
-    return CaptionedLatents(
-        torch.randn(COUNT, 4, size, size).half(), torch.randint(80, (COUNT, 1, 28)), torch.zeros(1, 28).long()
-    )
+def latents(task) -> CaptionedLatents:
+    parts = FrozenParts(TextEncoder(replace(TINY.text, width=task.unet.context)), None, None, "")
+    noise = torch.randn(COUNT, 4, task.size // 8, task.size // 8).half()
+    return CaptionedLatents(noise, torch.randint(80, (COUNT, 1, 28)), torch.zeros(1, 28).long(), parts)
 
 
-def own(config) -> TrainResult:
-    plan = TrainingPlan(
-        replace(PRESETS["quick"], unet=config), CaptionedImages(pixels(64), [("a duck",)] * COUNT, [""] * COUNT)
-    )
-    return plan.train_unet(plan.cache_latents(), snapshot=None, callback=NullCallback())
+def own(task) -> TrainResult:
+    data = CaptionedImages(pixels(64), [("a duck",)] * COUNT, [""] * COUNT)
+    vae, networks = task.parts(data, None)
+    second = replace(task.unet_task(data), prompts=())
+    return second.train(task.latents(data, vae, networks), NullCallback(), model=networks)[1]
 
 
-def tiny(config) -> TrainResult:
-    text = TextEncoder(replace(TINY.text, width=config.config.context))
-    return train_text_to_image(config, dataset(config.size // 8), text, NullCallback())[1]
+def tiny(task) -> TrainResult:
+    return TextToImageTask.train(task, latents(task), NullCallback(), snapshot=lambda unet: torch.zeros(1))[1]
 
 
-def sharpened(config) -> TrainResult:
-    return finetune_decoder_gan(
-        config.model().to(pick_device()), replace(config, gan_steps=config.steps), pixels(64), NullCallback()
-    )
+def sharpened(task) -> TrainResult:
+    model = task.model().to(pick_device())
+    return finetune_decoder_gan(model, replace(task, gan_steps=task.steps), pixels(64), NullCallback())
 
 
-# name -> the config, and what trains with it and returns the record
+def runs(data: Callable[[], object]) -> Callable[[object], TrainResult]:
+    """Return what trains a task on such data."""
+    return lambda task: task.train(data(), NullCallback())[1]
+
+
+# name -> the task, and what trains it and returns the record
 TASKS: dict[str, tuple[object, Callable[[object], TrainResult]]] = {
-    "fish": (
-        fish_task.FISH_PRESETS["pretrained"],
-        lambda r: r.train(load_fish(COUNT, r.size, "synthetic"), NullCallback())[1],
-    ),
-    "one-fish": (diffusion.ONE_FISH, lambda r: diffusion.train_diffusion(r, images(3, 64), NullCallback())[1]),
-    "ships": (diffusion.SHIPS, lambda r: diffusion.train_diffusion(r, images(3, 32), NullCallback())[1]),
-    "ships, full": (
-        diffusion.SHIPS_PRESETS["full"],
-        lambda r: diffusion.train_diffusion(r, images(3, 32), NullCallback())[1],
-    ),
+    "fish": (FISH_PRESETS["pretrained"], runs(lambda: load_fish(COUNT, 128, "synthetic"))),
+    "one-fish": (ddpm.ONE_FISH_PRESETS["pretrained"], runs(lambda: images(3, 64))),
+    "ships": (ddpm.SHIPS_PRESETS["pretrained"], runs(lambda: images(3, 32))),
+    "ships, full": (ddpm.SHIPS_PRESETS["full"], runs(lambda: images(3, 32))),
     "ship-classifier": (
-        ShipClassifierTask(),
-        lambda r: r.train(ShipsAndOthers(images(3, 32), images(3, 32)), NullCallback())[1],
+        ship_classifier.SHIP_CLASSIFIER,
+        lambda r: ship_classifier.train_classifier(r, images(3, 32), images(3, 32), NullCallback())[1],
     ),
     "digit-classifier": (
-        DigitClassifierTask(),
-        lambda r: r.train(render_digits(COUNT), NullCallback())[1],
+        digit_classifier.DIGIT_CLASSIFIER,
+        lambda r: digit_classifier.train_classifier(r, render_digits(COUNT), NullCallback())[1],
     ),
-    "digit-vae": (latent_diffusion.DIGIT_VAE, lambda r: train_vae(r, images(1, 32), NullCallback())[1]),
-    "latent-digits": (
-        latent_diffusion.LATENT_DIGITS,
-        lambda r: diffusion.train_diffusion(r, images(4, 4), NullCallback())[1],
+    "digit-vae": (latent_diffusion.DigitVAETask(), runs(lambda: images(1, 32))),
+    "latent-digits": (latent_diffusion.LatentDigitsTask(), runs(lambda: images(4, 4))),
+    "clip-scenes": (CLIP_PRESETS["pretrained"], runs(lambda: make_scenes(COUNT))),
+    "scene-vae": (replace(SceneVAETask(), gan_steps=0), runs(lambda: pixels(64))),
+    "scene-vae, sharpening": (SceneVAETask(), sharpened),
+    "scene-judge": (
+        scene_classifier.SCENE_CLASSIFIER,
+        lambda r: scene_classifier.train_scene_classifier(
+            r, pixels(64), scene_classifier.make_targets(make_scenes(COUNT).scenes), NullCallback()
+        )[1],
     ),
-    "clip-scenes": (clip_task.CLIP_SCENES, lambda r: clip_task.train_clip(r, make_scenes(COUNT), NullCallback())[1]),
-    "scene-vae": (SCENE_VAE, lambda r: train_vae(r, pixels(64), NullCallback())[1]),
-    "scene-vae, sharpening": (SCENE_VAE, sharpened),
-    "scene-classifier": (
-        SceneClassifierTask(),
-        lambda r: r.train(LabeledScenes(pixels(64), make_targets(make_scenes(COUNT).scenes)), NullCallback())[1],
-    ),
-    "tiny-sd": (TINY_SD, tiny),
+    "tiny-sd": (TINY_SD_PRESETS["pretrained"], tiny),
     "tiny-sd, full": (TINY_SD_PRESETS["full"], tiny),
-    "text-to-image": (PRESETS["quick"].unet, own),
+    "text-to-image": (OwnImagesTask.presets["quick"], own),
 }
 
 
