@@ -260,8 +260,8 @@ MISTAKES = [
     Mistake(
         "captions dropped where they should stay",
         "tasks/text_to_image.py",
-        "torch.rand(config.batch_size, 1) < config.cond_drop_prob",
-        "torch.rand(config.batch_size, 1) > config.cond_drop_prob",
+        "torch.rand(size, 1) < self.cond_drop_prob",
+        "torch.rand(size, 1) > self.cond_drop_prob",
         "test_text_to_picture.py",
     ),
     Mistake(

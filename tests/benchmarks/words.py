@@ -88,7 +88,8 @@ def main() -> None:
     corpus = load_corpus(arguments.text, max_chars=most)
     print(
         f"{arguments.text.name}: {len(corpus):,} words of {len(corpus.vocabulary):,} different ones, counted in "
-        f"{time.perf_counter() - started:.0f} s; ours with one worker, gensim with {arguments.workers}; {arguments.epochs} epochs"
+        f"{time.perf_counter() - started:.0f} s; "
+        f"ours with one worker, gensim with {arguments.workers}; {arguments.epochs} epochs"
     )
     ways = {
         "ours": lambda: our_vectors(corpus, config),
