@@ -40,7 +40,7 @@ def here(monkeypatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "pretrained")
     monkeypatch.setitem(own.OwnImagesTask.presets, "quick", SMALL)
     monkeypatch.setattr(own, "TINY", replace(own.TINY, vae=VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4)))
-    monkeypatch.setattr(own, "DEFAULT_SAMPLING", own.DEFAULT_SAMPLING | {"steps": 2})
+    monkeypatch.setitem(own.DEFAULT_SAMPLING, "steps", 2)
     colored_shapes.write_set(tmp_path / "shapes", 12)
     return tmp_path
 

@@ -9,9 +9,7 @@ pairs.)
 import copy
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +29,11 @@ from stablediff_edu.metrics.memorization import Memorization, measure_memorizati
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL
 from stablediff_edu.models.clip import TextConfig, TextEncoder
 from stablediff_edu.models.unet_2d_condition import ConditionalUNet, UNetConfig
-from stablediff_edu.pipelines.stable_diffusion import TINY, StableDiffusion, StableDiffusionConfig
+from stablediff_edu.pipelines.stable_diffusion import TINY, StableDiffusion
 from stablediff_edu.tasks.runner import say
 from stablediff_edu.tasks.task import Task, option
-from stablediff_edu.tasks.text_to_image import (
-    Batch,
-    CaptionedLatents,
-    FrozenParts,
-    TextToImageTask,
-    prediction_error,
-)
+from stablediff_edu.tasks.text_and_unet import TextAndUNet, TextAndUNetTask
+from stablediff_edu.tasks.text_to_image import CaptionedLatents, FrozenParts
 from stablediff_edu.tasks.text_to_image_evaluation import DEFAULT_SAMPLING
 from stablediff_edu.tasks.transfer import init_from_pretrained, load_pretrained
 from stablediff_edu.tasks.vae import VAETask, as_float_images, map_batches
@@ -51,62 +44,6 @@ MIN_IMAGES = 200  # images; with fewer, samples are mostly copies of training im
 GRID_SIZE = 9  # samples on a sheet
 MAX_COMPARED = 4_000  # training images that samples are compared with
 SHOWN = 8  # words that are named
-
-
-class TextAndUNet(nn.Module):
-    """What is trained together: noisy latents (B, 4, h, w), timesteps (B,), tokens (B, N) -> predictions."""
-
-    def __init__(self, text_encoder: TextEncoder, unet: ConditionalUNet) -> None:
-        super().__init__()
-        self.text_encoder, self.unet = text_encoder, unet
-
-    def forward(self, xt: torch.Tensor, t: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        return self.unet(xt, t, self.text_encoder(tokens))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextAndUNetTask(TextToImageTask):
-    """The second training: the text encoder and the U-Net, on latents of the images.
-
-    Attributes:
-        prompts: what the snapshots show.
-        size: side of the images.
-    """
-
-    channels_last_cpu = False
-
-    prompts: tuple[str, ...] = ()
-    size: int = 64
-    warmup: int = 100
-    num_snapshots: int = 8
-
-    def loss(self, data: CaptionedLatents) -> Callable:
-        schedule = self.make_schedule()
-
-        def diffusion_loss(model: TextAndUNet, batch: Batch) -> torch.Tensor:
-            """Return the mean squared error of the predictions; its gradient reaches the text encoder too."""
-            predict = partial(model, tokens=batch.tokens)
-            return prediction_error(predict, batch, schedule, self.prediction, self.bfloat16)
-
-        return diffusion_loss
-
-    def snapshot(self, data: CaptionedLatents) -> Callable[[TextAndUNet], torch.Tensor] | None:
-        if not self.prompts:
-            return None
-        return lambda model: self.pipeline(data.parts, model)(list(self.prompts), seed=1, **DEFAULT_SAMPLING)
-
-    def fingerprint(self, data: CaptionedLatents) -> list[torch.Tensor | str]:
-        return [data.parts.provenance]  # the latents differ a little from device to device
-
-    def pipeline(self, parts: FrozenParts, model: TextAndUNet) -> StableDiffusion:
-        """Return the whole model."""
-        config = StableDiffusionConfig(
-            model.text_encoder.config, self.unet, parts.vae.config, self.prediction, self.size, self.schedule
-        )
-        with torch.device("meta"):
-            pipe = StableDiffusion(config, parts.tokenizer)
-        pipe.text_encoder, pipe.unet, pipe.vae = model.text_encoder, model.unet, parts.vae
-        return pipe.eval()
 
 
 @dataclass(frozen=True, kw_only=True)
