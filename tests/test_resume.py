@@ -10,7 +10,6 @@ import pytest
 import torch
 from tiny_tasks import STEPS, TASKS, fish
 
-from stablediff_edu.cli import train_old
 from stablediff_edu.data.words.corpus import load_corpus
 from stablediff_edu.data.words.synthetic import generate_corpus
 from stablediff_edu.errors import UserError
@@ -69,7 +68,7 @@ def test_every_task_goes_on_where_it_stopped(name: str, tmp_path):
 
 
 def test_every_training_of_the_command_is_among_these_tasks():
-    assert {*registry.TASKS, *train_old.NAMES} - set(TASKS) == {"words"}  # for these see below
+    assert set(registry.TASKS) - set(TASKS) == {"words"}  # for these see below
 
 
 def test_ctrl_c_twice_and_once_more_while_it_saves_loses_nothing(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ from stablediff_edu.models.unet import count_parameters
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.pipelines.stable_diffusion import TINY, StableDiffusion
 from stablediff_edu.tasks import runner, tiny_sd
-from stablediff_edu.tasks.scene_classifier import SceneClassifierTrainConfig
+from stablediff_edu.tasks.scene_classifier import SceneClassifierTask
 from stablediff_edu.tasks.tiny_sd import (
     PROMPTS,
     TINY_SD_PRESETS,
@@ -177,7 +177,7 @@ def test_snapshots_are_what_the_averaged_network_draws_and_take_no_chance(parts)
 
 
 def test_the_command_makes_one_file_that_draws_with_a_card_of_all_parts(parts, small, capsys):
-    checkpoint.save_checkpoint("scene_judge", SceneClassifierTrainConfig((8, 8, 8, 8)).model(), CARD)
+    checkpoint.save_checkpoint("scene_classifier", SceneClassifierTask(channels=(8, 8, 8, 8)).model(), CARD)
     assert main(["train", "tiny-sd"]) == 0
     assert sorted(path.name for path in small.glob("tiny-sd*")) == ["tiny-sd.safetensors", "tiny-sd_samples"]
     sheets = sorted((small / "tiny-sd_samples").iterdir())

@@ -16,7 +16,7 @@ from stablediff_edu.tasks import latent_diffusion, latent_diffusion_evaluation
 from stablediff_edu.tasks import vae as vae_task
 from stablediff_edu.tasks.autoencoder import AUTOENCODER_PRESETS, AutoencoderTask
 from stablediff_edu.tasks.ddpm import load_diffusion
-from stablediff_edu.tasks.digit_classifier import DigitClassifier
+from stablediff_edu.tasks.digit_classifier import DigitClassifierTask
 from stablediff_edu.tasks.vae import load_vae
 from stablediff_edu.training import losses
 
@@ -32,7 +32,8 @@ def tiny(monkeypatch, tmp_path):
     vae = latent_diffusion.DigitVAETask(sizes=CONFIG, **COUNTS)
     monkeypatch.setitem(latent_diffusion.DigitVAETask.presets, "pretrained", vae)
     monkeypatch.setitem(latent_diffusion.LATENT_PRESETS, "pretrained", TINY_LATENTS)
-    monkeypatch.setattr(latent_diffusion_evaluation, "load_classifier", lambda: (DigitClassifier((4, 8)).eval(), {}))
+    classifier = DigitClassifierTask(channels=(4, 8)).model().eval()
+    monkeypatch.setattr(latent_diffusion_evaluation, "load_digit_classifier", lambda: (classifier, {}))
     monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path / "no data"))
     monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "shipped")
     monkeypatch.chdir(tmp_path)

@@ -19,16 +19,16 @@ from stablediff_edu.pipelines.stable_diffusion import StableDiffusion, StableDif
 from stablediff_edu.tasks import clip as clip_task
 from stablediff_edu.tasks import (
     custom_text_to_image,
-    digit_classifier,
-    scene_classifier,
-    ship_classifier,
     text_to_image_evaluation,
     tiny_sd,
 )
 from stablediff_edu.tasks import vae as vae_task
 from stablediff_edu.tasks.ddpm import DiffusionTask
+from stablediff_edu.tasks.digit_classifier import DigitClassifierTask
 from stablediff_edu.tasks.fish import FishTask
 from stablediff_edu.tasks.latent_diffusion import pad_digits
+from stablediff_edu.tasks.scene_classifier import LabeledScenes, SceneClassifierTask, make_targets
+from stablediff_edu.tasks.ship_classifier import ShipClassifierTask, ShipsAndOthers
 from stablediff_edu.tasks.text_to_image import FrozenParts
 from stablediff_edu.tasks.vae import VAETask
 from stablediff_edu.tasks.vae_gan import finetune_decoder_gan
@@ -137,8 +137,8 @@ def on_device(made: FrozenParts) -> FrozenParts:
     return made
 
 
-def judge_data():
-    return scenes().pixels, scene_classifier.make_targets(scenes().scenes)
+def labeled_scenes() -> LabeledScenes:
+    return LabeledScenes(scenes().pixels, make_targets(scenes().scenes))
 
 
 def runs(task, data):
@@ -151,20 +151,16 @@ TASKS = {
     "one-fish": runs(replace(DIFFUSION, attention=0), lambda: ships()[:1]),
     "ships": runs(DIFFUSION, ships),
     "cifar10-all": runs(DIFFUSION, ships),
-    "ship-classifier": lambda o, c: ship_classifier.train_classifier(
-        ship_classifier.ShipClassifierTrainConfig((8, 16), **SHORT), ships()[:6], ships()[6:], o, c
+    "ship-classifier": runs(
+        ShipClassifierTask(channels=(8, 16), **SHORT), lambda: ShipsAndOthers(ships()[:6], ships()[6:])
     ),
-    "digit-classifier": lambda o, c: digit_classifier.train_classifier(
-        digit_classifier.DigitClassifierTrainConfig((8, 16), steps=STEPS, batch_size=64), digits(), o, c
-    ),
+    "digit-classifier": runs(DigitClassifierTask(channels=(8, 16), steps=STEPS), digits),
     "digit-vae": runs(VAETask(sizes=replace(LATENTS, in_channels=1), **SHORT), lambda: pad_digits(digits().images)),
     "latent-digits": runs(replace(DIFFUSION, image_channels=4, patch=1, logit_normal=True, flip=False), latents),
     "clip-scenes": runs(clip_task.CLIPTask(text=TEXT, image=IMAGE, captions_per_image=2, **SHORT), lambda: scenes(16)),
     "scene-vae": runs(PerceptualVAETask(**vars(SCENE_VAE)), lambda: F.avg_pool2d(scenes().images, 4)),
     "sharpening": train_sharper,
-    "scene-judge": lambda o, c: scene_classifier.train_scene_classifier(
-        scene_classifier.SceneClassifierTrainConfig((8, 16, 16, 16), **SHORT), *judge_data(), o, c
-    ),
+    "scene-classifier": runs(SceneClassifierTask(channels=(8, 16, 16, 16), **SHORT), labeled_scenes),
     "tiny-sd": train_tiny_sd,
     "text-to-image": train_own_unet,
     "text-to-image, autoencoder": train_own_vae,

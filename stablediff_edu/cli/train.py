@@ -8,7 +8,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from stablediff_edu.cli import train_old
 from stablediff_edu.cli.parser import ConciseParser, positive_int, seed
 from stablediff_edu.errors import UserError
 
@@ -19,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare NAME; what stands behind it is read by the parser of that task, which alone is imported."""
     from stablediff_edu.tasks.registry import TASKS
 
-    table = {name: text for name, (_, text) in TASKS.items()} | train_old.NAMES
+    table = {name: text for name, (_, text) in TASKS.items()}
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     lines = "\n".join(f"  {name:17} {text}" for name, text in table.items())
     parser.epilog = f"names:\n{lines}\n\ntrain NAME --help lists the options of one."
@@ -31,16 +30,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Train a task, or evaluate its weights."""
     from stablediff_edu.tasks import runner
     from stablediff_edu.tasks.registry import task_class
-    from stablediff_edu.tasks.task import Task
 
     name = arguments.name
-    kind = Task if name in train_old.NAMES else task_class(name)
+    kind = task_class(name)
     given = vars(make_parser(name, kind).parse_args(arguments.options))
     out = given.get("out")
     if out and out.suffix != kind.suffix:
         raise UserError(f"The weights are saved as {kind.suffix or 'a folder'}: name it {out.stem}{kind.suffix}.")
-    if name in train_old.NAMES:
-        return train_old.run(name, given, command_line(name, given))
     settings = {key: value for key, value in given.items() if key not in (*NOT_IN_COMMAND, "preset")}
     task = replace(kind.presets[given.get("preset") or kind.default_preset(given)], **settings)
     if "evaluate" in given:

@@ -43,7 +43,7 @@ PROMPTS = (
     "a green cargo ship with red containers at dawn",
 )  # fmt: skip
 NUM_EVALUATION_SCENES = 500  # of both kinds, on which --evaluate scores the classifier itself
-JUDGE = "scene_judge"  # the pretrained classifier that evaluates the samples
+JUDGE = "scene_classifier"  # the pretrained classifier that evaluates the samples
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,16 +14,13 @@ from stablediff_edu.training import distributed
 from stablediff_edu.training.loop import TrainResult
 
 
-def save_trained(
-    out: Path, model: nn.Module, training: TrainResult, progress: Path | None = None, **metadata: object
-) -> Path:
+def save_trained(out: Path, model: nn.Module, training: TrainResult, **metadata: object) -> Path:
     """Save what a training has learned, with its metadata, and return the file.
 
     A training that was stopped keeps its progress, and does not replace pretrained weights that are finished.
 
     Args:
         out: where the weights go.
-        progress: the checkpoint of a training that is not run by `tasks.runner`.
         metadata: command, seed, data, licence, result, and whatever else `load_trained` or a reader should know.
     """
     if training.interrupted and out.parent == checkpoint.PRETRAINED and out.exists():
@@ -37,8 +34,6 @@ def save_trained(
     if not distributed.is_main_process():
         return out
     checkpoint.save_checkpoint(out, model, metadata | record)
-    if progress and not training.interrupted:
-        progress.unlink(missing_ok=True)
     return out
 
 

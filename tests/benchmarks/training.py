@@ -18,11 +18,14 @@ from stablediff_edu.data.fish.dataset import load_fish
 from stablediff_edu.data.scenes.dataset import make_scenes
 from stablediff_edu.models.clip import TextEncoder
 from stablediff_edu.pipelines.stable_diffusion import TINY
-from stablediff_edu.tasks import ddpm, digit_classifier, latent_diffusion, scene_classifier, ship_classifier
+from stablediff_edu.tasks import ddpm, latent_diffusion
 from stablediff_edu.tasks.clip import CLIP_PRESETS
 from stablediff_edu.tasks.custom_text_to_image import OwnImagesTask
+from stablediff_edu.tasks.digit_classifier import DigitClassifierTask
 from stablediff_edu.tasks.fish import FISH_PRESETS
+from stablediff_edu.tasks.scene_classifier import LabeledScenes, SceneClassifierTask, make_targets
 from stablediff_edu.tasks.scene_vae import SceneVAETask
+from stablediff_edu.tasks.ship_classifier import ShipClassifierTask, ShipsAndOthers
 from stablediff_edu.tasks.text_to_image import CaptionedLatents, FrozenParts, TextToImageTask
 from stablediff_edu.tasks.tiny_sd import TINY_SD_PRESETS
 from stablediff_edu.tasks.vae_gan import finetune_decoder_gan
@@ -72,24 +75,16 @@ TASKS: dict[str, tuple[object, Callable[[object], TrainResult]]] = {
     "one-fish": (ddpm.ONE_FISH_PRESETS["pretrained"], runs(lambda: images(3, 64))),
     "ships": (ddpm.SHIPS_PRESETS["pretrained"], runs(lambda: images(3, 32))),
     "ships, full": (ddpm.SHIPS_PRESETS["full"], runs(lambda: images(3, 32))),
-    "ship-classifier": (
-        ship_classifier.SHIP_CLASSIFIER,
-        lambda r: ship_classifier.train_classifier(r, images(3, 32), images(3, 32), NullCallback())[1],
-    ),
-    "digit-classifier": (
-        digit_classifier.DIGIT_CLASSIFIER,
-        lambda r: digit_classifier.train_classifier(r, render_digits(COUNT), NullCallback())[1],
-    ),
+    "ship-classifier": (ShipClassifierTask(), runs(lambda: ShipsAndOthers(images(3, 32), images(3, 32)))),
+    "digit-classifier": (DigitClassifierTask(), runs(lambda: render_digits(COUNT))),
     "digit-vae": (latent_diffusion.DigitVAETask(), runs(lambda: images(1, 32))),
     "latent-digits": (latent_diffusion.LatentDigitsTask(), runs(lambda: images(4, 4))),
     "clip-scenes": (CLIP_PRESETS["pretrained"], runs(lambda: make_scenes(COUNT))),
     "scene-vae": (replace(SceneVAETask(), gan_steps=0), runs(lambda: pixels(64))),
     "scene-vae, sharpening": (SceneVAETask(), sharpened),
-    "scene-judge": (
-        scene_classifier.SCENE_CLASSIFIER,
-        lambda r: scene_classifier.train_scene_classifier(
-            r, pixels(64), scene_classifier.make_targets(make_scenes(COUNT).scenes), NullCallback()
-        )[1],
+    "scene-classifier": (
+        SceneClassifierTask(),
+        runs(lambda: LabeledScenes(pixels(64), make_targets(make_scenes(COUNT).scenes))),
     ),
     "tiny-sd": (TINY_SD_PRESETS["pretrained"], tiny),
     "tiny-sd, full": (TINY_SD_PRESETS["full"], tiny),
