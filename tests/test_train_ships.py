@@ -73,7 +73,7 @@ def test_own_pictures_of_mixed_size_and_mode(folder, tmp_path, capsys):
     assert "training on 6 images" in printed
     assert printed.splitlines()[-1].startswith("next: python -m stablediff_edu generate --weights ")
     model, metadata = load_diffusion(out)
-    assert metadata["command"] == "python -m stablediff_edu train ships --size 16 --images own --steps 3 --seed 7"
+    assert metadata["command"] == "python -m stablediff_edu train ships --images own --size 16 --steps 3 --seed 7"
     assert (metadata["steps"], metadata["seed"], metadata["size"], metadata["licence"]) == (
         "3",
         "7",
