@@ -128,7 +128,7 @@ def diagram_attention(layer: Attention, x: torch.Tensor, words: Sequence[str], h
     canvas.arrow(value.right, (output.bottom[0], value.right[1]), output.bottom)
     row = int(weights.fill_diagonal_(0).max(dim=1).values.argmax())
     return canvas.finish(
-        f"""Self-attention over {count} words. Three learned matrices turn the embedding of each word into a query, a
+        f"""Self-attention over {count} words. Three matrices turn the embedding of each word into a query, a
         key and a value. Row i of the map holds the attention weights of word i, softmax of its query times all keys;
         its output is the weighted mean of the values. Here “{words[row]}” attends to
         “{words[int(weights[row].argmax())]}” ({float(weights[row].max()):.0%})."""
@@ -164,7 +164,7 @@ def diagram_transformer_block(block: TransformerBlock, highlight: Highlight = No
     text_input = " Cross-attention takes its keys and values from the text embeddings." if block.cross else ""
     return canvas.finish(
         f"""A transformer block with {count_text(block)} parameters. Each part reads the normalized vectors, and its
-        output is added to them (residual connection).{text_input}"""
+        output is added to the vectors from before the normalization (residual connection).{text_input}"""
     )
 
 
@@ -218,6 +218,6 @@ def diagram_clip(clip: CLIP, similarities: torch.Tensor, highlight: Highlight = 
     return canvas.finish(
         f"""CLIP. A text encoder and an image encoder turn captions and images into vectors of {embeddings[0]} values;
         their cosine similarity is computed for all pairs. Training raises it for matching pairs (marked) and lowers it
-        for all others, the negatives. Stable Diffusion uses the {text.positions} token embeddings, from before the
+        for all others, the negatives. Chapter 8 uses the {text.positions} token embeddings, from before the
         projection."""
     )
