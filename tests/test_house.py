@@ -47,6 +47,10 @@ def test_the_lock_holds_one_allowed_version_of_each_package(python: str, system:
         assert requirement.specifier.contains(versions[0]), f"{name} {versions[0]} against {requirement.specifier}"
 
 
+def test_torch_and_torchvision_are_locked_together():
+    assert (locked("torch"), locked("torchvision")) == (["2.13.0"], ["0.28.0"])
+
+
 def test_the_lock_names_no_host_and_no_machine():
     text = (ROOT / "constraints.txt").read_text()
     assert not re.search(r"https?:|file:|--index|--find-links|(?<![\w.])/\w", text)
