@@ -71,7 +71,7 @@ from .metrics.images import squared_error as squared_error
 from .models.autoencoder import Autoencoder as Autoencoder
 from .models.autoencoder import PCA as PCA
 from .models.autoencoder_kl import AutoencoderKL as AutoencoderKL
-from .models.unet_2d_condition import ConditionalUNet as ConditionalUNet
+from .models.unet_2d_condition import UNet2DConditionModel as UNet2DConditionModel
 from .tasks.autoencoder import AUTOENCODER_PRESETS as AUTOENCODER_PRESETS
 from .tasks.autoencoder import reconstruction_error as reconstruction_error
 from .tasks.latent_diffusion import LATENT_PRESETS as LATENT_PRESETS
@@ -102,7 +102,7 @@ from .data.sentences.negation import generate_sentences as generate_sentences
 from .layers.attention import Attention as Attention
 from .layers.attention import attention_weights as attention_weights
 from .layers.attention import record_attention as record_attention
-from .layers.transformer import TransformerBlock as TransformerBlock
+from .layers.transformer import BasicTransformerBlock as BasicTransformerBlock
 from .models.clip import contrastive_loss as contrastive_loss
 from .tasks.clip import CLIP_PRESETS as CLIP_PRESETS
 from .tasks.clip import load_clip as load_clip

@@ -101,7 +101,7 @@ def denoiser(name: str, channels: int = 3) -> torch.Tensor:
 def clip() -> torch.Tensor:
     model, tokenizer, _ = load_clip()
     tokens = tokenizer(PROMPTS)
-    text = model.text(tokens).flatten()
+    text = model.text_model(tokens).flatten()
     return torch.cat([text, model.encode_text(tokens).flatten(), model.encode_image(noise(2, 3, 64, 64)).flatten()])
 
 
@@ -166,5 +166,5 @@ def sampler(name: str, **options: object) -> torch.Tensor:
 
 SAMPLES: dict[str, Callable[[], torch.Tensor]] = {name: partial(sampler, name) for name in SAMPLERS} | {
     "ddim, eta 0.5": partial(sampler, "ddim", eta=0.5),
-    "dpm++ of velocities": partial(sampler, "dpm++", prediction="velocity"),
+    "dpmpp_2m of velocities": partial(sampler, "dpmpp_2m", prediction="v_prediction"),
 }

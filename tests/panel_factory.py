@@ -49,11 +49,11 @@ def position_encoding():
 
 def denoising():
     images = sd.load_fish(1, 64, "synthetic", seed=3).images
-    return sd.widgets.DenoisingPanel(time_unet(), NoiseSchedule.cosine(), images, "velocity")
+    return sd.widgets.DenoisingPanel(time_unet(), NoiseSchedule.cosine(), images, "v_prediction")
 
 
 def sampler():
-    return sd.widgets.SamplerPanel(time_unet(), NoiseSchedule.cosine(), 16, "velocity", count=4, steps=5)
+    return sd.widgets.SamplerPanel(time_unet(), NoiseSchedule.cosine(), 16, "v_prediction", count=4, steps=5)
 
 
 def jpeg():
@@ -174,14 +174,27 @@ def pipe() -> sd.StableDiffusion:
 @cache
 def _pipe(on: torch.device) -> sd.StableDiffusion:
     from stablediff_edu.data.scenes.captions import VOCABULARY
-    from stablediff_edu.models.clip import TextConfig
+    from stablediff_edu.models.clip import CLIPTextConfig
     from stablediff_edu.tokenizers.words import WordTokenizer
 
     config = StableDiffusionConfig(
-        TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=16, layers=1, heads=2),
-        UNetConfig(widths=(8, 16), blocks=1, attention=(True, True), heads=2, context=16, groups=4),
-        VAEConfig(widths=(8, 8), blocks=1, groups=4),
-        prediction="velocity",
+        CLIPTextConfig(
+            vocab_size=len(VOCABULARY) + 2,
+            max_position_embeddings=28,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+        ),
+        UNetConfig(
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            num_attention_heads=2,
+            cross_attention_dim=16,
+            norm_num_groups=4,
+        ),
+        VAEConfig(block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4),
+        prediction="v_prediction",
         size=16,
         schedule="cosine",
     )

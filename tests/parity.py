@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 
-import diffusers
 import torch
+from stablediff_edu.vision import import_torchvision
 from torch import nn
 
-from stablediff_edu.io.key_mapping import key_map
 from stablediff_edu.models.autoencoder_kl import V1 as VAE_V1
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig
 from stablediff_edu.models.unet_2d_condition import V1 as UNET_V1
-from stablediff_edu.models.unet_2d_condition import ConditionalUNet, UNetConfig
+from stablediff_edu.models.unet_2d_condition import UNet2DConditionModel, UNetConfig
+
+import_torchvision()  # diffusers' models import it, and a plain import fails where it does not fit torch
+import diffusers  # noqa: E402
 
 
 def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
@@ -28,13 +30,13 @@ def their_unet(config: UNetConfig) -> diffusers.UNet2DConditionModel:
     return diffusers.UNet2DConditionModel(
         in_channels=config.in_channels,
         out_channels=config.out_channels,
-        block_out_channels=config.widths,
-        down_block_types=["CrossAttnDownBlock2D" if looks else "DownBlock2D" for looks in config.attention],
-        up_block_types=["CrossAttnUpBlock2D" if looks else "UpBlock2D" for looks in reversed(config.attention)],
-        layers_per_block=config.blocks,
-        attention_head_dim=config.heads,  # which is diffusers' word for the number of heads
-        cross_attention_dim=config.context,
-        norm_num_groups=config.groups,
+        block_out_channels=config.block_out_channels,
+        down_block_types=config.down_block_types,
+        up_block_types=[kind.replace("Down", "Up") for kind in reversed(config.down_block_types)],
+        layers_per_block=config.layers_per_block,
+        attention_head_dim=config.num_attention_heads,  # which is diffusers' word for the number of heads
+        cross_attention_dim=config.cross_attention_dim,
+        norm_num_groups=config.norm_num_groups,
     )
 
 
@@ -43,23 +45,23 @@ def their_vae(config: VAEConfig) -> diffusers.AutoencoderKL:
     return diffusers.AutoencoderKL(
         in_channels=config.in_channels,
         out_channels=config.in_channels,
-        block_out_channels=config.widths,
-        down_block_types=["DownEncoderBlock2D"] * len(config.widths),
-        up_block_types=["UpDecoderBlock2D"] * len(config.widths),
-        layers_per_block=config.blocks,
-        latent_channels=config.latent,
-        norm_num_groups=config.groups,
-        scaling_factor=config.scaling,
+        block_out_channels=config.block_out_channels,
+        down_block_types=["DownEncoderBlock2D"] * len(config.block_out_channels),
+        up_block_types=["UpDecoderBlock2D"] * len(config.block_out_channels),
+        layers_per_block=config.layers_per_block,
+        latent_channels=config.latent_channels,
+        norm_num_groups=config.norm_num_groups,
+        scaling_factor=config.scaling_factor,
     )
 
 
-SMALL = {"unet": dict(widths=(32, 32, 64, 64)), "vae": dict(widths=(32, 32, 32, 32))}
+SMALL = {"unet": dict(block_out_channels=(32, 32, 64, 64)), "vae": dict(block_out_channels=(32, 32, 32, 32))}
 
 
 def shared_pair(part: str, device: torch.device | str = "cpu", small: bool = False) -> tuple[nn.Module, nn.Module]:
     """Return ours and diffusers' "unet" or "vae" of Stable Diffusion v1 with the very same random tensors."""
     config, make, make_theirs = {
-        "unet": (UNET_V1, ConditionalUNet, their_unet),
+        "unet": (UNET_V1, UNet2DConditionModel, their_unet),
         "vae": (VAE_V1, AutoencoderKL, their_vae),
     }[part]
     config = replace(config, **SMALL[part]) if small else config
@@ -68,6 +70,5 @@ def shared_pair(part: str, device: torch.device | str = "cpu", small: bool = Fal
         ours = make(config)
     with torch.device("meta"):
         theirs = make_theirs(config)
-    called = key_map("diffusers", part, config)
-    theirs.load_state_dict({called[name]: value for name, value in ours.state_dict().items()}, assign=True)
+    theirs.load_state_dict(ours.state_dict(), assign=True)
     return ours.eval().requires_grad_(False), theirs.eval().requires_grad_(False)

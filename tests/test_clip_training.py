@@ -16,7 +16,7 @@ from stablediff_edu.data.scenes.dataset import SceneDataset, make_scenes
 from stablediff_edu.data.scenes.labels import is_held_out, labels_of
 from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
-from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig, contrastive_loss
+from stablediff_edu.models.clip import CLIP, CLIPTextConfig, ImageConfig, contrastive_loss
 from stablediff_edu.tasks import clip_evaluation, runner
 from stablediff_edu.tasks.clip import (
     CLIP_PRESETS,
@@ -29,7 +29,13 @@ from stablediff_edu.tasks.clip import (
 )
 from stablediff_edu.tasks.clip_evaluation import evaluate_clip, group_distinct, similarities
 
-TEXT = TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=16, layers=1, heads=2)
+TEXT = CLIPTextConfig(
+    vocab_size=len(VOCABULARY) + 2,
+    max_position_embeddings=28,
+    hidden_size=16,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+)
 IMAGE = ImageConfig(size=16, patch=2, channels=(8, 16), heads=2)
 TINY = CLIPTask(text=TEXT, image=IMAGE, scenes=80, held_out=80, steps=3, batch_size=8)
 
@@ -44,7 +50,7 @@ def scenes() -> SceneDataset:
 
 def test_the_recipes_know_every_word_and_fit_into_four_megabytes():
     for config in CLIP_PRESETS.values():
-        assert config.text.vocabulary == len(VOCABULARY) + 2 == len(tokenizer_of(config.text))
+        assert config.text.vocab_size == len(VOCABULARY) + 2 == len(tokenizer_of(config.text))
     assert sum(weight.numel() for weight in CLIPTask().model().parameters()) * 2 < 4e6
 
 
@@ -183,7 +189,7 @@ def test_it_comes_back_from_disk_with_its_words(tmp_path, monkeypatch):
     data = make_scenes(10, size=16)
     close = similarities(model, tokenizer, data.pixels, data.captions)
     assert torch.allclose(similarities(again, tokenizer, data.pixels, data.captions), close, atol=0.02)
-    assert tokenizer.words == VOCABULARY == tuple(metadata["words"].split()) and again.text.config == TEXT
+    assert tokenizer.words == VOCABULARY == tuple(metadata["words"].split()) and again.text_model.config == TEXT
     assert metadata["steps"] == "3" == str(training.steps) and "MIT" in metadata["licence"]
     assert metadata["data"] == "80 synthetic scenes of 16×16, each told in 8 ways" and "zero-shot" in metadata["result"]
 
@@ -238,7 +244,7 @@ def test_the_benchmark_prints_what_was_measured(tiny, capsys):
 )
 def test_the_shipped_weights_find_pictures_and_name_things():
     model, tokenizer, _ = load_clip()
-    scenes = make_scenes(256, model.image.config.size, seed=11, train=False)
+    scenes = make_scenes(256, model.image_model.config.size, seed=11, train=False)
     score = evaluate_clip(model, tokenizer, scenes)
     for name, share in clip_evaluation.THRESHOLDS.items():
         assert getattr(score, name) >= share - 0.03, (name, score)

@@ -70,7 +70,7 @@ def test_batches_take_all_chance_from_torch(images):
     assert torch.equal(*rounds)
 
 
-@pytest.mark.parametrize("prediction", ["noise", "clean", "velocity"])
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
 def test_the_loss_of_a_network_that_knows_the_answer_is_zero(prediction):
     """All images are one and the same: then xt tells which noise is in it, and the right answer is known."""
     schedule, x0 = NoiseSchedule.cosine(), torch.full((6, 3, 8, 8), 0.3, dtype=torch.float64)
@@ -216,7 +216,7 @@ def test_the_card_tells_all_and_the_network_is_loaded_with_its_sizes(weights):
     loaded, metadata = load_diffusion(out)
     needed = "command seed steps seconds device date data licence schedule prediction size result"
     assert set(needed.split()) <= set(metadata)
-    assert (metadata["schedule"], metadata["prediction"], metadata["size"]) == ("cosine", "velocity", "16")
+    assert (metadata["schedule"], metadata["prediction"], metadata["size"]) == ("cosine", "v_prediction", "16")
     assert metadata["steps"] == "12" and metadata["data"] == "10 images of 16×16, noise"
     xt, t = torch.randn(2, 3, 16, 16), torch.tensor([10, 900])
     assert not loaded.training and torch.allclose(loaded(xt, t), model(xt, t), atol=0.02)  # half precision
@@ -232,7 +232,7 @@ def spoiled(out, model, change):
 
 def without_numbers(metadata, model):
     with torch.no_grad():
-        model.last.weight[0] = torch.nan
+        model.conv_out.weight[0] = torch.nan
 
 
 HOSTILE = {

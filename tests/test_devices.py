@@ -16,7 +16,7 @@ from stablediff_edu.metrics import images as metrics
 from stablediff_edu.models.autoencoder import PCA, Autoencoder
 from stablediff_edu.models.probing import channel_correlations
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.models.unet_2d_condition import ConditionalUNet
+from stablediff_edu.models.unet_2d_condition import UNet2DConditionModel
 from stablediff_edu.tasks import autoencoder as autoencoder_task
 from stablediff_edu.tasks import (
     clip_evaluation,
@@ -118,7 +118,7 @@ def test_the_loss_is_read_every_20th_step(on_mps, monkeypatch):
 def test_evaluations_and_helpers_take_the_device_from_the_model(accelerator):
     unet, schedule = UNet(3, 3, (8, 16), time=16, patch=2).to(DEVICE).eval(), NoiseSchedule.cosine()
     x, there = tiny_tasks.ships(), tiny_tasks.ships().to(DEVICE)
-    metadata = dict(size="32", schedule="cosine", prediction="velocity")
+    metadata = dict(size="32", schedule="cosine", prediction="v_prediction")
     assert ddpm_evaluation.sample_images(unet, metadata, 3, steps=2).device.type == "cpu"
     assert ddpm_evaluation.mean_loss(unet, metadata, x) > 0
     assert metrics.psnr(there, x) > 100 and metrics.mean_abs_gradient(there) > 0
@@ -166,7 +166,7 @@ def test_sentences_train_and_are_scored_there(on_mps):
 def test_every_sampler_gives_the_pictures_of_the_cpu_and_waits_for_nothing(sampler: str, accelerator):
     torch.manual_seed(0)
     model, schedule = UNet(3, 3, (8, 16), time=16, patch=2).eval(), NoiseSchedule.cosine()
-    how = dict(shape=(2, 3, 16, 16), steps=4, sampler=sampler, prediction="velocity", seed=7)
+    how = dict(shape=(2, 3, 16, 16), steps=4, sampler=sampler, prediction="v_prediction", seed=7)
     expected = sample_final(model, schedule, **how)
     model.to(DEVICE)
     assert torch.allclose(sample_final(model, schedule, **how), expected, atol=1e-5)
@@ -203,7 +203,7 @@ def test_the_pipeline_draws_with_every_option(name: str, dtype: torch.dtype, on_
         options |= dict(image=IMAGE.to(DEVICE), mask=MASK.to(DEVICE))
     image = pipe(**options)
     assert image.device.type == "cpu" and image.dtype == torch.float32 and image.isfinite().all()
-    assert pipe.vae.quant.weight.dtype == torch.float32 and pipe.unet.last.weight.dtype == dtype
+    assert pipe.vae.quant_conv.weight.dtype == torch.float32 and pipe.unet.conv_out.weight.dtype == dtype
     if "mask" in options:
         assert torch.equal(image[0][:, MASK == 0], IMAGE[:, MASK == 0])
 
@@ -235,7 +235,7 @@ def test_attention_maps_and_weighted_prompts(accelerator):
 
 def test_values_that_are_not_numbers_are_reported(accelerator):
     pipe = make_pipe().to(DEVICE, torch.float16)
-    pipe.unet.last.weight.data.fill_(torch.inf)
+    pipe.unet.conv_out.weight.data.fill_(torch.inf)
     with pytest.raises(UserError, match="The weights of unet hold values that are not numbers"):
         pipe("a red duck", steps=2)
 
@@ -251,5 +251,5 @@ def test_both_unets_compute_in_the_precision_of_their_weights(dtype: torch.dtype
         torch.ones(1),
     )
     assert unet(x, t).dtype == dtype
-    conditional = ConditionalUNet(tiny_tasks.UNET).to(dtype)
+    conditional = UNet2DConditionModel(tiny_tasks.UNET).to(dtype)
     assert conditional(torch.randn(1, 4, 4, 4, dtype=dtype), t, torch.randn(1, 3, 16, dtype=dtype)).dtype == dtype

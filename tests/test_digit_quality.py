@@ -19,7 +19,7 @@ from stablediff_edu.tasks.latent_diffusion_evaluation import (
     sample_digits,
 )
 
-CARD = dict(schedule="cosine", prediction="velocity", size="4")
+CARD = dict(schedule="cosine", prediction="v_prediction", size="4")
 
 
 class Reader(nn.Module):
@@ -59,7 +59,14 @@ def tagged(sure: list[float], digits: list[int]) -> torch.Tensor:
 def small() -> tuple[UNet, AutoencoderKL]:
     """An untrained noise predictor for latents, and an untrained autoencoder."""
     torch.manual_seed(0)
-    config = VAEConfig(in_channels=1, widths=(4, 4, 4, 4), blocks=1, latent=4, groups=4, scaling=0.5)
+    config = VAEConfig(
+        in_channels=1,
+        block_out_channels=(4, 4, 4, 4),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        scaling_factor=0.5,
+    )
     return UNet(4, 4, (8, 8), time=8).eval(), AutoencoderKL(config).eval()
 
 

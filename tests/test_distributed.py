@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from stablediff_edu.data.scenes.captions import VOCABULARY
 from stablediff_edu.data.scenes.dataset import make_scenes
-from stablediff_edu.models.clip import ImageConfig, TextConfig
+from stablediff_edu.models.clip import ImageConfig, CLIPTextConfig
 from stablediff_edu.models.autoencoder_kl import VAEConfig
 from stablediff_edu.training import distributed
 from stablediff_edu.tasks.clip import CLIPTask
@@ -55,10 +55,10 @@ with distributed.distributed():
     training = train(model, batches(), loss, steps=12, learning_rate=1e-2, checkpoint=folder / "progress")
     metadata = dict(command="x", seed=0, data="x", licence="x", result="x")
     save_trained(folder / "weights.safetensors", model, training, folder / "progress", **metadata)
-    config = VAETask(sizes=VAEConfig(widths=(4, 8), blocks=1, groups=4, scaling=1.0), steps=3, batch_size=6)
+    config = VAETask(sizes=VAEConfig(3, (4, 8), 1, norm_num_groups=4, scaling_factor=1.0), steps=3, batch_size=6)
     images = torch.rand(9, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     vae = config.train(images, NullCallback())[1]
-    text = TextConfig(len(VOCABULARY) + 2, positions=28, width=16, layers=1, heads=2)
+    text = CLIPTextConfig(len(VOCABULARY) + 2, 28, 16, 1, 2)
     config = CLIPTask(text=text, image=ImageConfig(16, 2, (8, 16), 2), captions_per_image=2, steps=3, batch_size=6)
     clip, clip_record = config.train(make_scenes(6, 16), NullCallback())
     stopped = train(network(), batches(), interrupting, steps=9, callback=NullCallback())

@@ -178,7 +178,7 @@ SMALL = DiffusionTask(channels=(8, 16), time=16, patch=1, attention=0, steps=1, 
 
 def trained(channels: int, size: int, data: str) -> Path:
     """Write weights as `train` writes them."""
-    metadata = CARD | dict(size=size, schedule="cosine", prediction="velocity", data=data, command="train x")
+    metadata = CARD | dict(size=size, schedule="cosine", prediction="v_prediction", data=data, command="train x")
     return checkpoint.save_checkpoint(
         Path("mine.safetensors").resolve(), SMALL.model(channels, channels), metadata, half=False
     )

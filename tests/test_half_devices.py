@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stablediff_edu.models.unet import UNet
-from stablediff_edu.models.unet_2d_condition import ConditionalUNet, UNetConfig
+from stablediff_edu.models.unet_2d_condition import UNet2DConditionModel, UNetConfig
 from stablediff_edu.training import amp
 from stablediff_edu.training.amp import autocast_half
 from stablediff_edu.training.loop import NullCallback, train
@@ -57,8 +57,15 @@ def test_a_unet_is_compiled_in_one_graph(compiled: str):
     if compiled == "plain":
         unet, inputs = UNet(3, 3, (8, 16), time=16, attention=1), (torch.randn(1, 3, 8, 8), torch.ones(1))
     else:
-        config = UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4)
-        unet, inputs = ConditionalUNet(config), (torch.randn(1, 4, 5, 6), torch.ones(1), torch.randn(1, 3, 8))
+        config = UNetConfig(
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            num_attention_heads=2,
+            cross_attention_dim=8,
+            norm_num_groups=4,
+        )
+        unet, inputs = UNet2DConditionModel(config), (torch.randn(1, 4, 5, 6), torch.ones(1), torch.randn(1, 3, 8))
     with torch.no_grad():
         expected = unet(*inputs)
         assert torch.allclose(torch.compile(unet, backend="eager", fullgraph=True)(*inputs), expected, atol=1e-6)

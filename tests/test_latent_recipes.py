@@ -29,7 +29,14 @@ from stablediff_edu.tasks.vae import VAETrainConfig, load_vae, train_vae, vae_lo
 from stablediff_edu.training.loop import TrainResult
 from stablediff_edu.training.trained_models import save_trained
 
-CONFIG = VAEConfig(in_channels=1, widths=(4, 8), blocks=1, latent=4, groups=4, scaling=1.0)
+CONFIG = VAEConfig(
+    in_channels=1,
+    block_out_channels=(4, 8),
+    layers_per_block=1,
+    latent_channels=4,
+    norm_num_groups=4,
+    scaling_factor=1.0,
+)
 TINY = VAETrainConfig(CONFIG, steps=4, batch_size=4)
 TINY_LATENTS = DiffusionTrainConfig(channels=(8, 8), time=8, patch=1, attention=1, steps=3, batch_size=4, flip=False)
 
@@ -108,14 +115,14 @@ def test_the_loss_is_the_error_through_a_sample_and_the_divergence(digits: Digit
 
 def test_scaled_latents_have_the_size_of_the_noise(trained: AutoencoderKL, digits: DigitDataset):
     assert encode_digits(trained, digits.images).std().item() == pytest.approx(1, abs=0.01)
-    assert abs(trained.config.scaling - 1) > 0.02  # or nothing was measured
+    assert abs(trained.config.scaling_factor - 1) > 0.02  # or nothing was measured
 
 
 def test_the_scaling_does_not_change_what_comes_back(trained: AutoencoderKL, digits: DigitDataset):
     before, x = trained.config, digits.images[:4]
     again = decode_digits(trained, encode_digits(trained, x))
     try:
-        trained.config = replace(before, scaling=5 * before.scaling)
+        trained.config = replace(before, scaling_factor=5 * before.scaling_factor)
         assert torch.allclose(decode_digits(trained, encode_digits(trained, x)), again, atol=1e-5)
     finally:
         trained.config = before
@@ -139,7 +146,7 @@ def test_the_autoencoder_comes_back_with_its_measured_scaling(tmp_path, digits: 
     unseen = render_digits(20, train=False)
     model, _, score, file = make_vae(TINY, out, "train digit-vae --steps 4", digits, unseen)
     again, metadata = load_vae(file)
-    assert again.config == model.config and again.config.scaling != CONFIG.scaling and not again.training
+    assert again.config == model.config and again.config.scaling_factor != CONFIG.scaling_factor and not again.training
     close = encode_digits(model, unseen.images)
     assert torch.allclose(encode_digits(again, unseen.images), close, atol=0.02)  # stored in half precision
     assert metadata["result"] == score == score_vae(model, unseen)
@@ -159,7 +166,7 @@ def test_the_noise_predictor_comes_back_and_finds_noise_in_latents_only(tmp_path
     )
     again, metadata = load_diffusion(file, channels=4)
     assert training.steps == 3 and again.config == model.config and again.config["in_channels"] == 4
-    assert (metadata["size"], metadata["schedule"], metadata["prediction"]) == ("16", "cosine", "velocity")
+    assert (metadata["size"], metadata["schedule"], metadata["prediction"]) == ("16", "cosine", "v_prediction")
     assert (
         metadata["data"]
         == "latents of 60 synthetic digits, encoded by what was trained with: train digit-vae --steps 60"
@@ -195,12 +202,12 @@ def cut_off(file):
 
 
 def with_scaling(scaling: float):
-    return lambda file: save(file, AutoencoderKL(replace(CONFIG, scaling=scaling)))
+    return lambda file: save(file, AutoencoderKL(replace(CONFIG, scaling_factor=scaling)))
 
 
 def with_nan(file):
     model = AutoencoderKL(CONFIG)
-    torch.nn.init.constant_(model.quant.bias, float("nan"))
+    torch.nn.init.constant_(model.quant_conv.bias, float("nan"))
     save(file, model)
 
 

@@ -12,7 +12,7 @@ from stablediff_edu.io.diffusers_config import text_json, unet_json, vae_json
 from stablediff_edu.io.key_mapping import MODELS, PREFIXES, key_map, state_dict_shapes
 from stablediff_edu.models import autoencoder_kl as vae_model
 from stablediff_edu.models.autoencoder_kl import VAEConfig
-from stablediff_edu.models.clip import TextConfig
+from stablediff_edu.models.clip import CLIPTextConfig
 from stablediff_edu.models.unet_2d_condition import V1 as UNET_V1
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 
@@ -20,20 +20,57 @@ import diffusers  # isort: skip
 import transformers  # isort: skip
 from diffusers.loaders import single_file_utils  # isort: skip
 
-V1 = {"text_encoder": TextConfig(), "unet": UNET_V1, "vae": vae_model.V1}
-TEXT = TextConfig(vocabulary=11, positions=7, width=16, layers=2, heads=4)
+V1 = {"text_encoder": CLIPTextConfig(), "unet": UNET_V1, "vae": vae_model.V1}
+TEXT = CLIPTextConfig(
+    vocab_size=11, max_position_embeddings=7, hidden_size=16, num_hidden_layers=2, num_attention_heads=4
+)
 TINY = {
     "text": ("text_encoder", TEXT),
-    "unet": ("unet", UNetConfig(widths=(8, 16), blocks=1, attention=(True, True), heads=2, context=16, groups=4)),
-    "unet, v1 narrow": ("unet", UNetConfig(widths=(8, 16, 24, 24), heads=2, context=16, groups=4)),
+    "unet": (
+        "unet",
+        UNetConfig(
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            num_attention_heads=2,
+            cross_attention_dim=16,
+            norm_num_groups=4,
+        ),
+    ),
+    "unet, v1 narrow": (
+        "unet",
+        UNetConfig(
+            block_out_channels=(8, 16, 24, 24), num_attention_heads=2, cross_attention_dim=16, norm_num_groups=4
+        ),
+    ),
     "unet, other levels look": (
         "unet",
-        UNetConfig(widths=(8, 8, 16), blocks=3, attention=(False, True, False), heads=2, context=5, groups=4),
+        UNetConfig(
+            block_out_channels=(8, 8, 16),
+            layers_per_block=3,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+            num_attention_heads=2,
+            cross_attention_dim=5,
+            norm_num_groups=4,
+        ),
     ),
-    "unet, one level": ("unet", UNetConfig(widths=(8,), blocks=1, attention=(True,), heads=2, context=5, groups=4)),
-    "vae": ("vae", VAEConfig(widths=(8, 16), blocks=1, groups=4)),
-    "vae, v1 narrow": ("vae", VAEConfig(widths=(8, 16, 32, 32), groups=8)),
-    "vae, one level": ("vae", VAEConfig(widths=(8,), blocks=3, groups=4, latent=3)),
+    "unet, one level": (
+        "unet",
+        UNetConfig(
+            block_out_channels=(8,),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D",),
+            num_attention_heads=2,
+            cross_attention_dim=5,
+            norm_num_groups=4,
+        ),
+    ),
+    "vae": ("vae", VAEConfig(block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4)),
+    "vae, v1 narrow": ("vae", VAEConfig(block_out_channels=(8, 16, 32, 32), norm_num_groups=8)),
+    "vae, one level": (
+        "vae",
+        VAEConfig(block_out_channels=(8,), layers_per_block=3, norm_num_groups=4, latent_channels=3),
+    ),
 }
 ALL = {f"v1 {part}": (part, config) for part, config in V1.items()} | TINY
 MANY = 686, 248, 196  # tensors of v1's U-Net, VAE and text encoder
@@ -84,7 +121,7 @@ def compvis_tensors(part: str, config, seed: int = 0) -> tuple[dict, dict]:
     rng = torch.Generator().manual_seed(seed)
     own = {name: torch.randn(shape, generator=rng) for name, shape in state_dict_shapes(part, config).items()}
     convolved = {
-        name: tensor[..., None, None] if part == "vae" and ".attention." in name and tensor.ndim == 2 else tensor
+        name: tensor[..., None, None] if part == "vae" and ".attentions.0.to_" in name and tensor.ndim == 2 else tensor
         for name, tensor in own.items()
     }
     return own, {theirs: convolved[ours] for ours, theirs in key_map("compvis", part, config).items()}

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from stablediff_edu.metrics.images import squared_error
-from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig
+from stablediff_edu.models.clip import CLIP, CLIPTextConfig, ImageConfig
 from stablediff_edu.tasks.scene_vae import SceneVAETask
 from stablediff_edu.tasks.vae import mse_l1_gradient_loss
 from stablediff_edu.training.perceptual_loss import (
@@ -19,7 +19,9 @@ from stablediff_edu.training.perceptual_loss import (
 @pytest.fixture
 def clip() -> CLIP:
     torch.manual_seed(0)
-    text = TextConfig(vocabulary=9, positions=4, width=8, layers=1, heads=2)
+    text = CLIPTextConfig(
+        vocab_size=9, max_position_embeddings=4, hidden_size=8, num_hidden_layers=1, num_attention_heads=2
+    )
     return CLIP(text, ImageConfig(size=16, patch=2, channels=(8, 16), heads=2), 8).eval().requires_grad_(False)
 
 
@@ -37,16 +39,16 @@ def test_the_same_pictures_are_not_apart_and_others_are(clip):
 def test_the_features_are_those_of_every_level_each_place_of_length_one(clip):
     found, true = images(1), images(0)
     features, meaning = perceptual_distances(clip, found, true)
-    levels = [zip(*(clip.image.forward_features(x)[0] for x in (found, true)), strict=True)][0]
+    levels = [zip(*(clip.image_model.forward_features(x)[0] for x in (found, true)), strict=True)][0]
     expected = sum(2 * (1 - F.cosine_similarity(a, b, dim=1)).mean() for a, b in levels)  # |a - b|² of unit vectors
     assert features.item() == pytest.approx(expected.item(), rel=1e-5)
-    embeddings = [F.normalize(clip.image_projection(clip.image(x)), dim=1) for x in (found, true)]
+    embeddings = [F.normalize(clip.image_projection(clip.image_model(x)), dim=1) for x in (found, true)]
     assert meaning.item() == pytest.approx(1 - (embeddings[0] * embeddings[1]).sum(1).mean().item(), rel=1e-5)
 
 
 def test_looking_finds_what_forward_gives(clip):
-    levels, vector = clip.image.forward_features(images(0))
-    assert torch.equal(vector, clip.image(images(0)))
+    levels, vector = clip.image_model.forward_features(images(0))
+    assert torch.equal(vector, clip.image_model(images(0)))
     assert [tuple(level.shape) for level in levels] == [(3, 8, 8, 8), (3, 16, 4, 4)]
 
 

@@ -23,12 +23,19 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution  # is
 TOLERANCE = 1e-11  # measured: 2e-13
 STEPS = 10
 PROMPTS, NEGATIVE = ["a photograph of an astronaut", "the red sea, 2024!"], ["oil paintings", ""]
-UNET = UNetConfig(widths=(8, 16), blocks=1, attention=(True, True), heads=2, context=16, groups=4)
+UNET = UNetConfig(
+    block_out_channels=(8, 16),
+    layers_per_block=1,
+    down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    num_attention_heads=2,
+    cross_attention_dim=16,
+    norm_num_groups=4,
+)
 LEADING = {"timestep_spacing": "leading"}
 # scheduler_config.json of Stable Diffusion v1, and what users of another scheduler get with it
 SETTINGS = {"steps_offset": 1, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 OWN = {"ddpm": LEADING} | dict.fromkeys(["ddim", "pndm"], LEADING | {"set_alpha_to_one": False})
-IN_SIGMA = ("euler", "euler-ancestral", "heun")  # diffusers' latents are 1 / √ᾱ times ours
+IN_SIGMA = ("euler", "euler_ancestral", "heun")  # diffusers' latents are 1 / √ᾱ times ours
 
 
 def scheduler(sampler: str):
@@ -123,8 +130,8 @@ def test_every_step_of_a_guided_drawing_is_where_diffusers_is(ours, theirs, samp
 def test_one_prompt_and_no_guidance_too(ours, theirs, guidance: float, monkeypatch):
     monkeypatch.setattr("test_pipeline_parity.PROMPTS", ["a ship"])
     monkeypatch.setattr("test_pipeline_parity.NEGATIVE", [""])
-    expected = their_way(theirs, "dpm++", guidance_scale=guidance, height=64, width=64)
-    assert difference(our_way(ours, sampler="dpm++", guidance=guidance), expected) <= TOLERANCE
+    expected = their_way(theirs, "dpmpp_2m", guidance_scale=guidance, height=64, width=64)
+    assert difference(our_way(ours, sampler="dpmpp_2m", guidance=guidance), expected) <= TOLERANCE
 
 
 @pytest.mark.parametrize("name", ["folder", "one.safetensors"])
@@ -134,11 +141,11 @@ def test_what_ours_writes_draws_the_same_again(ours, theirs, tmp_path, name: str
     if name == "folder":
         again = diffusers.StableDiffusionPipeline.from_pretrained(place).to(dtype=torch.float64)
         again.set_progress_bar_config(disable=True)
-        expected = their_way(again, "dpm++", guidance_scale=7.5, height=64, width=64)
+        expected = their_way(again, "dpmpp_2m", guidance_scale=7.5, height=64, width=64)
     else:
         again = StableDiffusion.from_pretrained(place, tokenizer=ours.tokenizer).double()
-        expected = our_way(again, sampler="dpm++")
-    assert difference(our_way(ours, sampler="dpm++"), expected) <= TOLERANCE
+        expected = our_way(again, sampler="dpmpp_2m")
+    assert difference(our_way(ours, sampler="dpmpp_2m"), expected) <= TOLERANCE
 
 
 @pytest.mark.parametrize("words", [2, 12, 40])

@@ -24,7 +24,7 @@ from stablediff_edu.io.from_pretrained import PretrainedParts, read_parts
 from stablediff_edu.io.key_mapping import MODELS
 from stablediff_edu.io.save_pretrained import save_diffusers, save_single_file
 from stablediff_edu.models.autoencoder_kl import VAEConfig
-from stablediff_edu.models.clip import TextConfig
+from stablediff_edu.models.clip import CLIPTextConfig
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from stablediff_edu.tokenizers.clip_bpe import CLIPTokenizer
@@ -34,9 +34,14 @@ import diffusers  # isort: skip
 LENGTH = 12
 # heads, groups and scaling as in version 1, which a single file does not tell
 CONFIG = StableDiffusionConfig(
-    TextConfig(positions=LENGTH, width=64, layers=2, heads=1),
-    UNetConfig(widths=(32, 64, 64), blocks=1, attention=(True, False, True), context=64),
-    VAEConfig(widths=(32, 32), blocks=2),
+    CLIPTextConfig(max_position_embeddings=LENGTH, hidden_size=64, num_hidden_layers=2, num_attention_heads=1),
+    UNetConfig(
+        block_out_channels=(32, 64, 64),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+        cross_attention_dim=64,
+    ),
+    VAEConfig(block_out_channels=(32, 32), layers_per_block=2),
     size=16,
 )
 TEXT, UNET, VAE = (
@@ -98,7 +103,7 @@ def test_diffusers_computes_with_our_folder_what_we_compute(model, pipe):
     x, z, words = (
         torch.randn(2, *shape, generator=rng, dtype=torch.float64) for shape in [(3, 16, 24), (4, 8, 4), (LENGTH, 64)]
     )
-    tokens, t = torch.randint(model.config.text.vocabulary, (2, LENGTH), generator=rng), torch.tensor([3, 940])
+    tokens, t = torch.randint(model.config.text_encoder.vocab_size, (2, LENGTH), generator=rng), torch.tensor([3, 940])
     with torch.no_grad():
         cloud = theirs["vae"].encode(x).latent_dist
         pairs = [
@@ -155,7 +160,7 @@ def test_diffusers_computes_in_single_precision_however_we_stored_it(model, tmp_
 
 
 @pytest.mark.parametrize(
-    ("schedule", "prediction"), [("scaled_linear", "velocity"), ("linear", "clean"), ("cosine", "noise")]
+    ("schedule", "prediction"), [("scaled_linear", "v_prediction"), ("linear", "sample"), ("cosine", "epsilon")]
 )
 def test_the_schedule_and_what_is_predicted_survive_both_layouts(model, tmp_path, schedule, prediction):
     other = StableDiffusion(replace(model.config, schedule=schedule, prediction=prediction), model.tokenizer)
@@ -192,10 +197,19 @@ def test_diffusers_loads_our_single_file(folder, single, pipe):
 
 def test_our_note_tells_what_shapes_do_not(tmp_path):
     config = StableDiffusionConfig(
-        TextConfig(vocabulary=9, positions=4, width=16, layers=1, heads=4),
-        UNetConfig(widths=(8, 12), blocks=2, attention=(False, True), heads=2, context=16, groups=4),
-        VAEConfig(widths=(6, 6, 9), blocks=1, groups=3, scaling=0.7),
-        prediction="velocity",
+        CLIPTextConfig(
+            vocab_size=9, max_position_embeddings=4, hidden_size=16, num_hidden_layers=1, num_attention_heads=4
+        ),
+        UNetConfig(
+            block_out_channels=(8, 12),
+            layers_per_block=2,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            num_attention_heads=2,
+            cross_attention_dim=16,
+            norm_num_groups=4,
+        ),
+        VAEConfig(block_out_channels=(6, 6, 9), layers_per_block=1, norm_num_groups=3, scaling_factor=0.7),
+        prediction="v_prediction",
         schedule="cosine",
     )
     model = randomised(StableDiffusion(config)).float()
@@ -331,22 +345,22 @@ def test_a_folder_that_holds_a_model_somewhere_is_understood(model, folder, sing
 
 
 @pytest.mark.parametrize(
-    ("keys", "prediction"), [((), "noise"), (("v_pred",), "velocity"), (("v_pred", "ztsnr"), "velocity")]
+    ("keys", "prediction"), [((), "epsilon"), (("v_pred",), "v_prediction"), (("v_pred", "ztsnr"), "v_prediction")]
 )
 def test_a_single_file_tells_what_its_network_predicts(model, single, folder, tmp_path, keys, prediction):
     save_file(load_file(single) | {key: torch.tensor([]) for key in keys}, tmp_path / "a.safetensors")
     tokenizer = read_parts(folder).tokenizer()
     found = StableDiffusion.from_pretrained(tmp_path / "a.safetensors", tokenizer=tokenizer)
     assert found.config.prediction == prediction and (found.schedule.alpha_bar[-1] == 0) == ("ztsnr" in keys)
-    other = StableDiffusion.from_pretrained(tmp_path / "a.safetensors", tokenizer=tokenizer, prediction="velocity")
-    assert other.config.prediction == "velocity"
+    other = StableDiffusion.from_pretrained(tmp_path / "a.safetensors", tokenizer=tokenizer, prediction="v_prediction")
+    assert other.config.prediction == "v_prediction"
     assert found("the red sea", steps=2, size=16).isfinite().all()
     if "ztsnr" in keys:
         theirs = diffusers.DDIMScheduler.from_pretrained(save_diffusers(tmp_path / "b", found) / "scheduler")
         assert torch.allclose(theirs.alphas_cumprod.double(), found.schedule.alpha_bar, atol=1e-6)
         assert read_parts(tmp_path / "b").config["schedule"] == found.config.schedule
     save_file(load_file(single), tmp_path / "a.safetensors", {"modelspec.prediction_type": "v"})
-    assert read_parts(tmp_path / "a.safetensors").config["prediction"] == "velocity"
+    assert read_parts(tmp_path / "a.safetensors").config["prediction"] == "v_prediction"
 
 
 def test_the_text_encoder_is_read_with_and_without_its_prefix(model, copy):

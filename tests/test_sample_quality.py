@@ -14,7 +14,7 @@ from stablediff_edu.tasks.ddpm_evaluation import (
     sample_images,
 )
 
-CARD = dict(schedule="cosine", prediction="velocity", size="32")
+CARD = dict(schedule="cosine", prediction="v_prediction", size="32")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ MEAN, SPREAD = 0.3, 0.5
 START = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def ideal(prediction: str = "noise", schedule: NoiseSchedule = SCHEDULE):
+def ideal(prediction: str = "epsilon", schedule: NoiseSchedule = SCHEDULE):
     """The best denoiser of these data, (xt, t) -> prediction."""
 
     def model(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -45,7 +45,7 @@ def error_half_way(sampler: str, steps: int) -> float:
 
 @pytest.mark.parametrize(
     ("sampler", "least", "most"),
-    [("ddim", 1.95, 2.05), ("euler", 1.95, 2.05), ("heun", 4.0, 4.3), ("dpm++", 3.8, 4.1), ("pndm", 3.6, 4.1)],
+    [("ddim", 1.95, 2.05), ("euler", 1.95, 2.05), ("heun", 4.0, 4.3), ("dpmpp_2m", 3.8, 4.1), ("pndm", 3.6, 4.1)],
 )
 def test_twice_the_steps_bring_half_or_a_quarter_of_the_error(sampler: str, least: float, most: float):
     """Half: DDIM, Euler. A quarter: the others (PNDM is better than that, but for its first step)."""
@@ -54,7 +54,7 @@ def test_twice_the_steps_bring_half_or_a_quarter_of_the_error(sampler: str, leas
     assert errors[-1] < 5e-4
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "euler", "heun", "dpm++", "dpm++ karras", "pndm"])
+@pytest.mark.parametrize("sampler", ["ddim", "euler", "heun", "dpmpp_2m", "dpmpp_2m_karras", "pndm"])
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_many_steps_arrive_at_the_exact_picture(sampler: str, prediction: str):
     stops = noise_levels(SCHEDULE, 256, sampler)
@@ -68,10 +68,10 @@ def test_the_best_samplers_need_the_fewest_steps():
         result = sample_final(ideal(), SCHEDULE, steps=20, sampler=sampler, start=START)
         return (result - exact(START, stops[0], stops[-1])).abs().max().item()
 
-    assert error("dpm++") < 0.5 * error("ddim") and error("heun") < 0.5 * error("euler")
+    assert error("dpmpp_2m") < 0.5 * error("ddim") and error("heun") < 0.5 * error("euler")
 
 
-@pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 0.0), ("euler-ancestral", 0.0), ("ddim", 1.0)])
+@pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 0.0), ("euler_ancestral", 0.0), ("ddim", 1.0)])
 def test_samplers_with_fresh_noise_draw_data_of_the_right_mean_and_spread(sampler: str, eta: float):
     """Too few steps give too little spread, by a share that halves when the steps double; mean and spread of 12,288
     numbers are certain to about 0.005."""
@@ -96,11 +96,11 @@ def test_ddpm_is_ddim_with_eta_1_is_euler_ancestral_and_ddim_is_euler(steps: int
     def end(sampler: str, eta: float = 0.0) -> torch.Tensor:
         return sample_final(ideal(), SCHEDULE, steps=steps, sampler=sampler, eta=eta, start=START, seed=3)
 
-    assert same(end("ddpm"), end("ddim", 1.0)) and same(end("ddpm"), end("euler-ancestral"))
+    assert same(end("ddpm"), end("ddim", 1.0)) and same(end("ddpm"), end("euler_ancestral"))
     assert same(end("ddim"), end("euler"))
 
 
-@pytest.mark.parametrize("sampler", set(SAMPLERS) - {"dpm++ karras"})  # which rounds the t of its own σ
+@pytest.mark.parametrize("sampler", set(SAMPLERS) - {"dpmpp_2m_karras"})  # which rounds the t of its own σ
 def test_the_three_predictions_are_one_model(sampler: str):
     ends = [
         sample_final(ideal(kind), SCHEDULE, steps=8, sampler=sampler, prediction=kind, start=START)
@@ -110,7 +110,7 @@ def test_the_three_predictions_are_one_model(sampler: str):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("prediction", ["clean", "velocity"])
+@pytest.mark.parametrize("prediction", ["sample", "v_prediction"])
 def test_every_sampler_starts_from_noise_alone(sampler: str, prediction: str):
     """Nothing is divided by √ᾱ = 0, and the result is as good as that of the schedule that is not stretched."""
     schedule = SCHEDULE.zero_terminal_snr()
@@ -123,12 +123,12 @@ def test_every_sampler_starts_from_noise_alone(sampler: str, prediction: str):
 def test_a_small_fault_of_the_network_stays_small_on_the_cosine_schedule(sampler: str):
     """Its last step holds next to no image (σ = 20,000): what is divided by √ᾱ there would be blown up."""
     schedule = NoiseSchedule.cosine()
-    right = ideal("velocity", schedule)
+    right = ideal("v_prediction", schedule)
 
     def wrong(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return right(xt, t) + 0.01 * torch.sin(t.double() / 7).reshape(-1, 1, 1, 1)
 
-    ends = [sample_final(model, schedule, (4, 3, 8, 8), 25, sampler, "velocity") for model in (right, wrong)]
+    ends = [sample_final(model, schedule, (4, 3, 8, 8), 25, sampler, "v_prediction") for model in (right, wrong)]
     assert (ends[0] - ends[1]).abs().max() < 0.1
 
 
@@ -194,7 +194,7 @@ def test_clipping_keeps_x0_between_minus_one_and_one():
         return 3 * xt
 
     for clip in (True, False):
-        way = list(sample(wild, SCHEDULE, (2, 3, 4, 4), 5, "dpm++", "clean", clip=clip))
+        way = list(sample(wild, SCHEDULE, (2, 3, 4, 4), 5, "dpmpp_2m", "sample", clip=clip))
         assert (max(step.x0.abs().max().item() for step in way) <= 1) is clip
 
 
@@ -214,7 +214,7 @@ def test_every_number_of_steps_has_falling_levels_or_gets_one_sentence(sampler: 
         try:
             stops = noise_levels(NoiseSchedule.linear(), steps, sampler, spacing)
         except UserError as error:
-            assert steps == 1000 and sampler == "dpm++" and "take fewer, or 'trailing'" in str(error)
+            assert steps == 1000 and sampler == "dpmpp_2m" and "take fewer, or 'trailing'" in str(error)
             continue
         assert len(stops) == steps + 1 and stops[-1].alpha_bar == 1
         assert (torch.tensor([stop.sigma for stop in stops]).diff() < 0).all()
@@ -238,5 +238,5 @@ def test_a_wrong_argument_gets_one_sentence(wrong: dict, message: str):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_noise_prediction_cannot_start_from_noise_alone(sampler: str):
-    with pytest.raises(UserError, match="use 'velocity'"):
+    with pytest.raises(UserError, match="use 'v_prediction'"):
         sample_final(ideal(), SCHEDULE.zero_terminal_snr(), sampler=sampler)

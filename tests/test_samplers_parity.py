@@ -20,16 +20,16 @@ TOLERANCE = 1e-9
 STEPS = (1, 2, 5, 10, 20, 50)
 BETAS = {"linear": NoiseSchedule.linear, "scaled_linear": NoiseSchedule.scaled_linear}
 RANGES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012)}
-PREDICTIONS = {"noise": "epsilon", "clean": "sample", "velocity": "v_prediction"}
+PREDICTIONS = {"noise": "epsilon", "clean": "sample", "v_prediction": "v_prediction"}
 THEIRS = {
     "ddpm": ("scheduling_ddpm", "DDPMScheduler", {"clip_sample": False}),
     "ddim": ("scheduling_ddim", "DDIMScheduler", {"clip_sample": False}),
     "pndm": ("scheduling_pndm", "PNDMScheduler", {"skip_prk_steps": True, "set_alpha_to_one": True}),
     "euler": ("scheduling_euler_discrete", "EulerDiscreteScheduler", {}),
-    "euler-ancestral": ("scheduling_euler_ancestral_discrete", "EulerAncestralDiscreteScheduler", {}),
+    "euler_ancestral": ("scheduling_euler_ancestral_discrete", "EulerAncestralDiscreteScheduler", {}),
     "heun": ("scheduling_heun_discrete", "HeunDiscreteScheduler", {}),
-    "dpm++": ("scheduling_dpmsolver_multistep", "DPMSolverMultistepScheduler", {}),
-    "dpm++ karras": ("scheduling_dpmsolver_multistep", "DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+    "dpmpp_2m": ("scheduling_dpmsolver_multistep", "DPMSolverMultistepScheduler", {}),
+    "dpmpp_2m_karras": ("scheduling_dpmsolver_multistep", "DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
 }
 START = torch.randn(2, 3, 2, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
@@ -67,7 +67,7 @@ def their_scheduler(sampler: str, betas: str, prediction: str, spacing: str, ste
         timestep_spacing=spacing, **(usual | settings),
     )  # fmt: skip
     scheduler.set_timesteps(steps)
-    if steps == 1 and spacing == "linspace" and not sampler.startswith("dpm++"):
+    if steps == 1 and spacing == "linspace" and not sampler.startswith("dpmpp_2m"):
         start_at_the_noise(scheduler)
     return scheduler
 
@@ -87,7 +87,7 @@ def mend_gap(scheduler, t: int, then: int) -> None:
 
 def their_way(scheduler, sampler: str, model, mended: bool = True, **options) -> list[torch.Tensor]:
     """What diffusers has after every step, scaled so that image and noise have variance 1 together."""
-    in_sigma = sampler in ("euler", "euler-ancestral", "heun")
+    in_sigma = sampler in ("euler", "euler_ancestral", "heun")
     sigmas = scheduler.sigmas if in_sigma else torch.zeros(2 * len(scheduler.timesteps))
     scales = (sigmas**2 + 1) ** 0.5
     x = START * scales[0]
@@ -110,7 +110,7 @@ def difference(sampler: str, betas: str, prediction: str, spacing: str, steps: i
     """The largest difference at any step."""
     scheduler = their_scheduler(sampler, betas, prediction, spacing, steps, **(theirs or {}))
     options = dict(options or {})
-    if sampler in ("ddpm", "euler-ancestral") or "eta" in options:
+    if sampler in ("ddpm", "euler_ancestral") or "eta" in options:
         options["generator"] = torch.Generator().manual_seed(5)
     expected = their_way(scheduler, sampler, network, **options)
     got = sample(
@@ -127,7 +127,7 @@ PAIRS = [
     (sampler, prediction)
     for sampler in SAMPLERS
     for prediction in PREDICTIONS
-    if not (sampler == "pndm" and prediction != "noise") and (sampler, prediction) != ("euler-ancestral", "clean")
+    if not (sampler == "pndm" and prediction != "epsilon") and (sampler, prediction) != ("euler_ancestral", "sample")
 ]
 
 
@@ -140,11 +140,11 @@ def test_every_step_is_where_diffusers_is(sampler: str, prediction: str, betas: 
             assert worst <= TOLERANCE, f"{steps} steps, {spacing}: {worst}"
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "pndm", "euler", "euler-ancestral", "heun", "dpm++"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "pndm", "euler", "euler_ancestral", "heun", "dpmpp_2m"])
 @pytest.mark.parametrize("steps", [1, 2, 20])
 def test_the_offset_of_leading_steps_as_stable_diffusion_has_it(sampler: str, steps: int):
     settings = {"steps_offset": 1}
-    assert difference(sampler, "scaled_linear", "noise", "leading", steps, settings, offset=1) <= TOLERANCE
+    assert difference(sampler, "scaled_linear", "epsilon", "leading", steps, settings, offset=1) <= TOLERANCE
 
 
 @pytest.mark.parametrize("offset", [0, 1])
@@ -152,7 +152,9 @@ def test_the_offset_of_leading_steps_as_stable_diffusion_has_it(sampler: str, st
 def test_ending_at_the_first_step_as_stable_diffusion_does(sampler: str, offset: int):
     for steps in STEPS:
         settings = {"steps_offset": offset, "set_alpha_to_one": False}
-        worst = difference(sampler, "scaled_linear", "noise", "leading", steps, settings, offset=offset, to_clean=False)
+        worst = difference(
+            sampler, "scaled_linear", "epsilon", "leading", steps, settings, offset=offset, to_clean=False
+        )
         assert worst <= TOLERANCE
 
 
@@ -171,11 +173,11 @@ def test_ddim_with_fresh_noise(eta: float, spacing: str):
 def test_clipping_x0(sampler: str, options: dict):
     """With DDIM diffusers leaves eps alone unless told; ours follows x0, so that the two still make xt."""
     settings = {"clip_sample": True, "clip_sample_range": 1.0}
-    clipped = difference(sampler, "linear", "noise", "trailing", 10, settings, options, clip=True)
-    assert clipped <= TOLERANCE < difference(sampler, "linear", "noise", "trailing", 10, settings, options)
+    clipped = difference(sampler, "linear", "epsilon", "trailing", 10, settings, options, clip=True)
+    assert clipped <= TOLERANCE < difference(sampler, "linear", "epsilon", "trailing", 10, settings, options)
 
 
-@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "euler", "euler-ancestral", "dpm++"])
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "euler", "euler_ancestral", "dpmpp_2m"])
 def test_a_schedule_that_ends_in_noise_alone(sampler: str, monkeypatch: pytest.MonkeyPatch):
     """σ would be infinite there: diffusers' Euler and DPM-Solver++ take ᾱ = 2⁻²⁴ for 0. Ours take 0 as it is."""
     schedule = BETAS["scaled_linear"]().zero_terminal_snr()
@@ -183,7 +185,7 @@ def test_a_schedule_that_ends_in_noise_alone(sampler: str, monkeypatch: pytest.M
     monkeypatch.setitem(BETAS, "scaled_linear", lambda: schedule if sampler in ("ddpm", "ddim") else near)
     for steps in STEPS:
         settings = {"rescale_betas_zero_snr": True}
-        assert difference(sampler, "scaled_linear", "velocity", "trailing", steps, settings) <= TOLERANCE
+        assert difference(sampler, "scaled_linear", "v_prediction", "trailing", steps, settings) <= TOLERANCE
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -191,10 +193,10 @@ def test_the_steps_are_those_of_diffusers_for_any_number_of_them(sampler: str):
     for spacing in SPACINGS:
         for steps in (2, 3, 7, 13, 17, 28, 30, 33, 60, 101, 250, 333, 400):
             expected = list(
-                dict.fromkeys(their_scheduler(sampler, "linear", "noise", spacing, steps).timesteps.tolist())
+                dict.fromkeys(their_scheduler(sampler, "linear", "epsilon", spacing, steps).timesteps.tolist())
             )
             ours = [level.t for level in noise_levels(NoiseSchedule.linear(), steps, sampler, spacing)[:-1]]
-            if sampler == "dpm++ karras":  # several σ may share a t
+            if sampler == "dpmpp_2m_karras":  # several σ may share a t
                 ours = list(dict.fromkeys(ours))
             assert ours == pytest.approx(expected, abs=1e-9)
 
@@ -205,7 +207,7 @@ def test_stable_diffusions_own_steps_at_20():
 
     assert ts("ddim", "leading")[:2] == [951, 901] and ts("ddim", "leading")[-2:] == [51, 1]
     assert ts("euler", "linspace")[:2] == [999, pytest.approx(946.42, abs=0.005)] and ts("euler", "linspace")[-1] == 0
-    assert ts("dpm++", "linspace")[:2] == [999, 949] and ts("dpm++", "linspace")[-1] == 50
+    assert ts("dpmpp_2m", "linspace")[:2] == [999, 949] and ts("dpmpp_2m", "linspace")[-1] == 50
     assert ts("ddpm", "trailing")[:2] == [999, 949] and ts("ddpm", "trailing")[-1] == 49
     calls = []
     list(sample(lambda xt, t: calls.append(t[0].item()) or xt, NoiseSchedule.scaled_linear(), (1, 3, 2, 2), 20, "pndm",
@@ -232,7 +234,7 @@ def test_linspace_of_ddim_and_pndm_lands_where_it_goes_on_here_and_not_in_diffus
         signal, noise = schedule.coefficients(torch.as_tensor(t).reshape(-1), xt)
         return (xt - signal * 0.5) / noise
 
-    scheduler = their_scheduler(sampler, "linear", "noise", "linspace", 5)
+    scheduler = their_scheduler(sampler, "linear", "epsilon", "linspace", 5)
     theirs = their_way(scheduler, sampler, to_the_middle, mended=False)
     ours = list(sample(to_the_middle, schedule, steps=5, sampler=sampler, spacing="linspace", start=START))
     stops = noise_levels(schedule, 5, sampler, "linspace")
@@ -247,19 +249,21 @@ def test_pndm_averages_the_noise_of_velocities_not_the_velocities():
     schedule = NoiseSchedule.linear()
 
     def as_noise(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        return schedule.to_noise(network(xt, t), xt, torch.as_tensor(t).reshape(-1), "velocity")
+        return schedule.to_noise(network(xt, t), xt, torch.as_tensor(t).reshape(-1), "v_prediction")
 
-    ours = list(sample(network, schedule, steps=10, sampler="pndm", prediction="velocity", start=START))
-    theirs = their_way(their_scheduler("pndm", "linear", "noise", "trailing", 10), "pndm", as_noise)
+    ours = list(sample(network, schedule, steps=10, sampler="pndm", prediction="v_prediction", start=START))
+    theirs = their_way(their_scheduler("pndm", "linear", "epsilon", "trailing", 10), "pndm", as_noise)
     assert max((a.next - b).abs().max() for a, b in zip(ours, theirs, strict=True)) <= TOLERANCE
-    assert difference("pndm", "linear", "velocity", "trailing", 10) > 1e-6
+    assert difference("pndm", "linear", "v_prediction", "trailing", 10) > 1e-6
 
 
 # --- would a small fault be seen? -----------------------------------------------------------------------------------
 
 
 USES = (
-    dict.fromkeys(SAMPLERS, "x0 eps") | dict.fromkeys(["ddpm", "dpm++", "dpm++ karras"], "x0 xt") | {"pndm": "eps xt"}
+    dict.fromkeys(SAMPLERS, "x0 eps")
+    | dict.fromkeys(["ddpm", "dpmpp_2m", "dpmpp_2m_karras"], "x0 xt")
+    | {"pndm": "eps xt"}
 )
 
 
@@ -275,11 +279,11 @@ def test_a_coefficient_wrong_by_a_millionth_is_seen(sampler: str, field: str, mo
 
     monkeypatch.setitem(SAMPLERS, sampler, (wrong, stops))
     for steps in (2, 20):
-        assert difference(sampler, "scaled_linear", "noise", "trailing", steps) > 10 * TOLERANCE
+        assert difference(sampler, "scaled_linear", "epsilon", "trailing", steps) > 10 * TOLERANCE
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_a_weight_of_pndm_wrong_by_a_millionth_is_seen(order: int, monkeypatch: pytest.MonkeyPatch):
     first, *others = samplers.ADAMS_BASHFORTH[order]
     monkeypatch.setitem(samplers.ADAMS_BASHFORTH, order, (first + 1e-6, *others))
-    assert difference("pndm", "scaled_linear", "noise", "leading", 10) > 10 * TOLERANCE
+    assert difference("pndm", "scaled_linear", "epsilon", "leading", 10) > 10 * TOLERANCE

@@ -15,7 +15,7 @@ from stablediff_edu.data.scenes.scene import OBJECTS, Scene, render_scene
 from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
 from stablediff_edu.models.autoencoder_kl import VAEConfig
-from stablediff_edu.models.clip import TextConfig
+from stablediff_edu.models.clip import CLIPTextConfig
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from stablediff_edu.tasks import text_to_image_evaluation
@@ -34,10 +34,19 @@ from stablediff_edu.tasks.text_to_image_evaluation import (
 from stablediff_edu.tokenizers.words import WordTokenizer
 
 CONFIG = StableDiffusionConfig(
-    TextConfig(len(VOCABULARY) + 2, positions=28, width=8, layers=1, heads=2),
-    UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4),
-    VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4),
-    prediction="velocity",
+    CLIPTextConfig(
+        len(VOCABULARY) + 2, max_position_embeddings=28, hidden_size=8, num_hidden_layers=1, num_attention_heads=2
+    ),
+    UNetConfig(
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        num_attention_heads=2,
+        cross_attention_dim=8,
+        norm_num_groups=4,
+    ),
+    VAEConfig(block_out_channels=(4, 4, 4, 8), layers_per_block=1, norm_num_groups=4),
+    prediction="v_prediction",
     size=64,
     schedule="cosine",
 )
@@ -258,7 +267,7 @@ def test_the_benchmark_prints_the_table_and_lays_out_sheets(shipped, capsys, mon
         and "MB (the limit: 32 MB)" in out
     )
     assert sorted(path.name for path in (shipped / "sheets").iterdir()) == [
-        "drawn_dpm++_1.png",
-        "drawn_dpm++_3.png",
+        "drawn_dpmpp_2m_1.png",
+        "drawn_dpmpp_2m_3.png",
         "scenes.png",
     ]

@@ -16,7 +16,7 @@ from stablediff_edu.tasks.scene_vae import SceneVAETask, reconstruct
 from stablediff_edu.tasks.vae import as_float_images, batches, l1_gradient_loss, load_vae
 
 SMALL = SceneVAETask(
-    sizes=VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4, scaling=1.0), steps=3, batch_size=2, scenes=12, held_out=4,
+    sizes=VAEConfig(3, (4, 4, 4, 8), 1, norm_num_groups=4, scaling_factor=1.0), steps=3, batch_size=2, scenes=12, held_out=4,
     gan_steps=2, error="edges",
 )  # fmt: skip
 
@@ -114,8 +114,8 @@ def test_the_score_is_worse_for_a_network_that_gives_back_less(small):
     model = SMALL.model().eval()
     before = float(SMALL.evaluate(model, None).split()[0])
     with torch.no_grad():
-        model.decoder.last.weight.zero_()
-        model.decoder.last.bias.fill_(5.0)
+        model.decoder.conv_out.weight.zero_()
+        model.decoder.conv_out.bias.fill_(5.0)
     assert float(SMALL.evaluate(model, None).split()[0]) < before
 
 

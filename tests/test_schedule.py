@@ -53,7 +53,7 @@ def test_the_numbers_of_stable_diffusion():
 def test_mixing_and_velocity_are_those_of_diffusers(name: str):
     x0, eps, t = images(0).float(), images(1).float(), torch.tensor([0, 30, 500, 999])
     assert torch.allclose(OURS[name]().add_noise(x0, eps, t), theirs(name).add_noise(x0, eps, t), atol=2e-4)
-    velocity = OURS[name]().target(x0, eps, t, "velocity")
+    velocity = OURS[name]().target(x0, eps, t, "v_prediction")
     assert torch.allclose(velocity, theirs(name).get_velocity(x0, eps, t), atol=2e-4)
 
 
@@ -96,8 +96,8 @@ def test_velocity_tells_both_from_noise_alone():
     schedule, x0, eps = NoiseSchedule.linear().zero_terminal_snr(), images(0), images(1)
     xt = schedule.add_noise(x0, eps, 999)
     assert torch.equal(xt, eps)
-    velocity = schedule.target(x0, eps, 999, "velocity")
-    got_x0, got_eps = to_x0_eps(velocity, xt, *schedule.coefficients(999, xt), "velocity")
+    velocity = schedule.target(x0, eps, 999, "v_prediction")
+    got_x0, got_eps = to_x0_eps(velocity, xt, *schedule.coefficients(999, xt), "v_prediction")
     assert torch.equal(got_x0, x0) and torch.equal(got_eps, eps)
 
 
@@ -116,7 +116,7 @@ def test_torchs_default_device_does_not_matter():
     def draw(sampler: str) -> torch.Tensor:
         return sample_final(lambda xt, t: xt, NoiseSchedule.scaled_linear(), (1, 3, 4, 4), 3, sampler)
 
-    names = ("ddpm", "dpm++ karras", "euler")
+    names = ("ddpm", "dpmpp_2m_karras", "euler")
     expected = [draw(name) for name in names]
     with torch.device("meta"):
         found = [draw(name) for name in names]

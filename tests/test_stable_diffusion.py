@@ -9,7 +9,7 @@ from stablediff_edu.data.scenes.captions import VOCABULARY
 from stablediff_edu.diffusion.samplers import SAMPLERS
 from stablediff_edu.errors import UserError, oom_guard
 from stablediff_edu.models.autoencoder_kl import VAEConfig
-from stablediff_edu.models.clip import TextConfig
+from stablediff_edu.models.clip import CLIPTextConfig
 from stablediff_edu.models.unet import count_parameters
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.pipelines import stable_diffusion
@@ -18,16 +18,25 @@ from stablediff_edu.tasks.clip import SMALL_TEXT
 from stablediff_edu.tokenizers.words import WordTokenizer
 
 SMALLER = StableDiffusionConfig(
-    TextConfig(len(VOCABULARY) + 2, positions=16, width=16, layers=1, heads=2),
-    UNetConfig(widths=(8, 16), blocks=1, attention=(True, True), heads=2, context=16, groups=4),
-    VAEConfig(widths=(4, 4, 8), blocks=1, groups=4),
+    CLIPTextConfig(
+        len(VOCABULARY) + 2, max_position_embeddings=16, hidden_size=16, num_hidden_layers=1, num_attention_heads=2
+    ),
+    UNetConfig(
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        num_attention_heads=2,
+        cross_attention_dim=16,
+        norm_num_groups=4,
+    ),
+    VAEConfig(block_out_channels=(4, 4, 8), layers_per_block=1, norm_num_groups=4),
     size=32,
 )
 
 
 def make(config: StableDiffusionConfig = SMALLER) -> StableDiffusion:
     torch.manual_seed(0)
-    return StableDiffusion(config, WordTokenizer(VOCABULARY, config.text.positions)).eval()
+    return StableDiffusion(config, WordTokenizer(VOCABULARY, config.text_encoder.max_position_embeddings)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +63,7 @@ def test_v1_has_exactly_stable_diffusions_numbers():
     assert parts == {"text_encoder": 123_060_480, "unet": 859_520_964, "vae": 83_653_863}
     assert len(pipe.state_dict()) == 196 + 686 + 248
     assert pipe.schedule.alpha_bar[0].item() == pytest.approx(0.99914998)  # numbers, not "meta"
-    assert (V1.prediction, V1.size, V1.vae.scaling) == ("noise", 512, 0.18215)
+    assert (V1.prediction, V1.size, V1.vae.scaling_factor) == ("epsilon", 512, 0.18215)
 
 
 def test_tiny_is_the_same_class_with_small_sizes():
@@ -87,7 +96,7 @@ def test_the_six_steps_one_by_one_make_the_picture_of_the_one_call(pipe):
 def test_every_cross_attention_tells_how_much_each_place_looks_at_each_word(pipe, height: int, width: int):
     xt = torch.randn(2, 4, height, width, dtype=torch.float64)
     maps = pipe.cross_attention_maps(xt, torch.tensor([500, 500]), pipe.encode_prompt(["a red ship", "a blue ship"]))
-    crosses = [name for name, _ in pipe.unet.named_modules() if name.endswith(".cross")]
+    crosses = [name for name, _ in pipe.unet.named_modules() if name.endswith(".attn2")]
     assert list(maps) == crosses and len(crosses) == 7
     below = ((height + 1) // 2, (width + 1) // 2)
     for name, weights in maps.items():
@@ -115,7 +124,7 @@ def test_picture_i_of_a_seed_is_the_same_in_every_batch(pipe, sampler: str):
     assert not torch.allclose(three[:1], pipe("a red ship", **settings | dict(seed=8)), atol=1e-3)
 
 
-@pytest.mark.parametrize("sampler", ["euler-ancestral", "ddpm"])
+@pytest.mark.parametrize("sampler", ["euler_ancestral", "ddpm"])
 def test_the_fresh_noise_of_the_steps_is_not_that_of_the_start(pipe, sampler: str, monkeypatch):
     drawn, right = [], torch.randn
     monkeypatch.setattr(torch, "randn", lambda *a, **n: drawn.append(right(*a, **n)) or drawn[-1])
@@ -178,7 +187,7 @@ def test_every_step_is_given_as_it_is_made_and_decoded_only_when_asked(pipe, mon
 
 
 def test_a_schedule_of_its_own_goes_to_the_last_step_and_stops_at_none_of_stable_diffusions():
-    pipe = make(replace(SMALLER, schedule="cosine", prediction="velocity"))
+    pipe = make(replace(SMALLER, schedule="cosine", prediction="v_prediction"))
     for sampler in SAMPLERS:
         steps = list(pipe.stream("a ship", steps=4, sampler=sampler))
         assert steps[0].t == 999 and len(steps) == 4

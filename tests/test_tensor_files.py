@@ -200,7 +200,7 @@ def without(prefix: str) -> dict[str, torch.Tensor]:
 
 
 def another(context: int, *more: str) -> dict[str, torch.Tensor]:
-    unet = UNetConfig(4, 4, (32, 32), 1, (True, True), context=context)
+    unet = UNetConfig(4, 4, (32, 32), 1, (True, True), cross_attention_dim=context)
     kept = {name: tensor for name, tensor in single_file(unet=unet).items() if not name.startswith("cond_stage_model")}
     return kept | {name: torch.zeros(2) for name in more}
 
@@ -223,7 +223,7 @@ OTHERS = {
         r"has no text_encoder and no unet and no vae \(one of its tensors is double_blocks",
     ),
     "inpainting": (
-        lambda: single_file(unet=UNetConfig(9, 4, (32, 32), 1, (True, True), context=64)),
+        lambda: single_file(unet=UNetConfig(9, 4, (32, 32), 1, (True, True), cross_attention_dim=64)),
         r"inpainting .* takes 9 channels, not the 4",
     ),
     "a lora": (
@@ -253,7 +253,7 @@ OTHERS = {
         r"is not whole: it lacks 'model.diffusion_model.input_blocks.0.0.weight'; download it again",
     ),
     "words of another width": (
-        lambda: single_file(unet=UNetConfig(4, 4, (32, 32), 1, (True, True), context=96)),
+        lambda: single_file(unet=UNetConfig(4, 4, (32, 32), 1, (True, True), cross_attention_dim=96)),
         r"text embeddings of 96 dimensions, not 64",
     ),
 }

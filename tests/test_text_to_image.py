@@ -17,7 +17,7 @@ from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
 from stablediff_edu.metrics.memorization import measure_memorization
 from stablediff_edu.models.autoencoder_kl import VAEConfig
-from stablediff_edu.models.clip import TextConfig
+from stablediff_edu.models.clip import CLIPTextConfig
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from stablediff_edu.tasks import custom_text_to_image as own
@@ -25,7 +25,14 @@ from stablediff_edu.tokenizers.word_files import save_word_tokenizer
 from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training.loop import ProgressBar
 
-UNET = UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4)
+UNET = UNetConfig(
+    block_out_channels=(8, 16),
+    layers_per_block=1,
+    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+    num_attention_heads=2,
+    cross_attention_dim=8,
+    norm_num_groups=4,
+)
 SMALL = own.OwnImagesTask(
     unet=UNET, steps=4, batch_size=4, bfloat16=False, vae_steps=1, vae_batch=2, text_layers=1, size=16
 )
@@ -39,7 +46,11 @@ def here(monkeypatch, tmp_path: Path) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoint, "PRETRAINED", tmp_path / "pretrained")
     monkeypatch.setitem(own.OwnImagesTask.presets, "quick", SMALL)
-    monkeypatch.setattr(own, "TINY", replace(own.TINY, vae=VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4)))
+    monkeypatch.setattr(
+        own,
+        "TINY",
+        replace(own.TINY, vae=VAEConfig(block_out_channels=(4, 4, 4, 8), layers_per_block=1, norm_num_groups=4)),
+    )
     monkeypatch.setitem(own.DEFAULT_SAMPLING, "steps", 2)
     colored_shapes.write_set(tmp_path / "shapes", 12)
     return tmp_path
@@ -107,21 +118,21 @@ def test_it_begins_with_the_pretrained_weights_and_the_words_of_both(here: Path)
     images = load_captioned_folder(here / "shapes", 16)
     _, scratch = SMALL.parts(images, None)
     tokenizer = WordTokenizer(["other", "red", "a"], 9)
-    config = StableDiffusionConfig(TextConfig(5, 9, 8, 1, 4), UNET, own.TINY.vae)
+    config = StableDiffusionConfig(CLIPTextConfig(5, 9, 8, 1, 4), UNET, own.TINY.vae)
     torch.manual_seed(5)
     pretrained = StableDiffusion(config, tokenizer)
     vae, model = SMALL.parts(images, pretrained)
     tokenizer = make_tokenizer(images)
     assert vae is pretrained.vae and SMALL.vae_task(False).steps == 1 and SMALL.vae_task(True).steps == 3
-    assert torch.equal(model.unet.first.weight, pretrained.unet.first.weight)
-    assert torch.equal(model.text_encoder.blocks[0].state_dict().popitem()[1],
-                       pretrained.text_encoder.blocks[0].state_dict().popitem()[1])  # fmt: skip
+    assert torch.equal(model.unet.conv_in.weight, pretrained.unet.conv_in.weight)
+    assert torch.equal(model.text_encoder.encoder["layers"][0].state_dict().popitem()[1],
+                       pretrained.text_encoder.encoder["layers"][0].state_dict().popitem()[1])  # fmt: skip
     words, theirs = (encoder.words.weight for encoder in (model.text_encoder, pretrained.text_encoder))
     assert torch.equal(words[tokenizer.numbers["red"]], theirs[1]) and torch.equal(words[-2:], theirs[-2:])
     new = tokenizer.numbers["circle"]
     assert torch.equal(words[new], scratch.text_encoder.words.weight[new])
-    wider = replace(SMALL, unet=replace(UNET, widths=(8, 24)))
-    assert torch.equal(wider.parts(images, pretrained)[1].unet.first.weight, pretrained.unet.first.weight)
+    wider = replace(SMALL, unet=replace(UNET, block_out_channels=(8, 24)))
+    assert torch.equal(wider.parts(images, pretrained)[1].unet.conv_in.weight, pretrained.unet.conv_in.weight)
 
 
 def test_captions_become_tokens_in_all_their_wordings(here: Path):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from stablediff_edu.diffusion.schedule import NoiseSchedule
-from stablediff_edu.models.clip import TextConfig, TextEncoder
+from stablediff_edu.models.clip import CLIPTextConfig, CLIPTextModel
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.tasks.text_to_image import (
     CaptionedLatents,
@@ -20,14 +20,25 @@ from stablediff_edu.tasks.text_to_image import (
 from stablediff_edu.training import distributed
 from stablediff_edu.training.loop import NullCallback
 
-UNET = UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4)
+UNET = UNetConfig(
+    block_out_channels=(8, 16),
+    layers_per_block=1,
+    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+    num_attention_heads=2,
+    cross_attention_dim=8,
+    norm_num_groups=4,
+)
 CPU = torch.device("cpu")
 SMALL = TextToImageTask(unet=UNET, steps=6, batch_size=8, ema=0.9)
 
 
-def text_encoder() -> TextEncoder:
+def text_encoder() -> CLIPTextModel:
     torch.manual_seed(1)
-    return TextEncoder(TextConfig(vocabulary=9, positions=4, width=8, layers=1, heads=2)).eval()
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=9, max_position_embeddings=4, hidden_size=8, num_hidden_layers=1, num_attention_heads=2
+        )
+    ).eval()
 
 
 def dataset(count: int = 6) -> CaptionedLatents:
@@ -98,7 +109,7 @@ class Oracle(torch.nn.Module):
         return self.answer
 
 
-@pytest.mark.parametrize("prediction", ["noise", "velocity"])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_the_loss_is_zero_for_the_right_answer_and_the_question_is_mixture_step_and_words(prediction: str):
     encoder, schedule = text_encoder(), NoiseSchedule.cosine()
     batch = next(SMALL.batches(dataset(), CPU))

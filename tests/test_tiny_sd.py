@@ -18,7 +18,7 @@ from stablediff_edu.data.scenes.scene import Scene
 from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig
-from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig
+from stablediff_edu.models.clip import CLIP, CLIPTextConfig, ImageConfig
 from stablediff_edu.models.unet import count_parameters
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.pipelines.stable_diffusion import TINY, StableDiffusion
@@ -40,8 +40,21 @@ from stablediff_edu.training.loop import NullCallback, ProgressBar, TrainResult
 from stablediff_edu.training.sample_logger import SampleLogger
 
 TINY_SD, QUICK = TINY_SD_PRESETS["pretrained"], TINY_SD_PRESETS["quick"]
-TEXT = TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=8, layers=1, heads=2)
-UNET = UNetConfig(widths=(8, 16), blocks=1, attention=(False, True), heads=2, context=8, groups=4)
+TEXT = CLIPTextConfig(
+    vocab_size=len(VOCABULARY) + 2,
+    max_position_embeddings=28,
+    hidden_size=8,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+)
+UNET = UNetConfig(
+    block_out_channels=(8, 16),
+    layers_per_block=1,
+    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+    num_attention_heads=2,
+    cross_attention_dim=8,
+    norm_num_groups=4,
+)
 # Muon makes all directions of a gradient equal, those that are rounding too: so two processes agree with AdamW only
 SMALL = TinySDTask(unet=UNET, scenes=5, captions_per_image=2, steps=3, batch_size=4, optimizer="adamw", bfloat16=False)
 CARD = dict.fromkeys(checkpoint.REQUIRED_METADATA, "1")
@@ -49,7 +62,9 @@ CARD = dict.fromkeys(checkpoint.REQUIRED_METADATA, "1")
 
 def vae() -> AutoencoderKL:
     torch.manual_seed(0)
-    return AutoencoderKL(VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4, scaling=1.0)).eval()
+    return AutoencoderKL(
+        VAEConfig(block_out_channels=(4, 4, 4, 8), layers_per_block=1, norm_num_groups=4, scaling_factor=1.0)
+    ).eval()
 
 
 def save_vae(*_) -> None:
@@ -187,7 +202,7 @@ def test_the_command_makes_one_file_that_draws_with_a_card_of_all_parts(parts, s
     assert metadata["command"] == "python -m stablediff_edu train tiny-sd" and metadata["steps"] == "3"
     assert "made the autoencoder" in metadata["parts"] and metadata["words"].split() == list(VOCABULARY)
     assert "all three of combinations never seen" in metadata["result"]
-    assert pipe.config.unet == UNET and pipe.config.vae == parts.vae.config and pipe.config.prediction == "velocity"
+    assert pipe.config.unet == UNET and pipe.config.vae == parts.vae.config and pipe.config.prediction == "v_prediction"
     assert pipe("a red duck", steps=2).shape == (1, 3, 64, 64)
     assert torch.equal(load_default_model()("a red duck", steps=2), pipe("a red duck", steps=2))
     capsys.readouterr()

@@ -20,7 +20,14 @@ from stablediff_edu.tasks.digit_classifier import DigitClassifierTask
 from stablediff_edu.tasks.vae import load_vae
 from stablediff_edu.training import losses
 
-CONFIG = VAEConfig(in_channels=1, widths=(4, 4), blocks=1, latent=4, groups=4, scaling=1.0)
+CONFIG = VAEConfig(
+    in_channels=1,
+    block_out_channels=(4, 4),
+    layers_per_block=1,
+    latent_channels=4,
+    norm_num_groups=4,
+    scaling_factor=1.0,
+)
 COUNTS = dict(digits=30, held_out=20, steps=6, batch_size=4)
 TINY_LATENTS = latent_diffusion.LatentDigitsTask(channels=(8, 8), time=8, attention=1, **COUNTS)
 
@@ -67,7 +74,7 @@ def test_the_two_shipped_weights(capsys):
     )
     vae, metadata = load_vae()
     assert metadata["command"] == "python -m stablediff_edu train digit-vae"
-    assert (metadata["steps"], metadata["data"]) == ("6", "30 synthetic digits") and vae.config.scaling != 1
+    assert (metadata["steps"], metadata["data"]) == ("6", "30 synthetic digits") and vae.config.scaling_factor != 1
     assert train("latent-digits") == 0
     _, metadata = load_diffusion("latent-digits", channels=4)
     assert metadata["command"] == "python -m stablediff_edu train latent-digits"

@@ -81,7 +81,7 @@ def test_own_pictures_of_mixed_size_and_mode(folder, tmp_path, capsys):
         "your own images",
     )
     assert (
-        (metadata["schedule"], metadata["prediction"]) == ("cosine", "velocity")
+        (metadata["schedule"], metadata["prediction"]) == ("cosine", "v_prediction")
         and metadata["device"]
         and metadata["date"]
     )

@@ -13,7 +13,7 @@ from stablediff_edu.data.fish.dataset import load_fish
 from stablediff_edu.data.scenes.captions import VOCABULARY
 from stablediff_edu.data.scenes.dataset import make_scenes
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig
-from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig
+from stablediff_edu.models.clip import CLIP, CLIPTextConfig, ImageConfig
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from stablediff_edu.tasks import clip as clip_task
@@ -36,10 +36,23 @@ from stablediff_edu.training.perceptual_loss import add_perceptual_loss
 
 STEPS = 6
 SHORT = dict(steps=STEPS, batch_size=4)
-TEXT = TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=16, layers=1, heads=2)
+TEXT = CLIPTextConfig(
+    vocab_size=len(VOCABULARY) + 2,
+    max_position_embeddings=28,
+    hidden_size=16,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+)
 IMAGE = ImageConfig(size=16, patch=2, channels=(16, 16), heads=2)
-LATENTS = VAEConfig(widths=(8, 8, 8, 16), blocks=1, groups=4, scaling=1.0)
-UNET = UNetConfig(widths=(16, 32), blocks=1, attention=(False, True), heads=2, context=16, groups=4)
+LATENTS = VAEConfig(block_out_channels=(8, 8, 8, 16), layers_per_block=1, norm_num_groups=4, scaling_factor=1.0)
+UNET = UNetConfig(
+    block_out_channels=(16, 32),
+    layers_per_block=1,
+    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+    num_attention_heads=2,
+    cross_attention_dim=16,
+    norm_num_groups=4,
+)
 DIFFUSION = DiffusionTask(channels=(8, 16), time=16, patch=2, attention=1, **SHORT)
 SCENE_VAE = VAETask(sizes=LATENTS, error="edges", optimizer="muon", bfloat16=True, flip=True, gan_weight=0.1,
                       steps=STEPS, batch_size=2)  # fmt: skip
@@ -90,7 +103,7 @@ def parts() -> FrozenParts:
 def make_pipe() -> StableDiffusion:
     """A whole Stable Diffusion that has learned nothing."""
     torch.manual_seed(0)
-    config = StableDiffusionConfig(TEXT, UNET, LATENTS, "velocity", 64, "scaled_linear")
+    config = StableDiffusionConfig(TEXT, UNET, LATENTS, "v_prediction", 64, "scaled_linear")
     return StableDiffusion(config, parts().tokenizer).eval()
 
 

@@ -9,13 +9,20 @@ from safetensors.torch import save_file
 from stablediff_edu.io.diffusers_config import scheduler_json, text_json, unet_json, vae_json
 from stablediff_edu.io.key_mapping import key_map, state_dict_shapes
 from stablediff_edu.models.autoencoder_kl import VAEConfig
-from stablediff_edu.models.clip import TextConfig
+from stablediff_edu.models.clip import CLIPTextConfig
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 
 SIZES = {
-    "text_encoder": TextConfig(vocabulary=9, positions=5, width=64, layers=1, heads=1),
-    "unet": UNetConfig(widths=(32, 32), blocks=1, attention=(True, True), context=64),
-    "vae": VAEConfig(widths=(32, 32), blocks=1),
+    "text_encoder": CLIPTextConfig(
+        vocab_size=9, max_position_embeddings=5, hidden_size=64, num_hidden_layers=1, num_attention_heads=1
+    ),
+    "unet": UNetConfig(
+        block_out_channels=(32, 32),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        cross_attention_dim=64,
+    ),
+    "vae": VAEConfig(block_out_channels=(32, 32), layers_per_block=1),
 }
 
 
@@ -38,7 +45,7 @@ def write_folder(folder: Path) -> Path:
         "text_encoder/config": text_json(text),
         "unet/config": unet_json(unet, 8),
         "vae/config": vae_json(vae, 16),
-        "scheduler/scheduler_config": scheduler_json("scaled_linear", "noise"),
+        "scheduler/scheduler_config": scheduler_json("scaled_linear", "epsilon"),
     }
     for name, content in settings.items():
         path = folder / f"{name}.json"

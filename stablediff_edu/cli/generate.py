@@ -15,9 +15,10 @@ from stablediff_edu.cli.parser import positive_int, seed
 from stablediff_edu.config import pick_device, set_num_threads
 from stablediff_edu.data.image_files import as_rgb, open_image, upright
 from stablediff_edu.data.masks import decide
+from stablediff_edu.diffusion.schedule import PREDICTIONS
 from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
-from stablediff_edu.io.diffusers_config import PREDICTIONS, V1_NAME
+from stablediff_edu.io.diffusers_config import V1_NAME
 from stablediff_edu.io.images import make_grid, save_image
 from stablediff_edu.pipelines.stable_diffusion import V1, PipelineStep, StableDiffusion
 from stablediff_edu.tasks.own_weights import Unconditional, load_own
@@ -26,7 +27,7 @@ from stablediff_edu.tasks.tiny_sd import load_tiny_sd
 from stablediff_edu.tokenizers.words import WordTokenizer
 
 DEFAULT_MODEL = "tiny-sd"  # the course's own weights
-STEPS, SAMPLER = 20, "dpm++"
+STEPS, SAMPLER = 20, "dpmpp_2m"
 GUIDANCE = 7.5  # what Stable Diffusion v1 is mostly used with
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--vae", type=Path, metavar="FILE", help="the autoencoder that latent-digits was trained with")
     parser.add_argument(
-        "--prediction", choices=PREDICTIONS.values(), help="what the U-Net predicts, if the file does not say it"
+        "--prediction", choices=PREDICTIONS, help="what the U-Net predicts, if the file does not say it"
     )
     parser.add_argument("--negative", default="", metavar="TEXT", help="what to stay away from")
     parser.add_argument("--steps", type=positive_int, help="more are slower and better (default: 20)")
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"how much the prompt counts (default: {GUIDANCE:g}, for models trained here "
         f"{DEFAULT_SAMPLING['guidance']:g})",
     )
-    parser.add_argument("--sampler", help="how to step from noise to image (default: dpm++)")
+    parser.add_argument("--sampler", help="how to step from noise to image (default: dpmpp_2m)")
     parser.add_argument("--seed", type=seed, default=0, help="another seed is another image (default: 0)")
     parser.add_argument("--size", type=pixels, help="side in pixels, or HEIGHTxWIDTH (default: the model's own)")
     parser.add_argument("--count", type=positive_int, default=1, help="so many images, on one sheet (default: 1)")
@@ -124,8 +125,7 @@ def refuse_text_options(arguments: argparse.Namespace) -> None:
 
 def load(arguments: argparse.Namespace) -> StableDiffusion:
     """Return Stable Diffusion with the weights that were asked for."""
-    ours = {theirs: name for name, theirs in PREDICTIONS.items()}
-    return StableDiffusion.from_pretrained(arguments.weights, arguments.half, prediction=ours.get(arguments.prediction))
+    return StableDiffusion.from_pretrained(arguments.weights, arguments.half, prediction=arguments.prediction)
 
 
 def draw(arguments: argparse.Namespace, pipe: StableDiffusion, settings: dict[str, Any]) -> Iterator[PipelineStep]:

@@ -15,14 +15,14 @@ from stablediff_edu.errors import UserError
 
 
 def optimal_denoiser(
-    images: torch.Tensor, schedule: NoiseSchedule, prediction: str = "noise"
+    images: torch.Tensor, schedule: NoiseSchedule, prediction: str = "epsilon"
 ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """Return the optimal prediction as a function, to be used like a network: (xt, t) -> prediction.
 
     Args:
         images: (N, 3, H, W) in [-1, 1], each as likely as the others. A single one is always the prediction.
         schedule: how the images were mixed with noise.
-        prediction: what to predict: "noise", "clean" or "velocity".
+        prediction: what to predict: "epsilon", "sample" or "v_prediction".
 
     Raises:
         UserError: there is no image, the noisy images are of another size, or the prediction has an unknown name.

@@ -137,10 +137,10 @@ SAMPLERS: dict[str, tuple[Callable[..., torch.Tensor], str]] = {
     "ddim": (ddim, "whole"),
     "pndm": (pndm, "whole"),
     "euler": (euler, "between"),
-    "euler-ancestral": (euler_ancestral, "between"),
+    "euler_ancestral": (euler_ancestral, "between"),
     "heun": (heun, "between"),
-    "dpm++": (dpm_solver, "not at 0"),
-    "dpm++ karras": (dpm_solver, "karras"),
+    "dpmpp_2m": (dpm_solver, "not at 0"),
+    "dpmpp_2m_karras": (dpm_solver, "karras"),
 }
 
 
@@ -157,7 +157,7 @@ def spaced_timesteps(steps: int, total: int, spacing: str, offset: int, stops: s
 
 
 def noise_levels(
-    schedule: NoiseSchedule, steps: int, sampler="dpm++", spacing="trailing", offset: int = 0, to_clean: bool = True
+    schedule: NoiseSchedule, steps: int, sampler="dpmpp_2m", spacing="trailing", offset: int = 0, to_clean: bool = True
 ) -> list[NoiseLevel]:
     """Return the steps + 1 noise levels of `sample`; the arguments are explained there."""
     total, stops = len(schedule), SAMPLERS[check_choice(sampler, SAMPLERS, "sampler")][1]
@@ -185,8 +185,8 @@ def sample(
     schedule: NoiseSchedule,
     shape: Sequence[int] = (1, 3, 32, 32),
     steps: int = 25,
-    sampler: str = "dpm++",
-    prediction: str = "noise",
+    sampler: str = "dpmpp_2m",
+    prediction: str = "epsilon",
     seed: int | torch.Generator = 0,
     *,
     spacing: str = "trailing",
@@ -201,9 +201,10 @@ def sample(
     """Sample images (B, 3, H, W) from noise and yield every step, on the device of the network.
 
     Args:
-        model: (xt, t) -> its prediction: "noise", "clean" or "velocity"; t is (B,), whole but for "euler…" and "heun".
+        model: (xt, t) -> its prediction: "epsilon", "sample" or "v_prediction"; t is (B,), whole but for
+            "euler…" and "heun".
         seed: of all noise; image number i of a seed is the same in every batch. Or a generator for all images.
-        spacing: one of SPACINGS ("dpm++ karras" has its own); `offset` is added to "leading": 1 in Stable Diffusion.
+        spacing: one of SPACINGS ("dpmpp_2m_karras" has its own); `offset` is added to "leading": 1 in Stable Diffusion.
         to_clean: False ends at ᾱ[0] instead of 1: Stable Diffusion with "ddim" and "pndm".
         eta: of "ddim": 0 takes no fresh noise, 1 as much as "ddpm".
         clip: keep every x0 within [-1, 1], where pixels are (latents are not).
@@ -215,8 +216,8 @@ def sample(
     check_choice(prediction, PREDICTIONS, "prediction")
     if not (0 <= skip < steps and 0 <= eta <= 1):
         raise UserError(f"skip must be 0 to {steps - 1} and eta 0 to 1; here they are {skip} and {eta}.")
-    if prediction == "noise" and schedule.at(stops[skip].t) == 0:
-        raise UserError("In noise alone a noise prediction shows no image; use 'velocity', or another schedule.")
+    if prediction == "epsilon" and schedule.at(stops[skip].t) == 0:
+        raise UserError("In noise alone a noise prediction shows no image; use 'v_prediction', or another schedule.")
     step, where = SAMPLERS[sampler]
     noise_fn = make_noise_fn(seed, torch.empty(*shape, device=device or device_of(model)) if start is None else start)
 

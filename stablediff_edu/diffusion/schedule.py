@@ -17,7 +17,7 @@ from stablediff_edu.config import to_device
 from stablediff_edu.errors import UserError
 
 EXACT = dict(dtype=torch.float64, device="cpu")  # whatever torch's default device is
-PREDICTIONS = ("noise", "clean", "velocity")  # what a network may be asked for; the video asks for noise
+PREDICTIONS = ("epsilon", "sample", "v_prediction")  # what a network may predict; the video: epsilon
 
 
 @dataclass(frozen=True, eq=False)  # two tensors cannot be compared by ==
@@ -107,8 +107,8 @@ class NoiseSchedule:
     def target(self, x0: torch.Tensor, eps: torch.Tensor, t: torch.Tensor | int, prediction: str) -> torch.Tensor:
         """Return the training target; velocity is √ᾱ·eps - √(1-ᾱ)·x0 (Salimans and Ho, 2022, appendix D)."""
         signal, noise = self.coefficients(t, x0)
-        answers = {"noise": eps, "clean": x0, "velocity": signal * eps - noise * x0}
-        return answers[check_choice(prediction, PREDICTIONS, "prediction")]
+        targets = {"epsilon": eps, "sample": x0, "v_prediction": signal * eps - noise * x0}
+        return targets[check_choice(prediction, PREDICTIONS, "prediction")]
 
     def to_noise(self, answer: torch.Tensor, xt: torch.Tensor, t: torch.Tensor | int, prediction: str) -> torch.Tensor:
         """Return the noise of a prediction: each of the three follows from any other and xt."""
@@ -119,9 +119,9 @@ def to_x0_eps(
     answer: torch.Tensor, xt: torch.Tensor, signal: torch.Tensor | float, noise: torch.Tensor | float, prediction: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return (x0, eps) of a prediction, where xt = signal · x0 + noise · eps."""
-    if check_choice(prediction, PREDICTIONS, "prediction") == "noise":
+    if check_choice(prediction, PREDICTIONS, "prediction") == "epsilon":
         return (xt - noise * answer) / signal, answer
-    if prediction == "clean":
+    if prediction == "sample":
         return answer, (xt - signal * answer) / noise
     return signal * xt - noise * answer, noise * xt + signal * answer  # divides by nothing: good at both ends
 

@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from stablediff_edu.diffusion.schedule import PREDICTIONS
 from stablediff_edu.errors import UserError
 from stablediff_edu.models.autoencoder_kl import VAEConfig
-from stablediff_edu.models.clip import TextConfig
-from stablediff_edu.models.unet_2d_condition import UNetConfig
+from stablediff_edu.models.clip import CLIPTextConfig
+from stablediff_edu.models.unet_2d_condition import ATTENTION, PLAIN, UNetConfig
 
 V1_NAME = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-PREDICTIONS = {"noise": "epsilon", "clean": "sample", "velocity": "v_prediction"}  # ours -> diffusers'
 SCALED = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 SCHEDULES = {  # ours -> diffusers'
     "scaled_linear": SCALED,
@@ -65,42 +65,41 @@ def inputs(shapes: Shapes) -> dict[str, int]:
 # --- to diffusers' words ----------------------------------------------------------------------------------------------
 
 
-def text_json(config: TextConfig) -> Json:
+def text_json(config: CLIPTextConfig) -> Json:
     """Return the text encoder's config.json."""
     return {
         "architectures": ["CLIPTextModel"],
         "dtype": "float32",  # to compute in, however the weights are stored: as diffusers does for the other two
         "model_type": "clip_text_model",
-        "vocab_size": config.vocabulary,
-        "max_position_embeddings": config.positions,
-        "hidden_size": config.width,
-        "intermediate_size": 4 * config.width,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
+        "vocab_size": config.vocab_size,
+        "max_position_embeddings": config.max_position_embeddings,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": 4 * config.hidden_size,
+        "num_hidden_layers": config.num_hidden_layers,
+        "num_attention_heads": config.num_attention_heads,
         "hidden_act": "quick_gelu",
         "layer_norm_eps": 1e-5,
-        "bos_token_id": config.vocabulary - 2,
-        "eos_token_id": config.vocabulary - 1,
-        "pad_token_id": config.vocabulary - 1,
+        "bos_token_id": config.vocab_size - 2,
+        "eos_token_id": config.vocab_size - 1,
+        "pad_token_id": config.vocab_size - 1,
     }
 
 
 def unet_json(config: UNetConfig, size: int) -> Json:
     """Return the U-Net's config.json; `size` is the side of the latents it was trained on."""
-    down = ["CrossAttnDownBlock2D" if looks else "DownBlock2D" for looks in config.attention]
-    up = ["CrossAttnUpBlock2D" if looks else "UpBlock2D" for looks in reversed(config.attention)]
+    up = [kind.replace("Down", "Up") for kind in reversed(config.down_block_types)]
     return {
         "_class_name": "UNet2DConditionModel",
         "sample_size": size,
         "in_channels": config.in_channels,
         "out_channels": config.out_channels,
-        "block_out_channels": list(config.widths),
-        "layers_per_block": config.blocks,
-        "down_block_types": down,
+        "block_out_channels": list(config.block_out_channels),
+        "layers_per_block": config.layers_per_block,
+        "down_block_types": list(config.down_block_types),
         "up_block_types": up,
-        "attention_head_dim": config.heads,  # which is diffusers' word for the number of heads
-        "cross_attention_dim": config.context,
-        "norm_num_groups": config.groups,
+        "attention_head_dim": config.num_attention_heads,  # which is diffusers' word for the number of heads
+        "cross_attention_dim": config.cross_attention_dim,
+        "norm_num_groups": config.norm_num_groups,
         "norm_eps": 1e-5,
         "act_fn": "silu",
         "center_input_sample": False,
@@ -113,19 +112,19 @@ def unet_json(config: UNetConfig, size: int) -> Json:
 
 def vae_json(config: VAEConfig, size: int) -> Json:
     """Return the autoencoder's config.json; `size` is the side of the images it was trained on."""
-    levels = len(config.widths)
+    levels = len(config.block_out_channels)
     return {
         "_class_name": "AutoencoderKL",
         "sample_size": size,
         "in_channels": config.in_channels,
         "out_channels": config.in_channels,
-        "block_out_channels": list(config.widths),
-        "layers_per_block": config.blocks,
+        "block_out_channels": list(config.block_out_channels),
+        "layers_per_block": config.layers_per_block,
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
-        "latent_channels": config.latent,
-        "norm_num_groups": config.groups,
-        "scaling_factor": config.scaling,
+        "latent_channels": config.latent_channels,
+        "norm_num_groups": config.norm_num_groups,
+        "scaling_factor": config.scaling_factor,
         "act_fn": "silu",
     }
 
@@ -139,7 +138,7 @@ def scheduler_json(schedule: str, prediction: str) -> Json:
         "_class_name": f"{name}Scheduler",
         **SCHEDULES[schedule],
         "num_train_timesteps": 1000,
-        "prediction_type": PREDICTIONS[prediction],
+        "prediction_type": prediction,
         **options,
     }
 
@@ -170,7 +169,7 @@ def from_json(source: object, text: Json, unet: Json, vae: Json, scheduler: Json
     check_kind(source, {"context": one(unet.get("cross_attention_dim"))})
     try:
         config = {
-            "text": read_text(text),
+            "text_encoder": read_text(text),
             "unet": read_unet(unet),
             "vae": read_vae(vae),
             **read_scheduler(source, scheduler),
@@ -181,19 +180,19 @@ def from_json(source: object, text: Json, unet: Json, vae: Json, scheduler: Json
             f"A config.json of {source} is not one of Stable Diffusion ({error}); get the folder again."
         ) from error
     check_config(source, config)
-    known = text_json(config["text"])
+    known = text_json(config["text_encoder"])
     check_supported(f"{source}/text_encoder", {name: text[name] for name in known if name in text}, known)
-    heads = {"num_attention_heads": config["unet"].heads}
+    heads = {"num_attention_heads": config["unet"].num_attention_heads}
     check_supported(f"{source}/unet", unet, unet_json(config["unet"], 0) | heads | DONE["unet"])
     check_supported(f"{source}/vae", vae, vae_json(config["vae"], 0) | DONE["vae"])
     return config
 
 
-def read_text(json: Json) -> TextConfig:
+def read_text(json: Json) -> CLIPTextConfig:
     """Read the text encoder's sizes; what is left out is as transformers has it."""
     usual = {"vocab_size": 49_408, "max_position_embeddings": 77, "hidden_size": 512, "num_hidden_layers": 12}
     usual["num_attention_heads"] = 8
-    return TextConfig(*(int(json.get(name, value)) for name, value in usual.items()))
+    return CLIPTextConfig(*(int(json.get(name, value)) for name, value in usual.items()))
 
 
 def read_unet(json: Json) -> UNetConfig:
@@ -201,12 +200,12 @@ def read_unet(json: Json) -> UNetConfig:
     return UNetConfig(
         in_channels=int(json["in_channels"]),
         out_channels=int(json["out_channels"]),
-        widths=map(int, json["block_out_channels"]),
-        blocks=int(one(json["layers_per_block"])),
-        attention=[kind.startswith("CrossAttn") for kind in json["down_block_types"]],
-        heads=int(one(json.get("num_attention_heads") or json["attention_head_dim"])),
-        context=int(one(json["cross_attention_dim"])),
-        groups=int(json.get("norm_num_groups", 32)),
+        block_out_channels=map(int, json["block_out_channels"]),
+        layers_per_block=int(one(json["layers_per_block"])),
+        down_block_types=json["down_block_types"],
+        num_attention_heads=int(one(json.get("num_attention_heads") or json["attention_head_dim"])),
+        cross_attention_dim=int(one(json["cross_attention_dim"])),
+        norm_num_groups=int(json.get("norm_num_groups", 32)),
     )
 
 
@@ -214,11 +213,11 @@ def read_vae(json: Json) -> VAEConfig:
     """Read the autoencoder's sizes; old files do not tell the scaling, which is then the first model's."""
     return VAEConfig(
         in_channels=int(json["in_channels"]),
-        widths=map(int, json["block_out_channels"]),
-        blocks=int(json["layers_per_block"]),
-        latent=int(json["latent_channels"]),
-        groups=int(json.get("norm_num_groups", 32)),
-        scaling=float(json.get("scaling_factor", 0.18215)),
+        block_out_channels=map(int, json["block_out_channels"]),
+        layers_per_block=int(json["layers_per_block"]),
+        latent_channels=int(json["latent_channels"]),
+        norm_num_groups=int(json.get("norm_num_groups", 32)),
+        scaling_factor=float(json.get("scaling_factor", 0.18215)),
     )
 
 
@@ -229,7 +228,7 @@ def read_scheduler(source: object, json: Json) -> Json:
     json = usual | fixed | {name: value for name, value in json.items() if value is not None}
     for schedule in SCHEDULES:
         for prediction in PREDICTIONS:
-            wanted = fixed | SCHEDULES[schedule] | {"prediction_type": PREDICTIONS[prediction]}
+            wanted = fixed | SCHEDULES[schedule] | {"prediction_type": prediction}
             if json | wanted == json:
                 return {"schedule": schedule, "prediction": prediction}
     raise UserError(
@@ -259,8 +258,8 @@ def check_supported(place: str, theirs: Json, ours: Json) -> None:
 def check_config(source: object, config: Json) -> Json:
     """Return the sizes if the networks belong together as in Stable Diffusion 1."""
     unet = config["unet"]
-    known = {"context": unet.context, "in_channels": unet.in_channels, "out_channels": unet.out_channels}
-    check_kind(source, known, config["text"].width, config["vae"].latent)
+    known = {"context": unet.cross_attention_dim, "in_channels": unet.in_channels, "out_channels": unet.out_channels}
+    check_kind(source, known, config["text_encoder"].hidden_size, config["vae"].latent_channels)
     return config
 
 
@@ -294,7 +293,7 @@ def from_shapes(shapes: Shapes) -> Json:
     attention = f"{unet}middle_block.1.transformer_blocks.0.attn2.to_k.weight"
     levels = count(rf"{vae}encoder\.down\.\d+\.")
     return {
-        "text": TextConfig(
+        "text_encoder": CLIPTextConfig(
             vocabulary,
             width(f"{text}embeddings.position_embedding.weight"),
             text_width,
@@ -304,15 +303,15 @@ def from_shapes(shapes: Shapes) -> Json:
         "unet": UNetConfig(
             in_channels=shapes[f"{unet}input_blocks.0.0.weight"][1],
             out_channels=width(f"{unet}out.2.weight"),
-            widths=[width(f"{unet}input_blocks.{n}.0.in_layers.2.weight") for n in first],
-            blocks=step - 1,
-            attention=[name in shapes for name in looks],
-            context=shapes[attention][1],
+            block_out_channels=[width(f"{unet}input_blocks.{n}.0.in_layers.2.weight") for n in first],
+            layers_per_block=step - 1,
+            down_block_types=[ATTENTION if name in shapes else PLAIN for name in looks],
+            cross_attention_dim=shapes[attention][1],
         ),
         "vae": VAEConfig(
             in_channels=shapes[f"{vae}encoder.conv_in.weight"][1],
-            widths=[width(f"{vae}encoder.down.{level}.block.0.conv1.weight") for level in range(levels)],
-            blocks=count(rf"{vae}encoder\.down\.0\.block\.\d+\."),
-            latent=width(f"{vae}post_quant_conv.weight"),
+            block_out_channels=[width(f"{vae}encoder.down.{level}.block.0.conv1.weight") for level in range(levels)],
+            layers_per_block=count(rf"{vae}encoder\.down\.0\.block\.\d+\."),
+            latent_channels=width(f"{vae}post_quant_conv.weight"),
         ),
     }

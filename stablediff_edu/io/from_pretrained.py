@@ -22,14 +22,13 @@ from stablediff_edu.io.diffusers_config import V1_NAME, Json, check_config, chec
 from stablediff_edu.io.key_mapping import MODELS, PREFIXES, key_map, state_dict_shapes
 from stablediff_edu.io.tensor_files import TensorFile
 from stablediff_edu.models.autoencoder_kl import VAEConfig
-from stablediff_edu.models.clip import TextConfig
+from stablediff_edu.models.clip import CLIPTextConfig
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.tokenizers.clip_bpe import CLIPTokenizer
 from stablediff_edu.tokenizers.word_files import load_word_tokenizer
 from stablediff_edu.tokenizers.words import WordTokenizer
 
-CONFIGS = {"text_encoder": "text", "unet": "unet", "vae": "vae"}  # part -> its name in StableDiffusionConfig
-KINDS = {"text": TextConfig, "unet": UNetConfig, "vae": VAEConfig}
+KINDS = {"text_encoder": CLIPTextConfig, "unet": UNetConfig, "vae": VAEConfig}
 METADATA_KEY = "stablediff_edu"  # under this name our single files tell the sizes, which not all follow from shapes
 CONFIG_FILES = [f"{part}/config.json" for part in MODELS] + ["scheduler/scheduler_config.json"]
 WORDS = ["vocab.json", "merges.txt"]
@@ -50,7 +49,7 @@ class PretrainedParts:
     """The weights of the three networks where they lie, not yet read.
 
     Attributes:
-        config: the arguments of `StableDiffusionConfig`: text, unet, vae, prediction, schedule, size.
+        config: the arguments of `StableDiffusionConfig`: text_encoder, unet, vae, prediction, schedule, size.
 
     A single file has no place for a tokenizer: it is looked for in a folder `tokenizer` beside it.
     """
@@ -67,18 +66,20 @@ class PretrainedParts:
         Raises:
             UserError: there is none, it is broken, or it has more tokens than the text encoder.
         """
-        sizes, whole = self.config["text"], self._tokenizer / "tokenizer.json"
-        words = whole.is_file() and load_word_tokenizer(read_json(whole).get("model", {}), sizes.positions)
+        sizes, whole = self.config["text_encoder"], self._tokenizer / "tokenizer.json"
+        words = whole.is_file() and load_word_tokenizer(
+            read_json(whole).get("model", {}), sizes.max_position_embeddings
+        )
         folders = [self._tokenizer, self._tokenizer.parent]
         if files := None if words else next(filter(None, map(tokenizer_files, folders)), None):
             added = added_tokens(self._tokenizer)
         elif not words:
-            files, added = clip_files(self._tokenizer, sizes.vocabulary), []
-        found = words or CLIPTokenizer(*files, sizes.positions, added)
-        if len(found) != sizes.vocabulary and (words or len(found) > sizes.vocabulary):
+            files, added = clip_files(self._tokenizer, sizes.vocab_size), []
+        found = words or CLIPTokenizer(*files, sizes.max_position_embeddings, added)
+        if len(found) != sizes.vocab_size and (words or len(found) > sizes.vocab_size):
             raise UserError(
                 f"{whole if words else self._tokenizer} has {len(found)} tokens and the text encoder "
-                f"{sizes.vocabulary}; get the tokenizer that belongs to these weights."
+                f"{sizes.vocab_size}; get the tokenizer that belongs to these weights."
             )
         return found
 
@@ -90,7 +91,7 @@ class PretrainedParts:
         Raises:
             UserError: a tensor is missing, or too many, or of another shape; or the memory does not suffice.
         """
-        config, source = self.config[CONFIGS[part]], self._files[part][0].path
+        config, source = self.config[part], self._files[part][0].path
         own, called = state_dict_shapes(part, config), key_map(self._layout, part, config)
         wanted = {normalize_key(part, theirs): (ours, theirs) for ours, theirs in called.items()}
         stored: dict[str, list[tuple[TensorFile, str]]] = {}
@@ -292,7 +293,7 @@ def read_file(path: Path, half: bool) -> PretrainedParts:
         else:
             config = from_shapes({normalize_key("text_encoder", name): shape for name, shape in file.shapes.items()})
             told = file.note.get("modelspec.prediction_type", "")  # what many trainers write down
-            config["prediction"] = "velocity" if "v_pred" in file.shapes or told.startswith("v") else "noise"
+            config["prediction"] = "v_prediction" if "v_pred" in file.shapes or told.startswith("v") else "epsilon"
             config["schedule"] = "scaled_linear_zero_snr" if "ztsnr" in file.shapes else "scaled_linear"
     except (KeyError, IndexError, ValueError, TypeError) as error:
         raise UserError(f"{path.name} is not whole: it lacks {error}; download it again.") from error

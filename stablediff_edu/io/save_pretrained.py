@@ -56,7 +56,7 @@ def save_diffusers(path: str | Path, model: "StableDiffusion", half: bool = Fals
     folder, config = Path(path).expanduser(), model.config
     latent = config.size // config.vae.shrink
     settings = {
-        "text_encoder": text_json(config.text),
+        "text_encoder": text_json(config.text_encoder),
         "unet": unet_json(config.unet, latent),
         "vae": vae_json(config.vae, config.size),
     }
@@ -114,7 +114,7 @@ def export_state_dict(layout: str, part: str, model: "StableDiffusion", half: bo
     found = {}
     for ours, theirs in key_map(layout, part, network.config).items():
         tensor = tensors[ours].detach().to("cpu", kind).contiguous()
-        if layout == "compvis" and part == "vae" and ".attention." in ours and tensor.ndim == 2:
+        if layout == "compvis" and part == "vae" and ".attentions.0.to_" in ours and tensor.ndim == 2:
             tensor = tensor[..., None, None]  # there the autoencoder's linear layers are 1×1 convolutions
         found[theirs] = tensor
     return found

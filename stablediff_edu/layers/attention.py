@@ -27,25 +27,31 @@ def causal_mask(length: int, device: torch.device | str | None = None) -> torch.
 
 
 class Attention(nn.Module):
-    """Self-attention, or cross-attention when a context is given: (B, N, features) -> (B, N, features).
+    """Self-attention, or cross-attention when a context is given: (B, N, query_dim) -> (B, N, query_dim).
 
     Args:
-        features: of every position.
-        heads: number of heads, each of features / heads dimensions.
-        context_features: of every position of the context, if that differs.
+        query_dim: dimensions of every position.
+        heads: number of heads, each of query_dim / heads dimensions.
+        cross_attention_dim: dimensions of every position of the context, if they differ.
         bias: whether query, key and value have one, as in CLIP and in Stable Diffusion's autoencoder. (The key's
             changes nothing: it adds the same to all scores of a query, and the softmax takes no notice.)
     """
 
-    def __init__(self, features: int, heads: int = 4, context_features: int | None = None, bias: bool = False) -> None:
+    def __init__(
+        self, query_dim: int, heads: int = 4, cross_attention_dim: int | None = None, bias: bool = False
+    ) -> None:
         super().__init__()
-        if features % heads:
-            raise ValueError(f"{features} features cannot be shared out among {heads} heads")
+        if query_dim % heads:
+            raise ValueError(f"{query_dim} dimensions cannot be shared out among {heads} heads")
         self.heads = heads
-        self.query = nn.Linear(features, features, bias=bias)
-        self.key = nn.Linear(context_features or features, features, bias=bias)
-        self.value = nn.Linear(context_features or features, features, bias=bias)
-        self.out = nn.Linear(features, features)
+        self.to_q = nn.Linear(query_dim, query_dim, bias=bias)
+        self.to_k = nn.Linear(cross_attention_dim or query_dim, query_dim, bias=bias)
+        self.to_v = nn.Linear(cross_attention_dim or query_dim, query_dim, bias=bias)
+        self.to_out = nn.Sequential(nn.Linear(query_dim, query_dim))  # in diffusers a dropout follows: `to_out.0`
+
+    def projections(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+        """Return the linear layers of query, key, value and output."""
+        return self.to_q, self.to_k, self.to_v, self.to_out
 
     def forward(
         self,
@@ -54,16 +60,17 @@ class Attention(nn.Module):
         mask: torch.Tensor | None = None,
         causal: bool = False,
     ) -> torch.Tensor:
-        """Attend from positions (B, N, features) to the context (B, M, context_features), or to themselves.
+        """Attend from positions (B, N, query_dim) to the context (B, M, cross_attention_dim), or to themselves.
 
         `mask` is True where a position may attend: (N, M), (B, 1, 1, M), or anything that broadcasts to (B, heads, N,
         M). `causal` is the mask of `causal_mask` without a tensor: a GPU's fastest kernel takes no other.
         """
         context = x if context is None else context
-        q, k, v = (self._split(part) for part in (self.query(x), self.key(context), self.value(context)))
+        to_q, to_k, to_v, to_out = self.projections()
+        q, k, v = (self._split_heads(part) for part in (to_q(x), to_k(context), to_v(context)))
         # attention_weights(q, k, mask) @ v, in one fast kernel
-        found = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
-        return self.out(found.transpose(1, 2).flatten(2))  # (B, heads, N, F/heads) -> (B, N, features)
+        output = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
+        return to_out(output.transpose(1, 2).flatten(2))  # (B, heads, N, dim/heads) -> (B, N, query_dim)
 
     def weights(
         self,
@@ -74,11 +81,12 @@ class Attention(nn.Module):
     ) -> torch.Tensor:
         """Return the attention weights, for figures: (B, heads, N, M)."""
         context = x if context is None else context
+        to_q, to_k, *_ = self.projections()
         mask = causal_mask(x.shape[1], x.device) if causal else mask
-        return attention_weights(self._split(self.query(x)), self._split(self.key(context)), mask)
+        return attention_weights(self._split_heads(to_q(x)), self._split_heads(to_k(context)), mask)
 
-    def _split(self, x: torch.Tensor) -> torch.Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, N, features) -> (B, heads, N, features/heads)
+    def _split_heads(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, N, dim) -> (B, heads, N, dim/heads)
 
 
 @contextmanager
@@ -90,14 +98,14 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     """
     seen: dict[str, torch.Tensor] = {}
 
-    def watch(name: str, attention: Attention):
+    def register(name: str, attention: Attention):
         @torch.no_grad()
-        def look(_, args: tuple, named: dict) -> None:
+        def record(_, args: tuple, named: dict) -> None:
             seen[name] = attention.weights(*args, **named)
 
-        return attention.register_forward_pre_hook(look, with_kwargs=True)
+        return attention.register_forward_pre_hook(record, with_kwargs=True)
 
-    hooks = [watch(name, part) for name, part in model.named_modules() if isinstance(part, Attention)]
+    hooks = [register(name, part) for name, part in model.named_modules() if isinstance(part, Attention)]
     try:
         yield seen
     finally:

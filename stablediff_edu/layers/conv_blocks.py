@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from stablediff_edu.layers.attention import Attention
@@ -29,38 +30,47 @@ class DoubleConv(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, time_features: int = 0) -> None:
         super().__init__()
         # the normalization has its own offset for every channel, so the convolution needs none
-        self.first = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-        self.first_norm = group_norm(out_channels)
-        self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.second_norm = group_norm(out_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.norm1 = group_norm(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.norm2 = group_norm(out_channels)
         self.activation = nn.SiLU()
-        self.time = nn.Linear(time_features, out_channels) if time_features else None
+        self.time_emb_proj = nn.Linear(time_features, out_channels) if time_features else None
         if time_features:
-            self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
-            nn.init.zeros_(self.second_norm.weight)  # at first the block only passes on what came in
+            same = in_channels == out_channels
+            self.conv_shortcut = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, 1)
+            nn.init.zeros_(self.norm2.weight)  # at first the block only passes on what came in
 
     def forward(self, x: torch.Tensor, time: torch.Tensor | None = None) -> torch.Tensor:
-        found = self.activation(self.first_norm(self.first(x)))
-        if time is None and self.time is None:
-            return self.activation(self.second_norm(self.second(found)))
-        found = found + self.time(time)[:, :, None, None]  # (B, time_features) -> (B, out, 1, 1)
-        return self.shortcut(x) + self.activation(self.second_norm(self.second(found)))
+        hidden = self.activation(self.norm1(self.conv1(x)))
+        if time is None and self.time_emb_proj is None:
+            return self.activation(self.norm2(self.conv2(hidden)))
+        hidden = hidden + self.time_emb_proj(time)[:, :, None, None]  # (B, time_features) -> (B, out, 1, 1)
+        return self.conv_shortcut(x) + self.activation(self.norm2(self.conv2(hidden)))
 
 
 class TimestepEmbedding(nn.Module):
-    """Timestep embedding: sinusoidal embedding, then two linear layers: (B,) -> (B, features)."""
+    """Timestep embedding: sinusoidal embedding, then two linear layers: (B,) -> (B, time_embed_dim).
 
-    def __init__(self, features: int) -> None:
+    Args:
+        in_channels: dimensions of the sinusoidal embedding.
+        time_embed_dim: dimensions of both linear layers' outputs.
+        flip_sin_to_cos: put the cosines first, as Stable Diffusion does.
+    """
+
+    def __init__(self, in_channels: int, time_embed_dim: int, flip_sin_to_cos: bool = False) -> None:
         super().__init__()
-        self.features = features
-        self.layers = nn.Sequential(nn.Linear(features, features), nn.SiLU(), nn.Linear(features, features), nn.SiLU())
+        self.in_channels, self.flip_sin_to_cos = in_channels, flip_sin_to_cos
+        self.linear_1 = nn.Linear(in_channels, time_embed_dim)
+        self.linear_2 = nn.Linear(time_embed_dim, time_embed_dim)
 
     def forward(self, t: torch.Tensor) -> torch.Tensor:
-        waves = sinusoidal_embedding(t.float(), self.features)  # in float32, whatever the weights are in
-        return self.layers(waves.to(self.layers[0].weight.dtype))
+        # in float32, whatever the weights are in
+        waves = sinusoidal_embedding(t.float(), self.in_channels, flip_sin_to_cos=self.flip_sin_to_cos)
+        return self.linear_2(F.silu(self.linear_1(waves.to(self.linear_1.weight.dtype))))
 
 
-class SpatialSelfAttention(nn.Module):
+class SpatialSelfAttention(Attention):
     """Residual self-attention over all positions of an image: (B, C, H, W) -> the same.
 
     `norm` replaces the U-Net's normalization, and `bias` is the attention's: Stable Diffusion's autoencoder
@@ -68,10 +78,15 @@ class SpatialSelfAttention(nn.Module):
     """
 
     def __init__(self, channels: int, heads: int = 4, norm: nn.Module | None = None, bias: bool = False) -> None:
-        super().__init__()
-        self.norm = norm or group_norm(channels)
-        self.attention = Attention(channels, heads, bias=bias)
+        super().__init__(channels, heads, bias=bias)
+        self.group_norm = norm or group_norm(channels)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        places = self.norm(x).flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H·W, C)
-        return x + self.attention(places).transpose(1, 2).reshape(x.shape)  # (B, H·W, C) -> (B, C, H, W)
+    def forward(self, x: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        output = super().forward(self._tokens(x), *args, **kwargs)
+        return x + output.transpose(1, 2).reshape(x.shape)  # (B, H·W, C) -> (B, C, H, W)
+
+    def weights(self, x: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        return super().weights(self._tokens(x), *args, **kwargs)
+
+    def _tokens(self, x: torch.Tensor) -> torch.Tensor:
+        return self.group_norm(x).flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H·W, C)

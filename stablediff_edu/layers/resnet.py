@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 
-class ResidualBlock(nn.Module):
+class ResnetBlock2D(nn.Module):
     """Two convolutions, added to the input: (B, in, H, W) -> (B, out, H, W).
 
     Normalization and SiLU come before each convolution, not after it, so that the sum passes from block to block
@@ -22,16 +22,17 @@ class ResidualBlock(nn.Module):
         self, in_channels: int, out_channels: int, groups: int = 32, eps: float = 1e-6, time_features: int = 0
     ) -> None:
         super().__init__()
-        self.first_norm = nn.GroupNorm(groups, in_channels, eps)
-        self.first = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.time = nn.Linear(time_features, out_channels) if time_features else None
-        self.second_norm = nn.GroupNorm(groups, out_channels, eps)
-        self.second = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        self.shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
+        self.norm1 = nn.GroupNorm(groups, in_channels, eps)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.time_emb_proj = nn.Linear(time_features, out_channels) if time_features else None
+        self.norm2 = nn.GroupNorm(groups, out_channels, eps)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        same = in_channels == out_channels
+        self.conv_shortcut = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, 1)
 
     def forward(self, x: torch.Tensor, time: torch.Tensor | None = None) -> torch.Tensor:
-        found = self.first(F.silu(self.first_norm(x), inplace=True))  # (B, in, H, W) -> (B, out, H, W)
-        if self.time:
-            found = found + self.time(F.silu(time))[:, :, None, None]  # (B, time_features) -> (B, out, 1, 1)
-        found = self.second(F.silu(self.second_norm(found), inplace=True))
-        return self.shortcut(x) + found
+        hidden = self.conv1(F.silu(self.norm1(x), inplace=True))  # (B, in, H, W) -> (B, out, H, W)
+        if self.time_emb_proj:
+            hidden = hidden + self.time_emb_proj(F.silu(time))[:, :, None, None]  # (B, time_features) -> (B, out, 1, 1)
+        hidden = self.conv2(F.silu(self.norm2(hidden), inplace=True))
+        return self.conv_shortcut(x) + hidden

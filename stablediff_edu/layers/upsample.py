@@ -1,4 +1,4 @@
-"""Upsampling by 2 in Stable Diffusion's autoencoder and U-Net."""
+"""Changes of size by 2 in Stable Diffusion's autoencoder and U-Net."""
 
 from collections.abc import Sequence
 
@@ -10,23 +10,37 @@ from torch import nn
 PHASES = [[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]]
 
 
-class Upsample(nn.Sequential):
+class Downsample2D(nn.Module):
+    """A 3×3 convolution with stride 2: (B, C, H, W) -> (B, C, H/2, W/2).
+
+    With `padding` 0, as in the autoencoder, there are zeros at the right and at the bottom only.
+    """
+
+    def __init__(self, channels: int, padding: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=padding)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x if self.conv.padding[0] else F.pad(x, (0, 1, 0, 1)))
+
+
+class Upsample2D(nn.Module):
     """Nearest-neighbor upsampling by 2, then a 3×3 convolution: (B, C, H, W) -> (B, C, 2H, 2W).
 
     With a `size` the image comes out just that large: (2H - 1) × (2W - 1), say, where an odd side had been halved.
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__(nn.Upsample(scale_factor=2), nn.Conv2d(channels, channels, 3, padding=1))
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: torch.Tensor, size: Sequence[int] | None = None) -> torch.Tensor:
-        enlarge, convolve = self
         height, width = x.shape[2:]
         twice = size is None or tuple(size) == (2 * height, 2 * width)
         if twice and x.device.type == "cpu" and height * width >= x.shape[1]:
-            return upsample2x_conv3x3(x, convolve.weight, convolve.bias)
-        x = enlarge(x)  # (B, C, H, W) -> (B, C, 2H, 2W)
-        return convolve(x if size is None else x[..., : size[0], : size[1]])
+            return upsample2x_conv3x3(x, self.conv.weight, self.conv.bias)
+        x = F.interpolate(x, scale_factor=2)  # (B, C, H, W) -> (B, C, 2H, 2W)
+        return self.conv(x if size is None else x[..., : size[0], : size[1]])
 
 
 def upsample2x_conv3x3(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:

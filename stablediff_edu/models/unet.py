@@ -60,38 +60,38 @@ class UNet(nn.Module):
         *levels, middle = channels
         widths = [in_channels * patch**2, *levels]
         upwards = list(pairwise([middle, *reversed(levels)]))
-        looking = [depth > len(levels) - attention for depth in range(len(levels) + 1)]  # the middle is the deepest
-        self.time = TimestepEmbedding(time) if time else None
-        self.down = nn.ModuleList(DoubleConv(a, b, time) for a, b in pairwise(widths))
-        self.smaller = nn.AvgPool2d(2)
-        self.middle = DoubleConv(levels[-1], middle, time)
-        self.larger = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in upwards)
-        self.up = nn.ModuleList(DoubleConv(2 * b if skips else b, b, time) for _, b in upwards)
-        self.last = nn.Conv2d(levels[0], out_channels * patch**2, 1)
-        # what follows a block: self-attention over all positions, or nothing
-        self.look_down = nn.ModuleList(make_attention(b, here) for b, here in zip(levels, looking, strict=False))
-        self.look_middle = make_attention(middle, looking[-1])
-        self.look_up = nn.ModuleList(
-            make_attention(b, here) for (_, b), here in zip(upwards, looking[-2::-1], strict=True)
+        deep = [depth > len(levels) - attention for depth in range(len(levels) + 1)]  # the middle is the deepest
+        self.time_embedding = TimestepEmbedding(time, time) if time else None
+        self.encoder = nn.ModuleList(DoubleConv(a, b, time) for a, b in pairwise(widths))
+        self.downsample = nn.AvgPool2d(2)
+        self.bottleneck = DoubleConv(levels[-1], middle, time)
+        self.upsample = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in upwards)
+        self.decoder = nn.ModuleList(DoubleConv(2 * b if skips else b, b, time) for _, b in upwards)
+        self.conv_out = nn.Conv2d(levels[0], out_channels * patch**2, 1)
+        # what follows a block: attention over all positions, or nothing
+        self.encoder_attention = nn.ModuleList(make_attention(b, here) for b, here in zip(levels, deep, strict=False))
+        self.bottleneck_attention = make_attention(middle, deep[-1])
+        self.decoder_attention = nn.ModuleList(
+            make_attention(b, here) for (_, b), here in zip(upwards, deep[-2::-1], strict=True)
         )
 
     def forward(self, x: torch.Tensor, t: torch.Tensor | None = None) -> torch.Tensor:
         self._check_size(x)
-        time = self.time(t) if self.time else None  # (B,) -> (B, time)
-        copies = []
+        time = F.silu(self.time_embedding(t)) if self.time_embedding else None  # (B,) -> (B, time)
+        skips = []
         x = F.pixel_unshuffle(x, self.patch)  # (B, in_channels, H, W) -> (B, in_channels · p², H/p, W/p)
-        for block, look in zip(self.down, self.look_down, strict=True):
-            x = look(block(x, time))  # (B, channels, H, W)
-            copies.append(x)
-            x = self.smaller(x)  # (B, channels, H/2, W/2)
-        x = self.look_middle(self.middle(x, time))
-        for larger, block, look in zip(self.larger, self.up, self.look_up, strict=True):
-            x = larger(x)  # (B, channels/2, 2H, 2W)
-            copy = copies.pop()
+        for block, attention in zip(self.encoder, self.encoder_attention, strict=True):
+            x = attention(block(x, time))  # (B, channels, H, W)
+            skips.append(x)
+            x = self.downsample(x)  # (B, channels, H/2, W/2)
+        x = self.bottleneck_attention(self.bottleneck(x, time))
+        for upsample, block, attention in zip(self.upsample, self.decoder, self.decoder_attention, strict=True):
+            x = upsample(x)  # (B, channels/2, 2H, 2W)
+            skip = skips.pop()
             if self.skips:
-                x = torch.cat([copy, x], dim=1)  # (B, channels, 2H, 2W)
-            x = look(block(x, time))  # (B, channels/2, 2H, 2W)
-        return F.pixel_shuffle(self.last(x), self.patch)
+                x = torch.cat([skip, x], dim=1)  # (B, channels, 2H, 2W)
+            x = attention(block(x, time))  # (B, channels/2, 2H, 2W)
+        return F.pixel_shuffle(self.conv_out(x), self.patch)
 
     def _check_size(self, x: torch.Tensor) -> None:
         height, width = x.shape[-2:]
@@ -99,17 +99,17 @@ class UNet(nn.Module):
             smaller = [max(1, side // self.shrink) * self.shrink for side in (height, width)]
             larger = [-(-side // self.shrink) * self.shrink for side in (height, width)]
             raise UserError(
-                f"This U-Net halves the image {len(self.down)} times, so height and width must be multiples of "
+                f"This U-Net halves the image {len(self.encoder)} times, so height and width must be multiples of "
                 f"{self.shrink}: {height}×{width} does not work; resize or crop the image to "
                 f"{smaller[0]}×{smaller[1]} or {larger[0]}×{larger[1]}."
             )
 
     def stages(self) -> dict[str, nn.Module]:
         """Return the stages by name, in the order in which they run."""
-        named: dict[str, nn.Module] = {f"down {i}": block for i, block in enumerate(self.down, 1)}
-        named["middle"] = self.middle
-        named |= {f"up {i}": block for i, block in zip(range(len(self.up), 0, -1), self.up, strict=True)}
-        return named | {"output": self.last}
+        named: dict[str, nn.Module] = {f"down {i}": block for i, block in enumerate(self.encoder, 1)}
+        named["middle"] = self.bottleneck
+        named |= {f"up {i}": block for i, block in zip(range(len(self.decoder), 0, -1), self.decoder, strict=True)}
+        return named | {"output": self.conv_out}
 
     @contextmanager
     def record_activations(self) -> Iterator[dict[str, torch.Tensor]]:
@@ -148,7 +148,7 @@ class UNet(nn.Module):
                     first, last = 2 * first, 2 * last + 1
             return (last - first + 1) * self.patch
 
-        levels = len(self.down)
+        levels = len(self.encoder)
         fields = {f"down {level}": back_to_input(0, 0, level) for level in range(1, levels + 1)}
         fields["middle"] = back_to_input(0, 0, levels + 1)
         for level in range(levels, 0, -1):
@@ -164,15 +164,15 @@ class UNet(nn.Module):
     @torch.no_grad()
     def summary(self, height: int = 128, width: int | None = None) -> str:
         """Return a table of every stage, read off a real run: shape, channels, parameters, receptive field."""
-        device = self.last.weight.device
+        device = self.conv_out.weight.device
         x = torch.zeros(1, self.config["in_channels"], height, width or height, device=device)
         with self.record_activations() as maps:
-            self(x, torch.zeros(1, device=device) if self.time else None)
+            self(x, torch.zeros(1, device=device) if self.time_embedding else None)
         fields = self.receptive_fields()
         lines = [f"{'stage':<8} {'shape':<22} {'channels':>8} {'parameters':>12} {'receptive field':>14}"]
-        larger = dict(zip((name for name in maps if name.startswith("up")), self.larger, strict=True))
+        upsample = dict(zip((name for name in maps if name.startswith("up")), self.upsample, strict=True))
         for name, module in self.stages().items():
-            count = count_parameters(module) + (count_parameters(larger[name]) if name in larger else 0)
+            count = count_parameters(module) + (count_parameters(upsample[name]) if name in upsample else 0)
             shape = " × ".join(map(str, maps[name].shape))
             lines.append(f"{name:<8} {shape:<22} {maps[name].shape[1]:>8} {count:>12,} {fields[name]:>10} px")
         return "\n".join([*lines, f"{'total':<40} {count_parameters(self):>12,}"])

@@ -42,7 +42,7 @@ class SampleWithAttention(NamedTuple):
 def prompt_tokens(pipe: StableDiffusion, prompt: str) -> list[str]:
     """Return the tokens of a prompt as text, as many as the network reads."""
     cut = getattr(pipe.tokenizer, "pieces", split_words)
-    return [word.removesuffix("</w>") for word in cut(prompt)[: pipe.config.text.positions - 2]]
+    return [word.removesuffix("</w>") for word in cut(prompt)[: pipe.config.text_encoder.max_position_embeddings - 2]]
 
 
 def reweight_tokens(pipe: StableDiffusion, prompt: str, weights: Mapping[int, float]) -> torch.Tensor:
@@ -102,7 +102,7 @@ def stream_with_attention(
     with torch.no_grad():
         context, nothing = reweight_tokens(pipe, prompt, weights or {}), pipe.encode_prompt(negative)
     side = pipe.config.size // pipe.config.vae.shrink
-    noise = make_noise_fn(seed, torch.empty(1, pipe.config.vae.latent, side, side, device=context.device))()
+    noise = make_noise_fn(seed, torch.empty(1, pipe.config.vae.latent_channels, side, side, device=context.device))()
     looks, latents = [], []
     for step in pipe.denoise(noise, context, nothing, guidance, steps, "ddim"):
         with torch.no_grad():

@@ -28,8 +28,8 @@ from stablediff_edu.io.from_pretrained import read_parts
 from stablediff_edu.io.save_pretrained import save_diffusers, save_single_file
 from stablediff_edu.layers.attention import record_attention
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig
-from stablediff_edu.models.clip import TextConfig, TextEncoder
-from stablediff_edu.models.unet_2d_condition import ConditionalUNet, UNetConfig
+from stablediff_edu.models.clip import CLIPTextConfig, CLIPTextModel
+from stablediff_edu.models.unet_2d_condition import UNet2DConditionModel, UNetConfig
 from stablediff_edu.tokenizers.clip_bpe import validate_prompt
 
 Text = str | Sequence[str] | torch.Tensor  # one prompt, several, or what `encode_prompt` returns
@@ -39,25 +39,33 @@ Text = str | Sequence[str] | torch.Tensor  # one prompt, several, or what `encod
 class StableDiffusionConfig:
     """The sizes of the three networks, and how the U-Net was trained; by default Stable Diffusion v1's."""
 
-    text: TextConfig = field(default_factory=TextConfig)
+    text_encoder: CLIPTextConfig = field(default_factory=CLIPTextConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
     vae: VAEConfig = field(default_factory=VAEConfig)
-    prediction: str = "noise"  # what the U-Net predicts
+    prediction: str = "epsilon"  # what the U-Net predicts
     size: int = 512  # side of the images that it was trained on, in pixels
     schedule: str = "scaled_linear"  # which schedule of `NoiseSchedule`
 
     def __post_init__(self) -> None:
-        for name, kind in dict(text=TextConfig, unet=UNetConfig, vae=VAEConfig).items():
+        for name, kind in dict(text_encoder=CLIPTextConfig, unet=UNetConfig, vae=VAEConfig).items():
             if isinstance(sizes := getattr(self, name), dict):  # the metadata of a checkpoint gives a dictionary
                 object.__setattr__(self, name, kind(**sizes))
 
 
 V1 = StableDiffusionConfig()
 TINY = StableDiffusionConfig(
-    TextConfig(vocabulary=81, positions=28, width=128, layers=4, heads=4),
-    UNetConfig(widths=(64, 128), blocks=1, attention=(True, True), heads=4, context=128),
-    VAEConfig(widths=(16, 32, 64, 128), blocks=1, groups=8),
-    prediction="velocity",
+    CLIPTextConfig(
+        vocab_size=81, max_position_embeddings=28, hidden_size=128, num_hidden_layers=4, num_attention_heads=4
+    ),
+    UNetConfig(
+        block_out_channels=(64, 128),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        num_attention_heads=4,
+        cross_attention_dim=128,
+    ),
+    VAEConfig(block_out_channels=(16, 32, 64, 128), layers_per_block=1, norm_num_groups=8),
+    prediction="v_prediction",
     size=64,
     schedule="cosine",
 )
@@ -113,8 +121,8 @@ class StableDiffusion(nn.Module):
         self.config = config
         self.tokenizer: Any = tokenizer  # may have more than a call, such as `left_out`
         self.schedule: NoiseSchedule = getattr(NoiseSchedule, config.schedule)()
-        self.text_encoder = TextEncoder(config.text)
-        self.unet = ConditionalUNet(config.unet)
+        self.text_encoder = CLIPTextModel(config.text_encoder)
+        self.unet = UNet2DConditionModel(config.unet)
         self.vae = AutoencoderKL(config.vae)
 
     # --- the six steps of the video's checklist -----------------------------------------------------------------------
@@ -123,7 +131,7 @@ class StableDiffusion(nn.Module):
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """1. The autoencoder turns images into latents: (B, 3, H, W) in [-1, 1] -> (B, 4, h, w)."""
         vae = self._vae_in_float32()
-        return vae.encode(to_device(images, self._like.device).to(vae.quant.weight)).to(self._dtype)
+        return vae.encode(to_device(images, self._like.device).to(vae.quant_conv.weight)).to(self._dtype)
 
     def denoise(self, xt, context, uncond, guidance, steps, sampler, seed=0, skip=0) -> Iterator[SamplerStep]:
         """2. The U-Net removes the noise of the latents `xt`, (B, 4, h, w), in many small steps, conditioned on the
@@ -150,7 +158,7 @@ class StableDiffusion(nn.Module):
             raise UserError("There is no tokenizer; give one to StableDiffusion(config, tokenizer).")
         # (B, N), or (B, n · positions) if they are long
         tokens = to_device(self.tokenizer(sentences), self._like.device)
-        rows = tokens.reshape(-1, min(tokens.shape[1], self.config.text.positions))
+        rows = tokens.reshape(-1, min(tokens.shape[1], self.config.text_encoder.max_position_embeddings))
         return self._finite("text_encoder", lambda: self.text_encoder(rows)).reshape(*tokens.shape, -1)
 
     @torch.no_grad()
@@ -168,7 +176,7 @@ class StableDiffusion(nn.Module):
 
     def cross_attention_maps(self, xt: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> dict[str, torch.Tensor]:
         """5. The U-Net's cross-attention maps, by the layer's name: (B, heads, h', w', N)."""
-        parts = {name: part for name, part in self.unet.named_modules() if name.endswith(".cross")}
+        parts = {name: part for name, part in self.unet.named_modules() if name.endswith(".attn2")}
         with ExitStack() as stack:
             seen = {name: stack.enter_context(record_attention(part)) for name, part in parts.items()}
             self.predict_noise(xt, t, context)
@@ -188,7 +196,7 @@ class StableDiffusion(nn.Module):
             UserError: the images hold infinity or NaN.
         """
         vae, at_once = self._vae_in_float32(), max(1, CPU_SLICE_THRESHOLD // (z.shape[2] * z.shape[3]))
-        parts = z.to(vae.quant.weight).split(at_once)
+        parts = z.to(vae.quant_conv.weight).split(at_once)
         return self._finite("vae", lambda: torch.cat([vae.decode(part).cpu() for part in parts])).clamp(-1, 1)
 
     # --- all in one call ----------------------------------------------------------------------------------------------
@@ -199,8 +207,9 @@ class StableDiffusion(nn.Module):
 
     def stream(
         self, prompt: Text, negative: Text = "", *, steps: int = 20, guidance: float = 7.5,
-        seed: int | torch.Generator = 0, sampler: str = "dpm++", size: check_inputs.Size | None = None, count: int = 1,
-        image: torch.Tensor | None = None, strength: float | None = None, mask: torch.Tensor | None = None,
+        seed: int | torch.Generator = 0, sampler: str = "dpmpp_2m", size: check_inputs.Size | None = None,
+        count: int = 1, image: torch.Tensor | None = None, strength: float | None = None,
+        mask: torch.Tensor | None = None,
     ) -> Iterator[PipelineStep]:  # fmt: skip
         """Generate, and yield every sampling step.
 
@@ -227,7 +236,7 @@ class StableDiffusion(nn.Module):
         skip = 0 if image is None else check_inputs.get_start_step(steps, strength, mask)
         with oom_guard():
             context, uncond = self._encode_prompts(prompt, negative, count)
-            latents = torch.empty(len(context), self.config.vae.latent, height // shrink, width // shrink)
+            latents = torch.empty(len(context), self.config.vae.latent_channels, height // shrink, width // shrink)
             eps = make_noise_fn(seed, latents.to(self._like.device, self._dtype))()
             original = None if image is None else InpaintingCondition(image, mask, len(context), count, self.encode)
         if original and skip:
@@ -278,7 +287,7 @@ class StableDiffusion(nn.Module):
 
         Args:
             tokenizer: instead of the one that lies in the folder or beside the file.
-            prediction: what the U-Net predicts, where the file does not say: "noise", "velocity" or "clean".
+            prediction: what the U-Net predicts, where the file does not say: "epsilon", "v_prediction" or "sample".
 
         Raises:
             UserError: they are missing, broken or another model's, or the memory does not suffice.
@@ -300,7 +309,7 @@ class StableDiffusion(nn.Module):
     @property
     def _like(self) -> torch.Tensor:
         """A tensor of the weights' precision, where they are."""
-        return self.unet.last.weight
+        return self.unet.conv_out.weight
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -309,7 +318,7 @@ class StableDiffusion(nn.Module):
 
     def _vae_in_float32(self) -> AutoencoderKL:
         """Return the autoencoder, in single precision at least: in half precision some weights give black images."""
-        return self.vae.float() if self.vae.quant.weight.dtype.itemsize < 4 else self.vae
+        return self.vae.float() if self.vae.quant_conv.weight.dtype.itemsize < 4 else self.vae
 
     def _finite(self, part: str, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
         """Compute with a network; where half precision overflows, once more in single precision.
@@ -338,7 +347,9 @@ class StableDiffusion(nn.Module):
     def _encode_prompts(self, prompt: Text, negative: Text, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return for every image the embeddings of its prompt and its negative prompt: twice (B, N, width)."""
         context, uncond = self.encode_prompt(prompt), self.encode_prompt(negative)
-        missing = int((context.shape[1] - uncond.shape[1]) / self.config.text.positions)  # chunks of 77 tokens
+        missing = int(
+            (context.shape[1] - uncond.shape[1]) / self.config.text_encoder.max_position_embeddings
+        )  # chunks of 77 tokens
         if missing:
             empty = self.encode_prompt("").repeat(1, abs(missing), 1)
             context, uncond = (

@@ -80,7 +80,7 @@ class DenoisingSnapshots:
     """
 
     def __init__(
-        self, x0: torch.Tensor, schedule: NoiseSchedule, ts: tuple[int, ...], prediction: str = "noise", seed: int = 0
+        self, x0: torch.Tensor, schedule: NoiseSchedule, ts: tuple[int, ...], prediction: str = "epsilon", seed: int = 0
     ) -> None:
         self.schedule, self.prediction, self.t = schedule, prediction, torch.tensor(ts)
         clean = x0.expand(len(ts), -1, -1, -1)

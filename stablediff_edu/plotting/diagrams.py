@@ -93,7 +93,7 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
         size: side of the input image in pixels, a multiple of `model.shrink`.
         highlight: names of `model.stages()`, "input", "skip connections" or, with time, "timestep".
     """
-    stages, depth = model.stages(), len(model.down)
+    stages, depth = model.stages(), len(model.encoder)
     config: dict[str, Any] = model.config
     inputs: list[tuple[int, ...]] = [(1, config["in_channels"], size, size)] + [(1,)] * bool(model.time)
     shapes = dict(zip(stages, run_shapes(model, *inputs, watch=list(stages.values())), strict=True))
@@ -101,8 +101,8 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
     wide, high, step, left, right = 204, 60, 84, 26, 650
     canvas = Canvas(20 + (depth + 2) * step, highlight)
     names = list(stages)
-    attentions = [*model.look_down, model.look_middle, *model.look_up]
-    upsamples = [None] * (depth + 1) + list(model.larger)  # in front of a stage: its parameters count there
+    attentions = [*model.encoder_attention, model.bottleneck_attention, *model.decoder_attention]
+    upsamples = [None] * (depth + 1) + list(model.upsample)  # in front of a stage: its parameters count there
     boxes: list[Box] = []
     for number, (name, attention, upsample) in enumerate(zip(names[:-1], attentions, upsamples, strict=True)):
         level = number if number <= depth else 2 * depth - number
@@ -148,7 +148,7 @@ def diagram_denoising_loop(
     size: int = 64,
     channels: int = 3,
     image: torch.Tensor | None = None,
-    prediction: str = "noise",
+    prediction: str = "epsilon",
     highlight: Highlight = None,
 ) -> Figure:
     """Plot the sampling loop of a diffusion model: from noise x_T, step by step, to an image x_0.
@@ -224,7 +224,7 @@ def diagram_autoencoder(model: Autoencoder, highlight: Highlight = None) -> Figu
 
 
 def diagram_latent_diffusion(
-    vae: AutoencoderKL, unet: nn.Module, size: int = 512, prediction: str = "noise", highlight: Highlight = None
+    vae: AutoencoderKL, unet: nn.Module, size: int = 512, prediction: str = "epsilon", highlight: Highlight = None
 ) -> Figure:
     """Plot training against sampling of a latent diffusion model, and which network is trained or frozen when.
 

@@ -4,9 +4,8 @@ from itertools import count
 from typing import Any
 
 from matplotlib.figure import Figure
-from torch import nn
 
-from stablediff_edu.models.unet_2d_condition import ConditionalUNet
+from stablediff_edu.models.unet_2d_condition import UNet2DConditionModel
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
 from stablediff_edu.plotting.diagram_canvas import (
     KINDS,
@@ -22,7 +21,9 @@ from stablediff_edu.plotting.diagram_canvas import (
 WIDE, HIGH, SPACE = 346, 90, 8  # a level, and what is left between its small boxes
 
 
-def diagram_text_unet(unet: ConditionalUNet, size: int = 64, tokens: int = 77, highlight: Highlight = None) -> Figure:
+def diagram_text_unet(
+    unet: UNet2DConditionModel, size: int = 64, tokens: int = 77, highlight: Highlight = None
+) -> Figure:
     """Plot the U-Net of Stable Diffusion and every position where text enters it by cross-attention.
 
     Args:
@@ -32,10 +33,10 @@ def diagram_text_unet(unet: ConditionalUNet, size: int = 64, tokens: int = 77, h
         highlight: "input", "down 1", "down 2", …, "middle", …, "up 1", "output", "text embeddings", "cross-attention"
             or "skip connections".
     """
-    depth, context = len(unet.down), unet.config.context
+    depth, context = len(unet.down_blocks), unet.config.cross_attention_dim
     inputs = (1, unet.config.in_channels, size, size), (1,), (1, tokens, context)
-    levels = [*unet.down, unet.middle, *unet.up]
-    *shapes, out = run_shapes(unet, *inputs, watch=[*(_residual_blocks(level)[-1] for level in levels), unet])
+    levels = [*unet.down_blocks, unet.mid_block, *unet.up_blocks]
+    *shapes, out = run_shapes(unet, *inputs, watch=[*(level.resnets[-1] for level in levels), unet])
     names = [f"down {n}" for n in range(1, depth + 1)] + ["middle"] + [f"up {n}" for n in range(depth, 0, -1)]
     step, center = HIGH + 18, WIDTH / 2
     canvas, numbers, boxes = Canvas(76 + (depth + 1) * step + 64, highlight), count(1), []
@@ -54,8 +55,8 @@ def diagram_text_unet(unet: ConditionalUNet, size: int = 64, tokens: int = 77, h
     )
     canvas.connect_u(first, boxes, last)
     entries, y = next(numbers) - 1, boxes[depth].y + HIGH + 20
-    down: list[Any] = list(unet.down)
-    skips = 1 + sum(len(level.blocks) + int(level.resize is not None) for level in down)
+    down: list[Any] = list(unet.down_blocks)
+    skips = 1 + sum(len(level.resnets) + len(level.downsamplers) for level in down)
     canvas.tag(center, y, f"1 to {entries}: transformer blocks with self-attention, cross-attention and MLP")
     canvas.tag(center + 37, y + 26, "res: residual block, which also gets the timestep", "right")
     canvas.tag(center + 51, y + 26, f"dashed: skip connections, {skips} in all", "left", part="skip connections")
@@ -66,16 +67,11 @@ def diagram_text_unet(unet: ConditionalUNet, size: int = 64, tokens: int = 77, h
     )
 
 
-def _residual_blocks(level: Any) -> list[nn.Module]:
-    return list(level.blocks) if hasattr(level, "blocks") else [level[0], level[2]]
-
-
 def _add_level(canvas: Canvas, box: Box, name: str, level: Any, shape: tuple, numbers: count, is_middle: bool) -> Box:
     """Add a level with a small box for every block, and an arrow from the text to every numbered one."""
     canvas.box("network", box.x, box.y, box.width, box.height, part=name)
-    blocks = _residual_blocks(level)
-    block = ["res", "text"] if is_middle or len(level.looks) else ["res"]
-    kinds = [*block, "res"] if is_middle else block * len(blocks)
+    block = ["res", "text"] if is_middle or len(level.attentions) else ["res"]
+    kinds = [*block, "res"] if is_middle else block * len(level.resnets)
     wide = min(46, (box.width - 20 + SPACE) / len(kinds) - SPACE)
     left = box.top[0] - (len(kinds) * (wide + SPACE) - SPACE) / 2
     title, top, bus, center = (60, 12, 0, WIDTH / 2) if is_middle else (15, 40, 78, WIDTH / 2)
@@ -104,14 +100,15 @@ def diagram_pipeline(pipe: StableDiffusion, highlight: Highlight = None) -> Figu
     image = 1, config.vae.in_channels, config.size, config.size
     latent = shape_text(run_shapes(vae, image)[0])
     decoder = [part for name, part in vae.named_children() if not name.startswith(("encoder", "quant"))]
+    sizes = config.text_encoder
     canvas, high, predicts = Canvas(268, highlight), 62, f"predicts {config.prediction}"
     *_, embeddings = canvas.row(
         10, high,
         ("operation", "prompt", "prompt", "and an empty or", "negative prompt"),
-        ("operation", "tokenizer", "tokenizer", f"{config.text.vocabulary:,} tokens known"),
-        ("text", "tokenizer", "tokens", f"2×{config.text.positions}"),
+        ("operation", "tokenizer", "tokenizer", f"{sizes.vocab_size:,} tokens known"),
+        ("text", "tokenizer", "tokens", f"2×{sizes.max_position_embeddings}"),
         ("network", "text encoder", "text encoder", count_text(text), "parameters"),
-        ("text", "text embeddings", "text embeddings", f"2×{config.text.positions}×{config.text.width}"),
+        ("text", "text embeddings", "text embeddings", f"2×{sizes.max_position_embeddings}×{sizes.hidden_size}"),
         right=720,
     )  # fmt: skip
     _, network, _, step, *_ = canvas.row(

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from stablediff_edu.errors import UserError
 from stablediff_edu.layers.attention import Attention
-from stablediff_edu.layers.transformer import TransformerBlock
+from stablediff_edu.layers.transformer import BasicTransformerBlock, CLIPEncoderLayer
 from stablediff_edu.models.clip import CLIP
 from stablediff_edu.models.word2vec import Word2Vec
 from stablediff_edu.plotting.core import MAGNITUDE_MAP
@@ -135,20 +135,21 @@ def diagram_attention(layer: Attention, x: torch.Tensor, words: Sequence[str], h
     )
 
 
-def diagram_transformer_block(block: TransformerBlock, highlight: Highlight = None) -> Figure:
+def diagram_transformer_block(block: BasicTransformerBlock | CLIPEncoderLayer, highlight: Highlight = None) -> Figure:
     """Plot a transformer block: attention and an MLP, each after a normalization and added to what came in.
 
     `highlight`: "norm", "self-attention", "cross-attention", "MLP", "residual connections" or "text embeddings".
     """
-    features, heads = block.attention.query.in_features, block.attention.heads
+    attention, cross = getattr(block, "attn1", None) or block.self_attn, getattr(block, "attn2", None)
+    features, heads = attention.projections()[0].in_features, attention.heads
     norm, plus = ["operation", "norm", "norm"], ["operation", "residual connections", "+"]
     several = f"{heads} heads" if heads > 1 else "1 head"
-    parts = [["network", "self-attention", "self-attention", count_text(block.attention), several]]
-    if block.cross:
-        parts += [["network", "cross-attention", "cross-attention", count_text(block.cross), several]]
-    parts += [["network", "MLP", "MLP", count_text(block.mlp)]]
+    parts = [["network", "self-attention", "self-attention", count_text(attention), several]]
+    if cross:
+        parts += [["network", "cross-attention", "cross-attention", count_text(cross), several]]
+    parts += [["network", "MLP", "MLP", count_text(getattr(block, "ff", None) or block.mlp)]]
     x = ["latent", "", "$x$", f"N×{features}"]
-    canvas = Canvas(220 if block.cross else 146, highlight)
+    canvas = Canvas(220 if cross else 146, highlight)
     boxes = canvas.row(60, 62, x, *(box for part in parts for box in (norm, part, plus)), x)
     for number in range(1, len(boxes) - 1, 3):
         before, first, plus_box = boxes[number - 1], boxes[number], boxes[number + 2]
@@ -156,12 +157,12 @@ def diagram_transformer_block(block: TransformerBlock, highlight: Highlight = No
         path = (start, y), (start, 36), (plus_box.top[0], 36), plus_box.top
         canvas.arrow(*path, part="residual connections")
     canvas.tag((boxes[1].x + boxes[2].right[0]) / 2, 36, "residual connection", part="residual connections")
-    if block.cross:
-        cross, width = boxes[5], block.cross.key.in_features
+    if cross:
+        cross_box, width = boxes[5], cross.to_k.in_features
         title = "text embeddings", f"M×{width}"
-        text = canvas.box("text", cross.top[0] - 75, 154, 150, 46, *title, part="text embeddings")
-        canvas.arrow(text.top, cross.bottom)
-    text_input = " Cross-attention takes its keys and values from the text embeddings." if block.cross else ""
+        text = canvas.box("text", cross_box.top[0] - 75, 154, 150, 46, *title, part="text embeddings")
+        canvas.arrow(text.top, cross_box.bottom)
+    text_input = " Cross-attention takes its keys and values from the text embeddings." if cross else ""
     return canvas.finish(
         f"""A transformer block with {count_text(block)} parameters. Each part reads the normalized vectors, and its
         output is added to the vectors from before the normalization (residual connection).{text_input}"""
@@ -183,17 +184,17 @@ def diagram_clip(clip: CLIP, similarities: torch.Tensor, highlight: Highlight = 
     if count > 5:
         raise UserError(f"{count} images do not fit into the diagram; give 5 at most.")
     cell, left, top, high = 44, 640, 132, 62
-    middle = top + cell * count / 2
+    middle, length = top + cell * count / 2, text.max_position_embeddings
     canvas = Canvas(max(middle + 80, top + cell * count + 50), highlight)
     shapes = run_shapes(
-        clip, (1, 3, image.size, image.size), torch.zeros(1, text.positions, dtype=torch.long, device="meta"),
-        watch=[clip.text, clip.image, clip.text_projection, clip.image_projection],
+        clip, (1, 3, image.size, image.size), torch.zeros(1, length, dtype=torch.long, device="meta"),
+        watch=[clip.text_model, clip.image_model, clip.text_projection, clip.image_projection],
     )  # fmt: skip
     token_embeddings, image_vector, *embeddings = map(shape_text, shapes)
     _, _, tokens, caption = canvas.row(
         16, high,
-        ("text", "captions", "captions", f"{text.positions} tokens"),
-        ("network", "text encoder", "text encoder", count_text(clip.text), f"{text.layers} blocks"),
+        ("text", "captions", "captions", f"{length} tokens"),
+        ("network", "text encoder", "text encoder", count_text(clip.text_model), f"{text.num_hidden_layers} blocks"),
         ("text", "token embeddings", "token embeddings", token_embeddings),
         ("text", "text embedding", "text embedding $T$", f"{embeddings[0]} values", "of the end token"),
         right=left - 20,
@@ -201,7 +202,7 @@ def diagram_clip(clip: CLIP, similarities: torch.Tensor, highlight: Highlight = 
     *_, image_embedding = canvas.row(
         middle - high / 2, high,
         ("image", "images", "images", shape_text((3, image.size, image.size))),
-        ("network", "image encoder", "image encoder", count_text(clip.image)),
+        ("network", "image encoder", "image encoder", count_text(clip.image_model)),
         ("latent", "image embedding", "image vector", f"{image_vector} values"),
         ("image", "image embedding", "image embedding $I$", f"{embeddings[1]} values"),
         right=left - 60,
@@ -218,6 +219,6 @@ def diagram_clip(clip: CLIP, similarities: torch.Tensor, highlight: Highlight = 
     return canvas.finish(
         f"""CLIP. A text encoder and an image encoder turn captions and images into vectors of {embeddings[0]} values;
         their cosine similarity is computed for all pairs. Training raises it for matching pairs (marked) and lowers it
-        for all others, the negatives. Chapter 8 uses the {text.positions} token embeddings, from before the
+        for all others, the negatives. Chapter 8 uses the {length} token embeddings, from before the
         projection."""
     )

@@ -11,7 +11,7 @@ import torch
 from stablediff_edu.config import pick_device, to_device
 from stablediff_edu.data.scenes.captions import VOCABULARY, random_caption
 from stablediff_edu.data.scenes.dataset import SceneDataset, make_scenes, to_float_images
-from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig, contrastive_loss
+from stablediff_edu.models.clip import CLIP, CLIPTextConfig, ImageConfig, contrastive_loss
 from stablediff_edu.tasks.task import MIT, Task
 from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training.distributed import gather, shard_batch
@@ -19,7 +19,13 @@ from stablediff_edu.training.loop import TrainResult
 from stablediff_edu.training.trained_models import load_trained
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-SMALL_TEXT = TextConfig(vocabulary=len(VOCABULARY) + 2, positions=28, width=128, layers=4, heads=4)
+SMALL_TEXT = CLIPTextConfig(
+    vocab_size=len(VOCABULARY) + 2,
+    max_position_embeddings=28,
+    hidden_size=128,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +43,7 @@ class CLIPTask(Task[SceneDataset, CLIP]):
     is_shared = True
     channels_last_cpu = False
 
-    text: TextConfig = SMALL_TEXT
+    text: CLIPTextConfig = SMALL_TEXT
     image: ImageConfig = field(default_factory=ImageConfig)
     scenes: int = 30_000
     held_out: int = 640
@@ -70,13 +76,13 @@ class CLIPTask(Task[SceneDataset, CLIP]):
         from stablediff_edu.tasks.clip_evaluation import evaluate_clip
 
         assert held_out is not None
-        return evaluate_clip(model, tokenizer_of(model.text.config), held_out).line()
+        return evaluate_clip(model, tokenizer_of(model.text_model.config), held_out).line()
 
     def report(self, model: CLIP, metadata: dict[str, str]) -> str:
         from stablediff_edu.tasks.clip_evaluation import evaluate_clip
 
-        scenes = make_scenes(3 * self.held_out, model.image.config.size, seed=1, train=False)
-        return str(evaluate_clip(model, tokenizer_of(model.text.config), scenes))
+        scenes = make_scenes(3 * self.held_out, model.image_model.config.size, seed=1, train=False)
+        return str(evaluate_clip(model, tokenizer_of(model.text_model.config), scenes))
 
     def metadata(self, data: SceneDataset, training: TrainResult) -> dict[str, object]:
         size = f"{self.image.size}×{self.image.size}"
@@ -89,7 +95,7 @@ class CLIPTask(Task[SceneDataset, CLIP]):
 
 
 CLIP_QUICK = CLIPTask(
-    text=replace(SMALL_TEXT, width=64, layers=2),
+    text=replace(SMALL_TEXT, hidden_size=64, num_hidden_layers=2),
     image=ImageConfig(size=32, patch=2, channels=(24, 48, 96)),
     scenes=2000,
     steps=500,
@@ -132,9 +138,9 @@ def loss(model: CLIP, batch: Batch) -> torch.Tensor:
     return contrastive_loss(similarities, model.logit_scale)
 
 
-def tokenizer_of(text: TextConfig, words: tuple[str, ...] = VOCABULARY) -> WordTokenizer:
+def tokenizer_of(text: CLIPTextConfig, words: tuple[str, ...] = VOCABULARY) -> WordTokenizer:
     """Return the tokenizer of a text encoder."""
-    return WordTokenizer(words, text.positions)
+    return WordTokenizer(words, text.max_position_embeddings)
 
 
 def load_clip(name: str | Path = "clip-scenes") -> tuple[CLIP, WordTokenizer, dict[str, str]]:
@@ -145,8 +151,8 @@ def load_clip(name: str | Path = "clip-scenes") -> tuple[CLIP, WordTokenizer, di
     """
     model, metadata = load_trained(_clip, name, "a CLIP")
     words = tuple(metadata.get("words", "").split())
-    return model.to(pick_device()), tokenizer_of(model.text.config, words or VOCABULARY), metadata
+    return model.to(pick_device()), tokenizer_of(model.text_model.config, words or VOCABULARY), metadata
 
 
 def _clip(text: dict, image: dict, features: int) -> CLIP:
-    return CLIP(TextConfig(**text), ImageConfig(**image), features)
+    return CLIP(CLIPTextConfig(**text), ImageConfig(**image), features)

@@ -27,8 +27,8 @@ from stablediff_edu.io.save_pretrained import check_replaceable
 from stablediff_edu.metrics.images import psnr
 from stablediff_edu.metrics.memorization import Memorization, measure_memorization
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL
-from stablediff_edu.models.clip import TextConfig, TextEncoder
-from stablediff_edu.models.unet_2d_condition import ConditionalUNet, UNetConfig
+from stablediff_edu.models.clip import CLIPTextConfig, CLIPTextModel
+from stablediff_edu.models.unet_2d_condition import UNet2DConditionModel, UNetConfig
 from stablediff_edu.pipelines.stable_diffusion import TINY, StableDiffusion
 from stablediff_edu.tasks.runner import say
 from stablediff_edu.tasks.task import Task, option
@@ -75,7 +75,7 @@ class OwnImagesTask(Task[CaptionedImages, StableDiffusion]):
     unet: UNetConfig = TINY.unet
     vae_steps: int = 300
     vae_batch: int = 8
-    text_layers: int = TINY.text.layers
+    text_layers: int = TINY.text_encoder.num_hidden_layers
     steps: int = 1200
     batch_size: int = 32
     optimizer: str = "muon"
@@ -126,8 +126,8 @@ class OwnImagesTask(Task[CaptionedImages, StableDiffusion]):
         torch.manual_seed(self.seed)
         vae = pretrained.vae if pretrained else AutoencoderKL(TINY.vae)
         torch.manual_seed(self.seed)
-        text = TextConfig(len(tokenizer), tokenizer.length, self.unet.context, self.text_layers, 4)
-        model = TextAndUNet(TextEncoder(text), ConditionalUNet(self.unet))
+        text = CLIPTextConfig(len(tokenizer), tokenizer.length, self.unet.cross_attention_dim, self.text_layers, 4)
+        model = TextAndUNet(CLIPTextModel(text), UNet2DConditionModel(self.unet))
         if pretrained:
             init_from_pretrained(model.unet, model.text_encoder, tokenizer, pretrained)
         return vae.to(pick_device()), model.to(pick_device())
@@ -222,7 +222,7 @@ class OwnImagesTask(Task[CaptionedImages, StableDiffusion]):
     ) -> float:
         """Return how long both trainings take here, from a few steps of each; weights and seed stay as they are."""
         state, side = torch.get_rng_state(), self.size // vae.config.shrink
-        noise = torch.randn(len(images), vae.config.latent, side, side)
+        noise = torch.randn(len(images), vae.config.latent_channels, side, side)
         latents = self.latents(images, vae, networks, noise)
         runs: list[tuple[Task, Any, nn.Module]] = [
             (first, images.pixels, vae),
@@ -274,7 +274,13 @@ class OwnImagesTask(Task[CaptionedImages, StableDiffusion]):
 OwnImagesTask.presets = {
     "quick": OwnImagesTask(),
     "full": OwnImagesTask(
-        unet=UNetConfig(widths=(128, 256), blocks=2, attention=(True, True), heads=8, context=128),
+        unet=UNetConfig(
+            block_out_channels=(128, 256),
+            layers_per_block=2,
+            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            num_attention_heads=8,
+            cross_attention_dim=128,
+        ),
         steps=20_000,
         batch_size=128,
         ema=0.9995,

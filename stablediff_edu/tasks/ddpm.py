@@ -39,7 +39,7 @@ class DiffusionTask(Task[ImageDataset | torch.Tensor, UNet]):
         image_channels: C, 3 for images in color.
         channels, time, patch, attention: of the U-Net.
         schedule: "linear", "scaled linear" or "cosine".
-        prediction: what the network predicts: "noise", "clean" or "velocity".
+        prediction: what the network predicts: "epsilon", "sample" or "v_prediction".
         flip: whether a mirrored image is as good as the image.
         logit_normal: whether medium noise levels are trained more often, see `losses.diffusion_loss`.
         fixed_timestep: the only timestep that is trained; None trains all of them.
@@ -53,7 +53,7 @@ class DiffusionTask(Task[ImageDataset | torch.Tensor, UNet]):
     patch: int = 2
     attention: int = 2
     schedule: str = "cosine"
-    prediction: str = "velocity"
+    prediction: str = "v_prediction"
     steps: int = 4800
     flip: bool = True
     logit_normal: bool = False
@@ -118,7 +118,7 @@ class OneFishTask(DiffusionTask):
     time: int = 64
     attention: int = 0
     schedule: str = "linear"
-    prediction: str = "noise"
+    prediction: str = "epsilon"
     steps: int = 700
     batch_size: int = 8
     learning_rate: float = 2e-3

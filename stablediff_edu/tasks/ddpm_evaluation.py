@@ -20,7 +20,7 @@ from stablediff_edu.tasks.ship_classifier import load_ship_classifier, load_ship
 from stablediff_edu.training import losses
 
 # The best way to draw with few looks, found by comparing all samplers with `ships` (tests/benchmarks/ships.py).
-DEFAULT_SAMPLING: dict[str, Any] = dict(sampler="dpm++", steps=25, clip=True)
+DEFAULT_SAMPLING: dict[str, Any] = dict(sampler="dpmpp_2m", steps=25, clip=True)
 THRESHOLDS = dict(ships=0.85, nearest=0.8, seconds=5.0)
 
 

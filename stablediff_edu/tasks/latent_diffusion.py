@@ -21,7 +21,14 @@ from stablediff_edu.tasks.task import MIT, option
 from stablediff_edu.tasks.vae import VAETask, load_vae, map_batches
 from stablediff_edu.training.loop import TrainResult
 
-DIGIT_LATENTS = VAEConfig(in_channels=1, widths=(8, 16, 32, 32), blocks=1, latent=4, groups=8, scaling=1.0)
+DIGIT_LATENTS = VAEConfig(
+    in_channels=1,
+    block_out_channels=(8, 16, 32, 32),
+    layers_per_block=1,
+    latent_channels=4,
+    norm_num_groups=8,
+    scaling_factor=1.0,
+)
 PADDING = 2  # black pixels put around a digit, so that 28 becomes 32, which can be halved three times
 
 

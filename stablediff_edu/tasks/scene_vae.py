@@ -18,7 +18,9 @@ from stablediff_edu.tasks.vae import VAETask, map_batches
 from stablediff_edu.training import distributed
 from stablediff_edu.training.loop import TrainResult
 
-SCENE_LATENTS = VAEConfig(widths=(16, 32, 64, 128), blocks=1, latent=4, groups=8, scaling=1.0)
+SCENE_LATENTS = VAEConfig(
+    block_out_channels=(16, 32, 64, 128), layers_per_block=1, latent_channels=4, norm_num_groups=8, scaling_factor=1.0
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from functools import partial
 import torch
 from torch import nn
 
-from stablediff_edu.models.clip import TextEncoder
-from stablediff_edu.models.unet_2d_condition import ConditionalUNet
+from stablediff_edu.models.clip import CLIPTextModel
+from stablediff_edu.models.unet_2d_condition import UNet2DConditionModel
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from stablediff_edu.tasks.text_to_image import Batch, CaptionedLatents, FrozenParts, TextToImageTask, prediction_error
 from stablediff_edu.tasks.text_to_image_evaluation import DEFAULT_SAMPLING
@@ -17,7 +17,7 @@ from stablediff_edu.tasks.text_to_image_evaluation import DEFAULT_SAMPLING
 class TextAndUNet(nn.Module):
     """What is trained together: noisy latents (B, 4, h, w), timesteps (B,), tokens (B, N) -> predictions."""
 
-    def __init__(self, text_encoder: TextEncoder, unet: ConditionalUNet) -> None:
+    def __init__(self, text_encoder: CLIPTextModel, unet: UNet2DConditionModel) -> None:
         super().__init__()
         self.text_encoder, self.unet = text_encoder, unet
 

@@ -17,8 +17,8 @@ from torch import nn
 from stablediff_edu.config import to_device
 from stablediff_edu.diffusion.schedule import NoiseSchedule
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL
-from stablediff_edu.models.clip import TextEncoder
-from stablediff_edu.models.unet_2d_condition import ConditionalUNet, UNetConfig
+from stablediff_edu.models.clip import CLIPTextModel
+from stablediff_edu.models.unet_2d_condition import UNet2DConditionModel, UNetConfig
 from stablediff_edu.tasks.task import Task
 from stablediff_edu.tokenizers.words import WordTokenizer
 from stablediff_edu.training import distributed
@@ -31,7 +31,7 @@ LOGIT_NORMAL_STD = 1.4
 class FrozenParts(NamedTuple):
     """What the U-Net is trained between."""
 
-    text_encoder: TextEncoder
+    text_encoder: CLIPTextModel
     vae: AutoencoderKL
     tokenizer: WordTokenizer
     provenance: str  # how they came to be
@@ -62,7 +62,7 @@ class TextToImageTask(Task[CaptionedLatents, Any]):  # Any: what is trained is a
     Attributes:
         unet: its sizes.
         cond_drop_prob: the share of the images that are trained without their caption.
-        schedule, prediction: of the noise, and what the network predicts: "noise", "clean" or "velocity".
+        schedule, prediction: of the noise, and what the network predicts: "epsilon", "sample" or "v_prediction".
     """
 
     is_shared = True
@@ -71,11 +71,11 @@ class TextToImageTask(Task[CaptionedLatents, Any]):  # Any: what is trained is a
     unet: UNetConfig
     cond_drop_prob: float = 0.1
     schedule: str = "cosine"
-    prediction: str = "velocity"
+    prediction: str = "v_prediction"
     warmup: int = 200
 
     def network(self) -> nn.Module:
-        return ConditionalUNet(self.unet)
+        return UNet2DConditionModel(self.unet)
 
     def make_schedule(self) -> NoiseSchedule:
         """Return the schedule of 1000 steps that the network learns."""
@@ -119,7 +119,7 @@ def loss(
     batch: Batch,
     text_encoder: nn.Module,
     schedule: NoiseSchedule,
-    prediction: str = "velocity",
+    prediction: str = "v_prediction",
     bfloat16: bool = False,
 ) -> torch.Tensor:
     """Return the mean squared error of the predictions; the text encoder was trained before, as a part of CLIP."""

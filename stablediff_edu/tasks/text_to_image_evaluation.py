@@ -31,7 +31,7 @@ from stablediff_edu.tasks.scene_classifier import (
 )
 from stablediff_edu.tasks.scene_vae import reconstruct
 
-DEFAULT_SAMPLING: dict[str, Any] = dict(steps=20, guidance=4.0, sampler="dpm++")  # how to draw
+DEFAULT_SAMPLING: dict[str, Any] = dict(steps=20, guidance=4.0, sampler="dpmpp_2m")  # how to draw
 PROMPTS = 500
 BATCH = 25  # prompts that are drawn together
 THRESHOLDS = dict(thing=0.95, colour=0.95, sky=0.95, everything=0.92, never_seen=0.85, seconds=0.5)

@@ -129,7 +129,7 @@ class TinySDTask(TextToImageTask):
 
 
 QUICK = TinySDTask(  # less than a minute on two cores: four objects, half as wide, cross-attention at 4×4 only
-    unet=replace(TINY.unet, widths=(32, 64), attention=(False, True)),
+    unet=replace(TINY.unet, block_out_channels=(32, 64), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D")),
     scenes=2000,
     object_classes=("sailing boat", "duck", "lighthouse", "balloon"),
     steps=280,
@@ -142,7 +142,13 @@ TINY_SD_PRESETS = TinySDTask.presets = {
     "quick": QUICK,
     "full": TinySDTask(  # for a GPU: four times the pixels, ten times the parameters
         size=128,
-        unet=UNetConfig(widths=(128, 256, 384), blocks=1, attention=(False, True, True), heads=8, context=128),
+        unet=UNetConfig(
+            block_out_channels=(128, 256, 384),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            num_attention_heads=8,
+            cross_attention_dim=128,
+        ),
         scenes=100_000,
         steps=40_000,
         batch_size=512,
@@ -169,7 +175,7 @@ def make_parts(size: int = TINY.size) -> FrozenParts:
         f"{metadata['command']} ({metadata['steps']} steps, {metadata['seconds']} s)"
         for metadata in (vae_metadata, clip_metadata)
     ]
-    return FrozenParts(clip.text, vae, tokenizer, "; ".join(how))
+    return FrozenParts(clip.text_model, vae, tokenizer, "; ".join(how))
 
 
 def _train_part(name: str, task: Task) -> None:
@@ -248,8 +254,8 @@ def load_tiny_sd(name: str | Path = "tiny-sd") -> tuple[StableDiffusion, dict[st
     """
     pipe, metadata = load_trained(lambda **sizes: StableDiffusion(StableDiffusionConfig(**sizes)), name, "a tiny model")
     words = metadata.get("words", "").split() or VOCABULARY
-    if len(words) + 2 != pipe.config.text.vocabulary:
+    if len(words) + 2 != pipe.config.text_encoder.vocab_size:
         file = checkpoint.checkpoint_path(name).name
         raise UserError(f"The card of {file} does not name the words that it has learned; train it again.")
-    pipe.tokenizer = WordTokenizer(words, pipe.config.text.positions)
+    pipe.tokenizer = WordTokenizer(words, pipe.config.text_encoder.max_position_embeddings)
     return pipe.to(pick_device()), metadata

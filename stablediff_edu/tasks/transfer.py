@@ -3,8 +3,8 @@
 import torch
 
 from stablediff_edu.io import checkpoint
-from stablediff_edu.models.clip import TextEncoder
-from stablediff_edu.models.unet_2d_condition import ConditionalUNet
+from stablediff_edu.models.clip import CLIPTextModel
+from stablediff_edu.models.unet_2d_condition import UNet2DConditionModel
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
 from stablediff_edu.tasks.tiny_sd import load_tiny_sd
 from stablediff_edu.tokenizers.words import WordTokenizer
@@ -12,22 +12,25 @@ from stablediff_edu.tokenizers.words import WordTokenizer
 
 @torch.no_grad()
 def init_from_pretrained(
-    unet: ConditionalUNet, text_encoder: TextEncoder, tokenizer: WordTokenizer, pretrained: StableDiffusion
+    unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: WordTokenizer, pretrained: StableDiffusion
 ) -> None:
     """Copy the weights of a pretrained model where the shapes are the same, and the embeddings of words it knows."""
     for own, theirs in ((unet, pretrained.unet), (text_encoder, pretrained.text_encoder)):
         weights = theirs.state_dict()
         fitting = {key: weights[key] for key, value in own.state_dict().items() if same_shape(value, weights.get(key))}
         own.load_state_dict(fitting, strict=False)
-    own, theirs = text_encoder, pretrained.text_encoder
-    if own.config.width != theirs.config.width:
+    (tokens, positions), (their_tokens, their_positions) = (
+        [embedding.weight for embedding in model.embeddings.values()]
+        for model in (text_encoder, pretrained.text_encoder)
+    )
+    if tokens.shape[1] != their_tokens.shape[1]:
         return
-    length = min(own.config.positions, theirs.config.positions)
-    own.positions.weight[:length] = theirs.positions.weight[:length]
-    own.words.weight[-2:] = theirs.words.weight[-2:]  # start and end
+    length = min(len(positions), len(their_positions))
+    positions[:length] = their_positions[:length]
+    tokens[-2:] = their_tokens[-2:]  # start and end
     for word, number in tokenizer.numbers.items():
         if word in pretrained.tokenizer.numbers:
-            own.words.weight[number] = theirs.words.weight[pretrained.tokenizer.numbers[word]]
+            tokens[number] = their_tokens[pretrained.tokenizer.numbers[word]]
 
 
 def same_shape(own: torch.Tensor, other: torch.Tensor | None) -> bool:

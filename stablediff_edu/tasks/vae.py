@@ -163,16 +163,16 @@ def vae_loss(
     with autocast_half(bfloat16, x.device):
         mean, logvar = model.moments(x)
         z = mean + torch.exp(logvar / 2) * sharded_noise(mean)
-        found = model.decode(model.config.scaling * z)
+        found = model.decode(model.config.scaling_factor * z)
     found, mean, logvar = (part.to(x.dtype) for part in (found, mean, logvar))
     return error(found, x) + kl_weight * kl_divergence(mean, logvar)
 
 
 def measure_scaling(model: AutoencoderKL, images: torch.Tensor) -> None:
     """Set the scaling so that latents have the standard deviation of the noise, 1."""
-    model.config = replace(model.config, scaling=1.0)
+    model.config = replace(model.config, scaling_factor=1.0)
     deviation = map_batches(model, lambda part: model.encode(as_float_images(part)), images[:1000]).std().item()
-    model.config = replace(model.config, scaling=1 / deviation)
+    model.config = replace(model.config, scaling_factor=1 / deviation)
 
 
 @torch.no_grad()
@@ -191,7 +191,7 @@ def load_vae(name: str | Path = "digit-vae") -> tuple[AutoencoderKL, dict[str, s
     model, metadata = load_trained(
         lambda **sizes: AutoencoderKL(VAEConfig(**sizes)), name, "an autoencoder with latents"
     )
-    if not (isinstance(model.config.scaling, int | float) and 0 < model.config.scaling < math.inf):
+    if not (isinstance(model.config.scaling_factor, int | float) and 0 < model.config.scaling_factor < math.inf):
         raise UserError(
             f"The card of {checkpoint.checkpoint_path(name).name} gives no scaling above 0; train it again."
         )

@@ -42,12 +42,12 @@ class DecoderGAN(nn.Module):
 
     def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__()
-        self.post_quant, self.decoder = vae.post_quant, vae.decoder
+        self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
         self.critic = make_discriminator()
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Return images (B, 3, H, W) of latents (B, latent, h, w) that are not scaled."""
-        return self.decoder(self.post_quant(z))
+        return self.decoder(self.post_quant_conv(z))
 
 
 def gan_loss(

@@ -31,7 +31,7 @@ def diffusion_loss(
     model: nn.Module,
     x0: torch.Tensor,
     schedule: NoiseSchedule,
-    prediction: str = "noise",
+    prediction: str = "epsilon",
     fixed_timestep: int | None = None,
     middle: bool = False,
 ) -> torch.Tensor:

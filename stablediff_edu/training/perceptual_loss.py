@@ -24,9 +24,9 @@ def perceptual_distances(clip: CLIP, found: torch.Tensor, true: torch.Tensor) ->
     levels; the second is 1 - cosine of the embeddings. Gradients reach `found` alone.
     """
     with torch.no_grad():
-        true_levels, true_vector = clip.image.forward_features(true)
+        true_levels, true_vector = clip.image_model.forward_features(true)
         true_meaning = clip.image_projection(true_vector)
-    levels, vector = clip.image.forward_features(found)
+    levels, vector = clip.image_model.forward_features(found)
     distances = [
         (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(dim=1).mean()
         for a, b in zip(levels, true_levels, strict=True)

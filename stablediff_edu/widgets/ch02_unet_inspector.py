@@ -84,7 +84,7 @@ class UNetInspector(Panel):
         """Run the chosen network on the chosen image, and keep the output of every stage."""
         model, image = self.models[self["skip connections"]], self.data.images[self["image"]]
         with torch.no_grad(), model.record_activations() as maps:
-            model(image[None].to(model.last.weight.device))
+            model(image[None].to(model.conv_out.weight.device))
         self.maps = {name: tensor[0].cpu() for name, tensor in maps.items()}  # (1, C, H, W) -> (C, H, W)
         # the snapshots are of the network with skip connections
         self.controls["training snapshot"].disabled = self["skip connections"] == SKIPS["off"]

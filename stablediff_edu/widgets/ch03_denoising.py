@@ -31,14 +31,19 @@ class DenoisingPanel(TrajectoryPanel):
         model: (x_t, t) -> prediction.
         schedule: the one that it was trained with.
         x0: a clean image, (1, 3, H, W) in [-1, 1].
-        prediction: what the model predicts: "noise", "clean" or "velocity".
+        prediction: what the model predicts: "epsilon", "sample" or "v_prediction".
         sampler: at the start.
     """
 
     side = 192
 
     def __init__(
-        self, model: Model, schedule: NoiseSchedule, x0: torch.Tensor, prediction: str = "noise", sampler: str = "ddim"
+        self,
+        model: Model,
+        schedule: NoiseSchedule,
+        x0: torch.Tensor,
+        prediction: str = "epsilon",
+        sampler: str = "ddim",
     ) -> None:
         steps, last = Select("sampling steps", STEPS, 50), len(schedule) - 1
         timestep = Slider("timestep t", 0, last, last * 2 // 5)

@@ -19,18 +19,18 @@ class SamplerPanel(TrajectoryPanel):
         model: (x_t, t) -> prediction.
         schedule: the one that it was trained with.
         size: side of the images in pixels.
-        prediction: what the model predicts: "noise", "clean" or "velocity".
+        prediction: what the model predicts: "epsilon", "sample" or "v_prediction".
         count: number of images.
         steps: at the start.
     """
 
     def __init__(
-        self, model: Model, schedule: NoiseSchedule, size: int = 32, prediction: str = "noise", count: int = 16,
+        self, model: Model, schedule: NoiseSchedule, size: int = 32, prediction: str = "epsilon", count: int = 16,
         steps: int = 25,
     ) -> None:  # fmt: skip
         chosen = Slider("sampling steps", 1, MAX_STEPS, steps, live=False)  # each value is a run
         shape, view = (count, 3, size, size), Select("show", VIEWS)
-        super().__init__("Samplers", model, schedule, shape, prediction, "dpm++", chosen, view)
+        super().__init__("Samplers", model, schedule, shape, prediction, "dpmpp_2m", chosen, view)
         self.render = live_images(math.ceil(math.sqrt(count)), SIDE // size * size)
         self.lay_out(["sampler", "sampling steps", "seed"], ["sampling step", "show"], "samples", self.note)
         self.begin()

@@ -36,7 +36,7 @@ class TextToImagePanel(GenerationPanel):
             options,
             Slider("guidance scale", 0, MAX_GUIDANCE, options.get("guidance", 4), 0.5),
             Slider("sampling steps", 1, MAX_STEPS, steps),
-            Select("sampler", list(SAMPLERS), "dpm++"),
+            Select("sampler", list(SAMPLERS), "dpmpp_2m"),
             Button("next seed"),
             Button("pin for comparison", "compare the next images with this one"),
             Slider("sampling step", 1, steps, steps),

@@ -37,7 +37,7 @@ class TrajectoryPanel(Panel):
         model: (x_t, t) -> prediction.
         schedule: the one that it was trained with.
         shape: of the images, (B, 3, H, W).
-        prediction: what the model predicts: "noise", "clean" or "velocity".
+        prediction: what the model predicts: "epsilon", "sample" or "v_prediction".
         sampler: at the start.
         steps: the control that chooses the number of sampling steps.
         more: further controls.

@@ -45,7 +45,7 @@ def main(words: list[str] | None = None) -> None:
     )
     model, tokenizer, metadata = load_clip(arguments.weights)
     print(f"{metadata['command']}: {metadata['data']}, {metadata['steps']} steps in {metadata['seconds']} s")
-    size = model.image.config.size
+    size = model.image_model.config.size
     for train, what in ((False, "combinations never learned from"), (True, "other scenes of known combinations")):
         scenes = make_scenes(arguments.count, size, seed=1, train=train)
         started = time.perf_counter()

@@ -102,8 +102,8 @@ MISTAKES = [
     Mistake(
         "latents multiplied by the scaling twice",
         "models/autoencoder_kl.py",
-        "self.post_quant(z / self.config.scaling)",
-        "self.post_quant(z * self.config.scaling)",
+        "self.post_quant_conv(z / self.config.scaling_factor)",
+        "self.post_quant_conv(z * self.config.scaling_factor)",
         "test_vae.py",
     ),
     # losses

@@ -14,17 +14,17 @@ from stablediff_edu.tasks.ddpm_evaluation import DEFAULT_SAMPLING, evaluate_ship
 from stablediff_edu.tasks.ship_classifier import load_ship_classifier, positive_rate
 
 WAYS = {
-    "dpm++": dict(sampler="dpm++"),
-    "dpm++, leading": dict(sampler="dpm++", spacing="leading"),
-    "dpm++, linspace": dict(sampler="dpm++", spacing="linspace"),
-    "dpm++, not clipped": dict(sampler="dpm++", clip=False),
-    "dpm++ karras": dict(sampler="dpm++ karras"),
+    "dpmpp_2m": dict(sampler="dpmpp_2m"),
+    "dpmpp_2m, leading": dict(sampler="dpmpp_2m", spacing="leading"),
+    "dpmpp_2m, linspace": dict(sampler="dpmpp_2m", spacing="linspace"),
+    "dpmpp_2m, not clipped": dict(sampler="dpmpp_2m", clip=False),
+    "dpmpp_2m_karras": dict(sampler="dpmpp_2m_karras"),
     "heun, 13 steps": dict(sampler="heun", steps=13),
     "ddim": dict(sampler="ddim"),
     "ddim, η = 0.5": dict(sampler="ddim", eta=0.5),
     "ddpm": dict(sampler="ddpm"),
     "euler": dict(sampler="euler"),
-    "euler-ancestral": dict(sampler="euler-ancestral"),
+    "euler_ancestral": dict(sampler="euler_ancestral"),
     "pndm": dict(sampler="pndm"),
 }
 

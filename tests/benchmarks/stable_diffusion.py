@@ -48,7 +48,7 @@ def unet_calls(ours: nn.Module, theirs: nn.Module, size: int) -> dict[str, Call]
 
 def vae_calls(ours: nn.Module, theirs: nn.Module, size: int) -> dict[str, Call]:
     z = questions(size, ours)[-1]
-    scaling = ours.config.scaling
+    scaling = ours.config.scaling_factor
     return {
         "ours": lambda: ours.decode(z),
         "diffusers": lambda: theirs.decode(z / scaling, return_dict=False)[0],

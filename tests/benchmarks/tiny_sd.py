@@ -1,6 +1,6 @@
 """How good is what the tiny Stable Diffusion draws, and how fast? With sheets of samples and of scenes to look at.
 
-    python tests/benchmarks/tiny_sd.py [--weights FILE] [--count 500] [--guidance 4] [--sampler dpm++] [--out FOLDER]
+    python tests/benchmarks/tiny_sd.py [--weights FILE] [--count 500] [--guidance 4] [--sampler dpmpp_2m] [--out FOLDER]
 
 The classifier is the pretrained one, whose own accuracy stands in the table's first line. Several --guidance and
 --sampler are all tried.

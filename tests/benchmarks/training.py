@@ -16,7 +16,7 @@ from stablediff_edu.data.captioned_folder import CaptionedImages
 from stablediff_edu.data.digits.dataset import render_digits
 from stablediff_edu.data.fish.dataset import load_fish
 from stablediff_edu.data.scenes.dataset import make_scenes
-from stablediff_edu.models.clip import TextEncoder
+from stablediff_edu.models.clip import CLIPTextModel
 from stablediff_edu.pipelines.stable_diffusion import TINY
 from stablediff_edu.tasks import ddpm, latent_diffusion
 from stablediff_edu.tasks.clip import CLIP_PRESETS
@@ -43,7 +43,9 @@ def pixels(size: int) -> torch.Tensor:
 
 
 def latents(task) -> CaptionedLatents:
-    parts = FrozenParts(TextEncoder(replace(TINY.text, width=task.unet.context)), None, None, "")
+    parts = FrozenParts(
+        CLIPTextModel(replace(TINY.text_encoder, hidden_size=task.unet.cross_attention_dim)), None, None, ""
+    )
     noise = torch.randn(COUNT, 4, task.size // 8, task.size // 8).half()
     return CaptionedLatents(noise, torch.randint(80, (COUNT, 1, 28)), torch.zeros(1, 28).long(), parts)
 

@@ -16,7 +16,7 @@ from PIL import Image
 import stablediff_edu as sd
 from stablediff_edu import plotting
 from stablediff_edu.models.autoencoder_kl import VAEConfig
-from stablediff_edu.models.clip import CLIP, ImageConfig, TextConfig
+from stablediff_edu.models.clip import CLIP, CLIPTextConfig, ImageConfig
 from stablediff_edu.models.unet_2d_condition import UNetConfig
 from stablediff_edu.pipelines.stable_diffusion import TINY
 from stablediff_edu.plotting import core as core_plotting
@@ -50,12 +50,18 @@ def attention(features: int, heads: int, sentence: str, *more) -> Figure:
 
 
 def clip(features: int, count: int, *more) -> Figure:
-    model = CLIP(TextConfig(81, 28, 128, 4, 4), ImageConfig(), features)
+    model = CLIP(CLIPTextConfig(81, 28, 128, 4, 4), ImageConfig(), features)
     return plotting.diagram_clip(model, -torch.eye(count), *more)
 
 
-DIGITS_VAE = VAEConfig(in_channels=1, widths=(8, 16), blocks=1, groups=4)
-TINY_UNET = UNetConfig(widths=(64, 64), blocks=1, attention=(False, True), heads=4, context=32)
+DIGITS_VAE = VAEConfig(in_channels=1, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4)
+TINY_UNET = UNetConfig(
+    block_out_channels=(64, 64),
+    layers_per_block=1,
+    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+    num_attention_heads=4,
+    cross_attention_dim=32,
+)
 TEXT = "the film was not very good at all"
 # name: a part to light, the diagram with that part lit, the diagram of another model, some of that one's texts
 CASES = {
@@ -74,7 +80,7 @@ CASES = {
     ),
     "denoising loop": (
         "U-Net",
-        lambda lit: plotting.diagram_denoising_loop(meta(sd.UNet), 64, 3, torch.zeros(3, 64, 64), "velocity", lit),
+        lambda lit: plotting.diagram_denoising_loop(meta(sd.UNet), 64, 3, torch.zeros(3, 64, 64), "v_prediction", lit),
         lambda: plotting.diagram_denoising_loop(sd.UNet(1, channels=(4, 6)), 28, 1),
         ["1×28×28", "1,313"],
     ),
@@ -87,7 +93,7 @@ CASES = {
     "latent diffusion": (
         "U-Net",
         lambda lit: plotting.diagram_latent_diffusion(
-            meta(sd.AutoencoderKL), meta(sd.ConditionalUNet), 512, "velocity", lit
+            meta(sd.AutoencoderKL), meta(sd.UNet2DConditionModel), 512, "v_prediction", lit
         ),
         lambda: plotting.diagram_latent_diffusion(sd.AutoencoderKL(DIGITS_VAE), sd.UNet(4, 4, (8, 12)), 32),
         ["1×32×32", "4×16×16"],
@@ -106,15 +112,15 @@ CASES = {
     ),
     "transformer block": (
         "cross-attention",
-        lambda lit: plotting.diagram_transformer_block(sd.TransformerBlock(1280, 8, 768, geglu=True), lit),
-        lambda: plotting.diagram_transformer_block(sd.TransformerBlock(8, 2)),
+        lambda lit: plotting.diagram_transformer_block(sd.BasicTransformerBlock(1280, 8, 768, geglu=True), lit),
+        lambda: plotting.diagram_transformer_block(sd.BasicTransformerBlock(8, 2)),
         ["N×8", "2 heads"],
     ),
     "CLIP": ("similarities", lambda lit: clip(128, 5, lit), lambda: clip(96, 2), ["96 values"]),
     "text in the U-Net": (
         "cross-attention",
-        lambda lit: plotting.diagram_text_unet(meta(sd.ConditionalUNet), 64, 77, lit),
-        lambda: plotting.diagram_text_unet(sd.ConditionalUNet(TINY_UNET), 8, 5),
+        lambda lit: plotting.diagram_text_unet(meta(sd.UNet2DConditionModel), 64, 77, lit),
+        lambda: plotting.diagram_text_unet(sd.UNet2DConditionModel(TINY_UNET), 8, 5),
         ["5×32", "1 to 4: transformer blocks with self-attention, cross-attention and MLP"],
     ),
     "pipeline": (

@@ -16,7 +16,7 @@ from stablediff_edu.tasks.vae_gan import (
     make_discriminator,
 )
 
-CONFIG = VAEConfig(widths=(4, 4, 4, 8), blocks=1, groups=4, scaling=0.5)
+CONFIG = VAEConfig(block_out_channels=(4, 4, 4, 8), layers_per_block=1, norm_num_groups=4, scaling_factor=0.5)
 RECIPE = VAETask(sizes=CONFIG, error="edges", batch_size=2, flip=True, gan_steps=3, gan_weight=0.1, optimizer="muon")
 
 
@@ -30,7 +30,7 @@ def gradients(model: DecoderGAN, pair: tuple, weight: float) -> tuple[torch.Tens
     """Those of the decoder's last layer and of the critic's."""
     model.zero_grad()
     gan_loss(model, pair, squared_error, weight).backward()
-    return model.decoder.last.weight.grad.clone(), model.critic[-1].weight.grad.clone()
+    return model.decoder.conv_out.weight.grad.clone(), model.critic[-1].weight.grad.clone()
 
 
 def test_the_critic_looks_at_patches():
@@ -39,7 +39,7 @@ def test_the_critic_looks_at_patches():
 
 def test_latents_go_through_the_contest_as_through_the_autoencoder():
     model, vae, (z, x) = contest()
-    assert torch.equal(model(z), vae.decode(vae.config.scaling * z)) and x.shape == (2, 3, 64, 64)
+    assert torch.equal(model(z), vae.decode(vae.config.scaling_factor * z)) and x.shape == (2, 3, 64, 64)
     assert not z.requires_grad
 
 
@@ -50,7 +50,7 @@ def test_each_half_learns_from_its_own_loss_alone():
     assert torch.equal(critic, same), "what the decoder wants is nothing to the critic"
     assert not torch.allclose(decoder, moved), "but the critic's word counts for the decoder"
     error = squared_error(model(pair[0]), pair[1])
-    alone = torch.autograd.grad(error, model.decoder.last.weight)[0]
+    alone = torch.autograd.grad(error, model.decoder.conv_out.weight)[0]
     torch.testing.assert_close(decoder, alone, msg="the critic's own loss does not reach the decoder")
 
 

@@ -113,7 +113,7 @@ def test_the_unet_inspector_shows_the_stage_and_the_output_of_the_chosen_network
 def test_who_knows_the_image_predicts_it():
     schedule, x0 = sd.NoiseSchedule.cosine(), sd.load_fish(1, 32, "synthetic").images
     eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
-    for prediction, answer in (("clean", x0), ("noise", eps)):
+    for prediction, answer in (("sample", x0), ("epsilon", eps)):
         _, x0_pred, eps_pred = predict_once(lambda xt, t, answer=answer: answer, schedule, x0, eps, 500, prediction)
         torch.testing.assert_close(x0_pred, x0, atol=1e-4, rtol=0)
         torch.testing.assert_close(eps_pred, eps, atol=1e-4, rtol=0)

@@ -7,9 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from stablediff_edu.errors import UserError
 from stablediff_edu.layers.conv import effective_receptive_field, receptive_field, receptive_field_size
+from stablediff_edu.layers.conv_blocks import DoubleConv, SpatialSelfAttention
+from stablediff_edu.models.probing import ablate_time_embedding
 from stablediff_edu.models.unet import UNet, count_parameters
 
 SMALL = (4, 8, 12, 16)
@@ -71,7 +74,7 @@ def test_skips_carry_detail_across():
     for skips, expected in ((True, True), (False, False)):
         model = UNet(1, 1, SMALL, skips=skips).double()
         # an identity-like first block keeps the checker what it is: only the average decides what gets down
-        model.down[0] = Widen(1, SMALL[0], 1, bias=False).double()
+        model.encoder[0] = Widen(1, SMALL[0], 1, bias=False).double()
         plain = model(torch.zeros(1, 1, 16, 16).double())
         checked = model(checker.view(1, 1, 16, 16).double())
         assert ((plain - checked).abs().max().item() > 1e-6) is expected
@@ -93,7 +96,7 @@ def test_the_last_convolution_is_a_weighted_sum_of_maps():
     model = UNet(channels=SMALL)
     with torch.no_grad(), model.record_activations() as maps:
         output = model(torch.randn(1, 3, 16, 16))
-    by_hand = torch.einsum("c,chw->hw", model.last.weight[0, :, 0, 0], maps["up 1"][0]) + model.last.bias
+    by_hand = torch.einsum("c,chw->hw", model.conv_out.weight[0, :, 0, 0], maps["up 1"][0]) + model.conv_out.bias
     assert torch.allclose(by_hand, output[0, 0], atol=1e-6)
 
 
@@ -138,3 +141,94 @@ def test_summary_prints_real_shapes_and_the_total():
     counted = [int(line.split()[-3].replace(",", "")) for line in text.splitlines()[1:-1]]
     assert sum(counted) == count_parameters(UNet())
     assert f"{count_parameters(UNet()):,}" in text.splitlines()[-1]
+
+
+# --- conditioned on the timestep --------------------------------------------------------------------------------------
+
+
+def woken(model: nn.Module) -> nn.Module:
+    """Give every parameter a random value, so that nothing is hidden behind a zero."""
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return woken(UNet(3, 3, (8, 12, 16), time=16, patch=2, attention=2))
+
+
+X = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("patch", [1, 2, 4])
+@pytest.mark.parametrize("attention", [0, 1, 3])
+def test_the_answer_has_the_shape_of_the_picture(patch: int, attention: int):
+    model = UNet(3, 3, (8, 12, 16), time=16, patch=patch, attention=attention)
+    assert model.shrink == 4 * patch
+    assert model(X, torch.tensor([0, 999])).shape == X.shape
+
+
+def test_without_time_it_is_the_network_of_chapter_2():
+    names = {name.partition(".")[0] for name in UNet(3, 1, (8, 12)).state_dict()}
+    assert names == {"encoder", "bottleneck", "upsample", "decoder", "conv_out"}
+
+
+def test_every_picture_is_told_its_own_step(model: nn.Module):
+    together = model(X, torch.tensor([3, 700]))
+    alone = [model(X[i : i + 1], torch.tensor([t])) for i, t in enumerate((3, 700))]
+    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+    assert not torch.allclose(together, model(X, torch.tensor([700, 3])), atol=1e-3)
+
+
+def test_the_step_reaches_every_stage(model: nn.Module):
+    t = torch.tensor([10, 500])
+    told = model(X, t)
+    for name in model.stages():
+        if name == "output":
+            continue
+        with ablate_time_embedding(model, name):
+            assert not torch.allclose(told, model(X, t), atol=1e-4), name
+    assert torch.equal(told, model(X, t))  # and afterwards all is as before
+
+
+def test_keeping_the_step_from_a_stage_takes_its_share_away():
+    block = woken(DoubleConv(3, 4, time_features=6))
+    x, time = X[:, :, :4, :4], torch.randn(2, 6)
+    found = block.activation(block.norm1(block.conv1(x)))
+    share = block.time_emb_proj(time)[:, :, None, None]
+    by_hand = block.conv_shortcut(x) + block.activation(block.norm2(block.conv2(found + share)))
+    assert torch.allclose(block(x, time), by_hand, atol=1e-6)
+
+
+def test_a_new_block_passes_on_what_came_in():
+    block = DoubleConv(8, 8, time_features=4)
+    x = torch.randn(1, 8, 6, 6)
+    assert torch.allclose(block(x, torch.randn(1, 4)), x)
+
+
+def test_attention_stands_at_the_smallest_stages():
+    def here(model: UNet) -> list[str]:
+        looks = [*model.encoder_attention, model.bottleneck_attention, *model.decoder_attention]
+        names = [name for name in model.stages() if name != "output"]
+        return [name for name, look in zip(names, looks, strict=True) if isinstance(look, SpatialSelfAttention)]
+
+    sizes = (8, 8, 8)
+    assert here(UNet(channels=sizes, time=4)) == []
+    assert here(UNet(channels=sizes, time=4, attention=1)) == ["middle"]
+    assert here(UNet(channels=sizes, time=4, attention=2)) == ["down 2", "middle", "up 2"]
+    assert here(UNet(channels=sizes, time=4, attention=3)) == ["down 1", "down 2", "middle", "up 2", "up 1"]
+
+
+def test_a_block_is_told_the_time_if_and_only_if_it_was_made_for_it():
+    x, time = torch.zeros(1, 8, 4, 4), torch.zeros(1, 4)
+    for block, wrong in ((DoubleConv(8, 8, 4), (x,)), (DoubleConv(8, 8), (x, time))):
+        with pytest.raises(TypeError):
+            block(*wrong)
+
+
+def test_a_patch_costs_no_parameters_but_at_both_ends():
+    plain, patched = (UNet(3, 3, (8, 12, 16), time=16, patch=patch) for patch in (1, 2))
+    ends = (12 - 3) * 8 * 9 + (12 - 3) * 8 + (12 - 3) * (8 + 1)  # first kernels, first shortcut, last layer
+    assert count_parameters(patched) - count_parameters(plain) == ends

@@ -9,15 +9,17 @@ import torch.nn.functional as F
 from stablediff_edu.errors import UserError
 from stablediff_edu.models.clip import (
     CLIP,
+    CLIPTextConfig,
+    CLIPTextModel,
     ImageConfig,
     ImageEncoder,
-    TextConfig,
-    TextEncoder,
     contrastive_loss,
     pool_eos,
 )
 
-TINY_TEXT = TextConfig(vocabulary=11, positions=7, width=16, layers=2, heads=4)
+TINY_TEXT = CLIPTextConfig(
+    vocab_size=11, max_position_embeddings=7, hidden_size=16, num_hidden_layers=2, num_attention_heads=4
+)
 TINY_IMAGE = ImageConfig(size=16, patch=2, channels=(8, 16), heads=2)
 
 
@@ -32,56 +34,31 @@ def clip() -> CLIP:
 
 def test_with_the_sizes_of_stable_diffusion_it_has_its_number_of_parameters():
     with torch.device("meta"):
-        assert sum(weight.numel() for weight in TextEncoder(TextConfig()).parameters()) == 123_060_480
+        assert sum(weight.numel() for weight in CLIPTextModel(CLIPTextConfig()).parameters()) == 123_060_480
 
 
-# our name -> that of transformers, part by part
-THEIRS = [
-    ("words", "embeddings.token_embedding"),
-    ("positions", "embeddings.position_embedding"),
-    ("blocks", "encoder.layers"),
-    ("attention.query", "self_attn.q_proj"),
-    ("attention.key", "self_attn.k_proj"),
-    ("attention.value", "self_attn.v_proj"),
-    ("attention.out", "self_attn.out_proj"),
-    ("norm1", "layer_norm1"),
-    ("norm2", "layer_norm2"),
-    ("mlp.first", "mlp.fc1"),
-    ("mlp.second", "mlp.fc2"),
-]
-
-
-def their_name(name: str) -> str:
-    for ours, theirs in THEIRS:
-        name = name.replace(ours, theirs)
-    return name.replace("norm.", "final_layer_norm.") if name.startswith("norm.") else name
-
-
-def pair(config: TextConfig, dtype: torch.dtype = torch.float64):
+def pair(config: CLIPTextConfig, dtype: torch.dtype = torch.float64):
     """Ours and that of transformers, with the same random weights, norms and biases too."""
     transformers = pytest.importorskip("transformers")
     sizes = transformers.CLIPTextConfig(
-        vocab_size=config.vocabulary, hidden_size=config.width, intermediate_size=4 * config.width,
-        num_hidden_layers=config.layers, num_attention_heads=config.heads, max_position_embeddings=config.positions,
-        hidden_act="quick_gelu", bos_token_id=config.vocabulary - 2, eos_token_id=config.vocabulary - 1,
+        **vars(config), intermediate_size=4 * config.hidden_size, hidden_act="quick_gelu",
+        bos_token_id=config.vocab_size - 2, eos_token_id=config.vocab_size - 1,
     )  # fmt: skip
     torch.manual_seed(1)
-    ours, theirs = TextEncoder(config).to(dtype).eval(), transformers.CLIPTextModel(sizes).to(dtype).eval()
-    large = config.width > 100  # weights of size 1 would drown everything there
+    ours, theirs = CLIPTextModel(config).to(dtype).eval(), transformers.CLIPTextModel(sizes).to(dtype).eval()
+    large = config.hidden_size > 100  # weights of size 1 would drown everything there
     weights = {
         name: torch.randn_like(value) * (value[0].numel() ** -0.5 if large and value.ndim > 1 else 1)
         for name, value in ours.state_dict().items()
     }
-    own = {name.removeprefix("text_model."): name for name in theirs.state_dict() if "position_ids" not in name}
-    assert {their_name(name) for name in weights} == own.keys()
-    theirs.load_state_dict({own[their_name(name)]: value for name, value in weights.items()}, strict=False)
+    theirs.load_state_dict(weights)
     ours.load_state_dict(weights)
     return ours.requires_grad_(False), theirs.requires_grad_(False)
 
 
-def some_tokens(config: TextConfig, length: int) -> torch.Tensor:
-    tokens = torch.randint(config.vocabulary - 2, (3, length), generator=torch.Generator().manual_seed(2))
-    tokens[:, -1] = config.vocabulary - 1
+def some_tokens(config: CLIPTextConfig, length: int) -> torch.Tensor:
+    tokens = torch.randint(config.vocab_size - 2, (3, length), generator=torch.Generator().manual_seed(2))
+    tokens[:, -1] = config.vocab_size - 1
     return tokens
 
 
@@ -93,17 +70,17 @@ def test_it_computes_what_transformers_does(length: int):
     assert (pool_eos(ours(tokens), tokens) - answer.pooler_output).abs().max() < 1e-12
 
 
-def other_activation(model: TextEncoder) -> None:
-    for block in model.blocks:
-        block.mlp.activation = F.gelu
+def other_activation(model: CLIPTextModel) -> None:
+    for layer in model.encoder["layers"]:
+        layer.mlp.activation = F.gelu
 
 
-def other_eps(model: TextEncoder) -> None:
-    model.blocks[0].norm1.eps = 1e-6
+def other_eps(model: CLIPTextModel) -> None:
+    model.encoder["layers"][0].layer_norm1.eps = 1e-6
 
 
-def other_heads(model: TextEncoder) -> None:
-    model.blocks[0].attention.heads = 2
+def other_heads(model: CLIPTextModel) -> None:
+    model.encoder["layers"][0].self_attn.heads = 2
 
 
 @pytest.mark.parametrize("mistake", [other_activation, other_eps, other_heads])
@@ -115,7 +92,7 @@ def test_the_comparison_finds(mistake):
 
 @pytest.mark.slow
 def test_at_full_size_it_computes_what_transformers_does():
-    (ours, theirs), tokens = pair(TextConfig(), torch.float32), some_tokens(TextConfig(), 77)
+    (ours, theirs), tokens = pair(CLIPTextConfig(), torch.float32), some_tokens(CLIPTextConfig(), 77)
     answer, want = ours(tokens), theirs(input_ids=tokens).last_hidden_state
     difference = ((answer - want).abs().max() / want.abs().max()).item()
     assert difference < 5e-6  # measured: 0
@@ -123,7 +100,7 @@ def test_at_full_size_it_computes_what_transformers_does():
 
 def test_later_words_do_not_change_earlier_ones():
     torch.manual_seed(0)
-    encoder = TextEncoder(TINY_TEXT).double().eval()
+    encoder = CLIPTextModel(TINY_TEXT).double().eval()
     one, other = torch.tensor([[9, 1, 2, 3, 10, 10, 10]]), torch.tensor([[9, 1, 2, 8, 4, 10, 10]])
     difference = (encoder(one) - encoder(other)).abs().amax(dim=2)[0]
     assert difference[:3].max() == 0 and difference[3:].min() > 1e-6
@@ -131,14 +108,14 @@ def test_later_words_do_not_change_earlier_ones():
 
 def test_the_order_of_the_words_matters():
     torch.manual_seed(0)
-    encoder = TextEncoder(TINY_TEXT).eval()
+    encoder = CLIPTextModel(TINY_TEXT).eval()
     x = encoder(torch.tensor([[9, 1, 2, 10], [9, 2, 1, 10]]))
     assert not torch.allclose(x[0, -1], x[1, -1], atol=1e-4)
 
 
 def test_too_many_tokens_are_refused():
-    with pytest.raises(UserError, match=r"^8 tokens do not fit into 7 places; use fewer words\.$"):
-        TextEncoder(TINY_TEXT)(torch.zeros(1, 8, dtype=torch.int64))
+    with pytest.raises(UserError, match=r"^8 tokens do not fit into 7 positions; use fewer words\.$"):
+        CLIPTextModel(TINY_TEXT)(torch.zeros(1, 8, dtype=torch.int64))
 
 
 def test_a_sentence_is_read_at_its_first_end_and_padding_changes_nothing(clip: CLIP):
@@ -197,8 +174,8 @@ def test_the_loss_is_that_of_guessing_for_equal_similarities_and_least_for_a_dia
 def test_the_temperature_begins_as_in_the_paper_is_learned_and_clamped(clip: CLIP):
     assert clip.logit_scale.item() == pytest.approx(1 / 0.07, rel=1e-5)
     contrastive_loss(clip(torch.randn(3, 3, 16, 16), torch.randint(11, (3, 7))), clip.logit_scale).backward()
-    assert clip.log_sharpness.grad.abs() > 0
+    assert clip.log_logit_scale.grad.abs() > 0
     with torch.no_grad():
-        clip.log_sharpness.fill_(9)
+        clip.log_logit_scale.fill_(9)
     clip.logit_scale.backward()
-    assert clip.logit_scale.item() == pytest.approx(100) and clip.log_sharpness.grad > 1, "it can fall again"
+    assert clip.logit_scale.item() == pytest.approx(100) and clip.log_logit_scale.grad > 1, "it can fall again"
