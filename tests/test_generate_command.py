@@ -51,7 +51,7 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     tokenizer = CLIPTokenizer(*write_vocabulary(folder / "words"), max_length=16)
     torch.manual_seed(0)
-    text = type(SMALLER.text)(len(tokenizer), positions=16, width=16, layers=1, heads=2)
+    text = type(SMALLER.text_encoder)(len(tokenizer), 16, 16, 1, 2)
     return StableDiffusion(type(SMALLER)(text, SMALLER.unet, SMALLER.vae, size=32), tokenizer).save_pretrained(
         folder / "sd"
     )

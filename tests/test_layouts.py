@@ -1,13 +1,10 @@
 """The map of names: one to one, the published lists for v1, and what diffusers' own converter makes of ours."""
 
-import re
-
 import pytest
 import torch
 from parity import their_unet
 from torch import nn
 
-from stablediff_edu.io import key_mapping
 from stablediff_edu.io.diffusers_config import text_json, unet_json, vae_json
 from stablediff_edu.io.key_mapping import MODELS, PREFIXES, key_map, state_dict_shapes
 from stablediff_edu.models import autoencoder_kl as vae_model
@@ -162,28 +159,32 @@ def test_diffusers_converter_reads_every_name_of_v1(part):
 
 # one of each kind, and the places that are easily got wrong, as public lists of the tensors of v1 have them
 KNOWN = {
-    "time.2.bias": "model.diffusion_model.time_embed.2.bias",
-    "first.weight": "model.diffusion_model.input_blocks.0.0.weight",
-    "down.0.blocks.0.time.weight": "model.diffusion_model.input_blocks.1.0.emb_layers.1.weight",
-    "down.0.resize.weight": "model.diffusion_model.input_blocks.3.0.op.weight",
-    "down.2.looks.1.blocks.0.mlp.first.weight": (
+    "time_embedding.linear_2.bias": "model.diffusion_model.time_embed.2.bias",
+    "conv_in.weight": "model.diffusion_model.input_blocks.0.0.weight",
+    "down_blocks.0.resnets.0.time_emb_proj.weight": "model.diffusion_model.input_blocks.1.0.emb_layers.1.weight",
+    "down_blocks.0.downsamplers.0.conv.weight": "model.diffusion_model.input_blocks.3.0.op.weight",
+    "down_blocks.2.attentions.1.transformer_blocks.0.ff.net.0.proj.weight": (
         "model.diffusion_model.input_blocks.8.1.transformer_blocks.0.ff.net.0.proj.weight"
     ),
-    "down.3.blocks.1.second.weight": "model.diffusion_model.input_blocks.11.0.out_layers.3.weight",
-    "middle.1.enter.weight": "model.diffusion_model.middle_block.1.proj_in.weight",
-    "up.0.resize.1.weight": "model.diffusion_model.output_blocks.2.1.conv.weight",
-    "up.1.resize.1.weight": "model.diffusion_model.output_blocks.5.2.conv.weight",
-    "up.2.blocks.0.shortcut.weight": "model.diffusion_model.output_blocks.6.0.skip_connection.weight",
-    "up.3.looks.2.blocks.0.norm_cross.bias": "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm2.bias",
-    "norm.weight": "model.diffusion_model.out.0.weight",
-    "last.bias": "model.diffusion_model.out.2.bias",
-    "encoder.middle.1.attention.query.weight": "first_stage_model.encoder.mid.attn_1.q.weight",
-    "encoder.down.0.resize.1.weight": "first_stage_model.encoder.down.0.downsample.conv.weight",
-    "decoder.up.0.resize.1.weight": "first_stage_model.decoder.up.3.upsample.conv.weight",
-    "decoder.up.3.blocks.0.shortcut.weight": "first_stage_model.decoder.up.0.block.0.nin_shortcut.weight",
-    "quant.weight": "first_stage_model.quant_conv.weight",
-    "words.weight": "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",
-    "blocks.11.attention.out.bias": "cond_stage_model.transformer.text_model.encoder.layers.11.self_attn.out_proj.bias",
+    "down_blocks.3.resnets.1.conv2.weight": "model.diffusion_model.input_blocks.11.0.out_layers.3.weight",
+    "mid_block.attentions.0.proj_in.weight": "model.diffusion_model.middle_block.1.proj_in.weight",
+    "up_blocks.0.upsamplers.0.conv.weight": "model.diffusion_model.output_blocks.2.1.conv.weight",
+    "up_blocks.1.upsamplers.0.conv.weight": "model.diffusion_model.output_blocks.5.2.conv.weight",
+    "up_blocks.2.resnets.0.conv_shortcut.weight": "model.diffusion_model.output_blocks.6.0.skip_connection.weight",
+    "up_blocks.3.attentions.2.transformer_blocks.0.norm2.bias": (
+        "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm2.bias"
+    ),
+    "conv_norm_out.weight": "model.diffusion_model.out.0.weight",
+    "conv_out.bias": "model.diffusion_model.out.2.bias",
+    "encoder.mid_block.attentions.0.to_q.weight": "first_stage_model.encoder.mid.attn_1.q.weight",
+    "encoder.down_blocks.0.downsamplers.0.conv.weight": "first_stage_model.encoder.down.0.downsample.conv.weight",
+    "decoder.up_blocks.0.upsamplers.0.conv.weight": "first_stage_model.decoder.up.3.upsample.conv.weight",
+    "decoder.up_blocks.3.resnets.0.conv_shortcut.weight": "first_stage_model.decoder.up.0.block.0.nin_shortcut.weight",
+    "quant_conv.weight": "first_stage_model.quant_conv.weight",
+    "embeddings.token_embedding.weight": "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",
+    "encoder.layers.11.self_attn.out_proj.bias": (
+        "cond_stage_model.transformer.text_model.encoder.layers.11.self_attn.out_proj.bias"
+    ),
 }
 
 
@@ -193,16 +194,3 @@ def test_v1s_names_in_the_single_file_are_those_known():
         table |= key_map("compvis", part, V1[part])
     assert {ours: table[ours] for ours in KNOWN} == KNOWN
     assert all(any(name.startswith(prefix) for prefix in PREFIXES.values()) for name in table.values())
-
-
-def test_what_no_rule_fits_is_an_error():
-    with pytest.raises(KeyError):
-        key_mapping.map_key("down.0.blocks.0.third.weight", "unet", UNET_V1, 0)
-
-
-def test_capitals_in_a_table_stand_for_the_lines_behind_them():
-    table = key_mapping.rules("a.BLOCK x.BLOCK y.BLOCK\nb z\nBLOCK=first one two\nBLOCK=last end")
-    assert table == [("a.first", "x.one", "y.two"), ("a.last", "x.end", "y.end"), ("b", "z", "z")]
-    assert not [
-        name for rules in key_mapping.RULES.values() for rule in rules for name in rule if re.search(r"[A-Z=]", name)
-    ]

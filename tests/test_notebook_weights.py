@@ -29,7 +29,7 @@ def last_cells() -> list[str]:
 @pytest.fixture(params=["folder", "single.safetensors"])
 def weights(request, tmp_path, monkeypatch) -> Path:
     tokenizer = CLIPTokenizer(*write_vocabulary(tmp_path / "tokenizer"), LENGTH)
-    config = replace(CONFIG, text=replace(CONFIG.text, vocabulary=len(tokenizer)))
+    config = replace(CONFIG, text_encoder=replace(CONFIG.text_encoder, vocab_size=len(tokenizer)))
     place = randomised(sd.StableDiffusion(config, tokenizer)).float().save_pretrained(tmp_path / request.param)
     monkeypatch.setenv("STABLEDIFF_WEIGHTS", str(place))
     return place

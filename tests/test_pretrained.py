@@ -55,7 +55,7 @@ TEXT, UNET, VAE = (
 def model(tmp_path_factory) -> StableDiffusion:
     """A tiny model of random weights, single precision."""
     tokenizer = CLIPTokenizer(*write_vocabulary(tmp_path_factory.mktemp("words")), LENGTH)
-    config = replace(CONFIG, text=replace(CONFIG.text, vocabulary=len(tokenizer)))
+    config = replace(CONFIG, text_encoder=replace(CONFIG.text_encoder, vocab_size=len(tokenizer)))
     return randomised(StableDiffusion(config, tokenizer)).float()
 
 

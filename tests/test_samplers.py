@@ -225,7 +225,7 @@ def test_every_number_of_steps_has_falling_levels_or_gets_one_sentence(sampler: 
     [
         ({"sampler": "lms"}, "no sampler 'lms'; choose one of: ddpm, ddim, pndm, euler"),
         ({"spacing": "even"}, "no spacing 'even'; choose one of: leading, linspace, trailing"),
-        ({"prediction": "score"}, "no prediction 'score'; choose one of: noise, clean, velocity"),
+        ({"prediction": "score"}, "no prediction 'score'; choose one of: epsilon, sample, v_prediction"),
         ({"eta": 1.5, "sampler": "ddim"}, "eta 0 to 1"),
         ({"skip": 25}, "skip must be 0 to 24"),
         ({"spacing": "leading", "offset": 1, "steps": 1000, "sampler": "ddim"}, "take fewer"),

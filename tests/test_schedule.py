@@ -148,5 +148,5 @@ def test_an_impossible_length_gets_one_sentence(name: str, steps):
 def test_an_unknown_prediction_gets_one_sentence():
     x = torch.zeros(1, 3, 4, 4)
     for call in (NoiseSchedule.linear().target, NoiseSchedule.linear().to_noise):
-        with pytest.raises(UserError, match="no prediction 'epsilon'; choose one of: noise, clean, velocity"):
-            call(x, x, 5, "epsilon")
+        with pytest.raises(UserError, match="no prediction 'noise'; choose one of: epsilon, sample, v_prediction"):
+            call(x, x, 5, "noise")

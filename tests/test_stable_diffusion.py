@@ -68,7 +68,7 @@ def test_v1_has_exactly_stable_diffusions_numbers():
 
 def test_tiny_is_the_same_class_with_small_sizes():
     pipe = make(TINY)
-    assert TINY.text == SMALL_TEXT and TINY.vae.shrink == 8
+    assert TINY.text_encoder == SMALL_TEXT and TINY.vae.shrink == 8
     assert 4e6 < count_parameters(pipe.unet) < 5e6 and count_parameters(pipe) * 2 < 24e6
     assert pipe("a red ship", steps=2).shape == (1, 3, 64, 64)
 
@@ -100,7 +100,12 @@ def test_every_cross_attention_tells_how_much_each_place_looks_at_each_word(pipe
     assert list(maps) == crosses and len(crosses) == 7
     below = ((height + 1) // 2, (width + 1) // 2)
     for name, weights in maps.items():
-        assert weights.shape == (2, 2, *((height, width) if name.startswith(("down.0", "up.1")) else below), 16)
+        assert weights.shape == (
+            2,
+            2,
+            *((height, width) if name.startswith(("down_blocks.0", "up_blocks.1")) else below),
+            16,
+        )
         assert torch.allclose(weights.sum(-1), torch.ones(()).double())
     assert not any(module._forward_pre_hooks for module in pipe.unet.modules())
 
