@@ -2,17 +2,14 @@
 
 from dataclasses import replace
 
+import diffusers
 import torch
-from stablediff_edu.vision import import_torchvision
 from torch import nn
 
 from stablediff_edu.models.autoencoder_kl import V1 as VAE_V1
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig
 from stablediff_edu.models.unet_2d_condition import V1 as UNET_V1
 from stablediff_edu.models.unet_2d_condition import UNet2DConditionModel, UNetConfig
-
-import_torchvision()  # diffusers' models import it, and a plain import fails where it does not fit torch
-import diffusers  # noqa: E402
 
 
 def randomised(model: nn.Module, seed: int = 0) -> nn.Module:

@@ -15,10 +15,9 @@ from stablediff_edu.cli.parser import positive_int, seed
 from stablediff_edu.config import pick_device, set_num_threads
 from stablediff_edu.data.image_files import as_rgb, open_image, upright
 from stablediff_edu.data.masks import decide
-from stablediff_edu.diffusion.schedule import PREDICTIONS
 from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
-from stablediff_edu.io.diffusers_config import V1_NAME
+from stablediff_edu.io.diffusers_config import PREDICTIONS, V1_NAME
 from stablediff_edu.io.images import make_grid, save_image
 from stablediff_edu.pipelines.stable_diffusion import V1, PipelineStep, StableDiffusion
 from stablediff_edu.tasks.own_weights import Unconditional, load_own

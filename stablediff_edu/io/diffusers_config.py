@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from stablediff_edu.diffusion.schedule import PREDICTIONS
 from stablediff_edu.errors import UserError
 from stablediff_edu.models.autoencoder_kl import VAEConfig
 from stablediff_edu.models.clip import CLIPTextConfig
 from stablediff_edu.models.unet_2d_condition import ATTENTION, PLAIN, UNetConfig
 
 V1_NAME = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+PREDICTIONS = ("epsilon", "sample", "v_prediction")
 SCALED = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 SCHEDULES = {  # ours -> diffusers'
     "scaled_linear": SCALED,

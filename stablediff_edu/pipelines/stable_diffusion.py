@@ -29,7 +29,7 @@ from stablediff_edu.io.save_pretrained import save_diffusers, save_single_file
 from stablediff_edu.layers.attention import record_attention
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig
 from stablediff_edu.models.clip import CLIPTextConfig, CLIPTextModel
-from stablediff_edu.models.unet_2d_condition import UNet2DConditionModel, UNetConfig
+from stablediff_edu.models.unet_2d_condition import ATTENTION, UNet2DConditionModel, UNetConfig
 from stablediff_edu.tokenizers.clip_bpe import validate_prompt
 
 Text = str | Sequence[str] | torch.Tensor  # one prompt, several, or what `encode_prompt` returns
@@ -54,17 +54,9 @@ class StableDiffusionConfig:
 
 V1 = StableDiffusionConfig()
 TINY = StableDiffusionConfig(
-    CLIPTextConfig(
-        vocab_size=81, max_position_embeddings=28, hidden_size=128, num_hidden_layers=4, num_attention_heads=4
-    ),
-    UNetConfig(
-        block_out_channels=(64, 128),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        num_attention_heads=4,
-        cross_attention_dim=128,
-    ),
-    VAEConfig(block_out_channels=(16, 32, 64, 128), layers_per_block=1, norm_num_groups=8),
+    CLIPTextConfig(81, 28, 128, 4, 4),
+    UNetConfig(4, 4, (64, 128), 1, (ATTENTION, ATTENTION), num_attention_heads=4, cross_attention_dim=128),
+    VAEConfig(3, (16, 32, 64, 128), 1, norm_num_groups=8),
     prediction="v_prediction",
     size=64,
     schedule="cosine",
@@ -206,10 +198,9 @@ class StableDiffusion(nn.Module):
         return deque(self.stream(prompt, negative, **more), maxlen=1)[0].image()
 
     def stream(
-        self, prompt: Text, negative: Text = "", *, steps: int = 20, guidance: float = 7.5,
-        seed: int | torch.Generator = 0, sampler: str = "dpmpp_2m", size: check_inputs.Size | None = None,
-        count: int = 1, image: torch.Tensor | None = None, strength: float | None = None,
-        mask: torch.Tensor | None = None,
+        self, prompt: Text, negative: Text = "", *, steps: int = 20, guidance: float = 7.5, sampler: str = "dpmpp_2m",
+        seed: int | torch.Generator = 0, size: check_inputs.Size | None = None, count: int = 1,
+        image: torch.Tensor | None = None, strength: float | None = None, mask: torch.Tensor | None = None,
     ) -> Iterator[PipelineStep]:  # fmt: skip
         """Generate, and yield every sampling step.
 
@@ -303,8 +294,6 @@ class StableDiffusion(nn.Module):
     def save_pretrained(self, path: str | Path, half: bool = False) -> Path:
         """Write the weights as diffusers does, into a folder, or into a single .safetensors file as CompVis did."""
         return (save_single_file if Path(path).suffix else save_diffusers)(path, self, half)
-
-    # --- what the caller means ----------------------------------------------------------------------------------------
 
     @property
     def _like(self) -> torch.Tensor:

@@ -95,7 +95,7 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
     """
     stages, depth = model.stages(), len(model.encoder)
     config: dict[str, Any] = model.config
-    inputs: list[tuple[int, ...]] = [(1, config["in_channels"], size, size)] + [(1,)] * bool(model.time)
+    inputs: list[tuple[int, ...]] = [(1, config["in_channels"], size, size)] + [(1,)] * bool(model.time_embedding)
     shapes = dict(zip(stages, run_shapes(model, *inputs, watch=list(stages.values())), strict=True))
     out = run_shapes(model, *inputs)[0]
     wide, high, step, left, right = 204, 60, 84, 26, 650
@@ -111,7 +111,7 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
         title = name + (" + self-attention" if len(list(attention.parameters())) else "")
         lines = shape_text(shapes[name]), f"{count_text(stages[name], attention, upsample)} parameters"
         boxes.append(canvas.box("network", x, 10 + (level + 1) * step, wide, high, title, *lines, part=name))
-        if model.time:
+        if model.time_embedding:
             y = boxes[-1].left[1] if number != depth else boxes[-1].y - 5
             canvas.tag(440 if number == depth else x - 6 if number < depth else x + wide + 6, y, "+ t", part="timestep")
     first = canvas.box("image", left, 10, wide, 46, "input", shape_text(inputs[0][1:]), part="input")
@@ -130,10 +130,16 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
     canvas.tag(last.top[0] - 12, 75, f"1×1 convolution{', pixel shuffle' * (patches > 1)}", "right")
     if patches > 1:
         canvas.tag(first.top[0] + 12, 75, "pixel unshuffle", "left")
-    if model.time:
+    if model.time_embedding:
         title, line = f"timestep t → embedding of {config['time']} values", "+ t: added to the channels of a stage"
-        canvas.box("operation", 280, 8, 320, 54, title, f"{count_text(model.time)} parameters", line, part="timestep")
-    timestep = f" The timestep, an embedding of {config['time']} values, enters at every stage." if model.time else ""
+        canvas.box(
+            "operation", 280, 8, 320, 54, title, f"{count_text(model.time_embedding)} parameters", line, part="timestep"
+        )
+    timestep = (
+        f" The timestep, an embedding of {config['time']} values, enters at every stage."
+        if model.time_embedding
+        else ""
+    )
     joined = "Skip connections (dashed)" if model.skips else "There are no skip connections that"
     return canvas.finish(
         f"""A U-Net with {count_text(model)} parameters: {shape_text(inputs[0][1:])} in, {shape_text(out)} out. The

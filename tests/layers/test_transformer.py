@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from stablediff_edu.vision import import_torchvision
+from diffusers.models.transformers import transformer_2d as diffusers
 from torch import nn
 
 from stablediff_edu.layers.attention import causal_mask
@@ -14,9 +14,6 @@ from stablediff_edu.layers.transformer import (
     Transformer2DModel,
     quick_gelu,
 )
-
-import_torchvision()  # diffusers' models import it, and a plain import fails where it does not fit torch
-from diffusers.models.transformers import transformer_2d as diffusers  # noqa: E402
 
 TOLERANCE = 1e-12  # measured: 2e-15
 FEATURES, HEADS, CONTEXT = 12, 3, 8

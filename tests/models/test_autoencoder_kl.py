@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKL as Theirs
+from diffusers.models.resnet import ResnetBlock2D as TheirBlock
 from parity import randomised, shared_pair, their_vae
-from stablediff_edu.vision import import_torchvision
 from torch import nn
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as exact_divergence
@@ -19,10 +20,6 @@ from stablediff_edu.layers.upsample import Downsample2D, Upsample2D
 from stablediff_edu.models import autoencoder_kl
 from stablediff_edu.models.autoencoder_kl import V1, AutoencoderKL, VAEConfig, kl_divergence, reparameterize
 from stablediff_edu.models.unet import count_parameters
-
-import_torchvision()  # diffusers' models import it, and a plain import fails where it does not fit torch
-from diffusers import AutoencoderKL as Theirs  # noqa: E402
-from diffusers.models.resnet import ResnetBlock2D as TheirBlock  # noqa: E402
 
 TOLERANCE = 1e-10  # measured: 2e-13
 DIGITS = VAEConfig(

@@ -15,6 +15,7 @@ from PIL import Image
 
 import stablediff_edu as sd
 from stablediff_edu import plotting
+from stablediff_edu.layers.transformer import CLIPEncoderLayer
 from stablediff_edu.models.autoencoder_kl import VAEConfig
 from stablediff_edu.models.clip import CLIP, CLIPTextConfig, ImageConfig
 from stablediff_edu.models.unet_2d_condition import UNetConfig
@@ -112,8 +113,8 @@ CASES = {
     ),
     "transformer block": (
         "cross-attention",
-        lambda lit: plotting.diagram_transformer_block(sd.BasicTransformerBlock(1280, 8, 768, geglu=True), lit),
-        lambda: plotting.diagram_transformer_block(sd.BasicTransformerBlock(8, 2)),
+        lambda lit: plotting.diagram_transformer_block(sd.BasicTransformerBlock(1280, 8, 768), lit),
+        lambda: plotting.diagram_transformer_block(CLIPEncoderLayer(8, 2)),
         ["N×8", "2 heads"],
     ),
     "CLIP": ("similarities", lambda lit: clip(128, 5, lit), lambda: clip(96, 2), ["96 values"]),
