@@ -16,8 +16,8 @@ from stablediff_edu.tasks.scene_vae import SceneVAETask, reconstruct
 from stablediff_edu.tasks.vae import as_float_images, batches, l1_gradient_loss, load_vae
 
 SMALL = SceneVAETask(
-    sizes=VAEConfig(3, (4, 4, 4, 8), 1, norm_num_groups=4, scaling_factor=1.0), steps=3, batch_size=2, scenes=12, held_out=4,
-    gan_steps=2, error="edges",
+    sizes=VAEConfig(3, (4, 4, 4, 8), 1, norm_num_groups=4, scaling_factor=1.0), steps=3, batch_size=2, scenes=12,
+    held_out=4, gan_steps=2, error="edges",
 )  # fmt: skip
 
 
