@@ -10,22 +10,21 @@ from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
 from stablediff_edu.metrics.images import squared_error
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig, kl_divergence
-from stablediff_edu.tasks import latent_diffusion
-from stablediff_edu.tasks.ddpm import DiffusionTrainConfig, load_diffusion
+from stablediff_edu.tasks.ddpm import load_diffusion
 from stablediff_edu.tasks.latent_diffusion import (
     DIGIT_LATENTS,
-    LATENT_DIGITS,
-    LATENT_DIGITS_QUICK,
+    LATENT_PRESETS,
     PIXEL_DIGITS,
+    DigitVAETask,
+    LatentDigitsTask,
     crop_digits,
     decode_digits,
     encode_digits,
-    make_latent_digits,
-    make_vae,
+    framed,
     pad_digits,
-    score_vae,
 )
-from stablediff_edu.tasks.vae import VAETrainConfig, load_vae, train_vae, vae_loss
+from stablediff_edu.tasks.runner import run
+from stablediff_edu.tasks.vae import load_vae, map_batches, vae_loss
 from stablediff_edu.training.loop import TrainResult
 from stablediff_edu.training.trained_models import save_trained
 
@@ -37,8 +36,8 @@ CONFIG = VAEConfig(
     norm_num_groups=4,
     scaling_factor=1.0,
 )
-TINY = VAETrainConfig(CONFIG, steps=4, batch_size=4)
-TINY_LATENTS = DiffusionTrainConfig(channels=(8, 8), time=8, patch=1, attention=1, steps=3, batch_size=4, flip=False)
+TINY = DigitVAETask(sizes=CONFIG, steps=4, batch_size=4, digits=60, held_out=20)
+TINY_LATENTS = LatentDigitsTask(channels=(8, 8), time=8, attention=1, steps=3, batch_size=4, digits=60)
 
 
 @pytest.fixture(scope="module")
@@ -50,54 +49,47 @@ def digits() -> DigitDataset:
 def trained(digits: DigitDataset) -> AutoencoderKL:
     """A small autoencoder that has learned enough to tell digits apart."""
     torch.manual_seed(0)
-    config = VAETrainConfig(CONFIG, steps=60, batch_size=8, learning_rate=1e-2)
-    return train_vae(config, pad_digits(digits.images))[0]
+    return replace(TINY, steps=60, batch_size=8, learning_rate=1e-2).train(framed(digits))[0]
 
 
 # --- images and latents ---------------------------------------------------------------------------------------------
 
 
 def test_the_frame_is_black_two_pixels_wide_and_comes_off_again(digits: DigitDataset):
-    framed = pad_digits(digits.images)
-    assert framed.shape == (60, 1, 32, 32) and torch.equal(crop_digits(framed), digits.images)
+    x = pad_digits(digits.images)
+    assert x.shape == (60, 1, 32, 32) and torch.equal(crop_digits(x), digits.images)
     inner = torch.zeros(32, 32, dtype=torch.bool)
     inner[2:30, 2:30] = True
-    assert (framed[..., ~inner] == -1).all() and torch.equal(framed[..., inner].unflatten(2, (28, 28)), digits.images)
+    assert (x[..., ~inner] == -1).all() and torch.equal(x[..., inner].unflatten(2, (28, 28)), digits.images)
 
 
 def test_working_in_parts_changes_nothing_and_keeps_the_order():
-    rows = torch.arange(7.0).view(7, 1)
-    seen = []
+    rows, seen = torch.arange(7.0).view(7, 1), []
 
     def double(part: torch.Tensor) -> torch.Tensor:
         seen.append(len(part))
         return 2 * part
 
-    assert torch.equal(latent_diffusion.map_batches(None, double, rows, batch_size=3), 2 * rows) and seen == [3, 3, 1]
+    assert torch.equal(map_batches(None, double, rows, batch_size=3), 2 * rows) and seen == [3, 3, 1]
 
 
-def test_the_shipped_sizes_fit_one_another(digits: DigitDataset):
+def test_the_sizes_of_the_pretrained_networks_fit_one_another(digits: DigitDataset):
     vae = AutoencoderKL(DIGIT_LATENTS).eval()
     z = encode_digits(vae, digits.images[:2])
     assert z.shape == (2, 4, 4, 4) and decode_digits(vae, z).shape == (2, 1, 28, 28)
-    for config in (LATENT_DIGITS, LATENT_DIGITS_QUICK):
-        assert config.model(4, 4)(z, torch.zeros(2)).shape == z.shape
+    for task in LATENT_PRESETS.values():
+        assert task.model()(z, torch.zeros(2)).shape == z.shape and not task.flip  # a mirrored digit is none
     x = digits.images[:1]
-    assert PIXEL_DIGITS.model(1, 1)(x, torch.zeros(1)).shape == x.shape
-    assert not LATENT_DIGITS.flip and not PIXEL_DIGITS.flip  # a mirrored digit is none
+    assert PIXEL_DIGITS.model()(x, torch.zeros(1)).shape == x.shape and not PIXEL_DIGITS.flip
 
 
-def test_a_learned_autoencoder_gives_digits_back(trained: AutoencoderKL, digits: DigitDataset):
-    again = decode_digits(trained, encode_digits(trained, digits.images))
-    assert again.shape == digits.images.shape and again.abs().max() <= 1
-    mean_picture = digits.images.mean(0, keepdim=True).expand_as(digits.images)
-    assert squared_error(again, digits.images) < 0.5 * squared_error(mean_picture, digits.images)
-
-
-def test_encoding_repeats_itself_and_learns_nothing(trained: AutoencoderKL, digits: DigitDataset):
+def test_a_trained_autoencoder_reconstructs_digits(trained: AutoencoderKL, digits: DigitDataset):
     z = encode_digits(trained, digits.images)
     assert torch.equal(encode_digits(trained, digits.images), z) and not z.requires_grad
-    assert torch.equal(decode_digits(trained, z), decode_digits(trained, z))
+    again = decode_digits(trained, z)
+    assert again.shape == digits.images.shape and again.abs().max() <= 1
+    mean = digits.images.mean(0, keepdim=True).expand_as(digits.images)
+    assert squared_error(again, digits.images) < 0.5 * squared_error(mean, digits.images)
 
 
 # --- the autoencoder's training ---------------------------------------------------------------------------------------
@@ -118,7 +110,7 @@ def test_scaled_latents_have_the_size_of_the_noise(trained: AutoencoderKL, digit
     assert abs(trained.config.scaling_factor - 1) > 0.02  # or nothing was measured
 
 
-def test_the_scaling_does_not_change_what_comes_back(trained: AutoencoderKL, digits: DigitDataset):
+def test_the_scaling_does_not_change_the_reconstruction(trained: AutoencoderKL, digits: DigitDataset):
     before, x = trained.config, digits.images[:4]
     again = decode_digits(trained, encode_digits(trained, x))
     try:
@@ -131,7 +123,7 @@ def test_the_scaling_does_not_change_what_comes_back(trained: AutoencoderKL, dig
 def test_one_seed_is_one_training(digits: DigitDataset):
     def weights(seed: int) -> torch.Tensor:
         torch.manual_seed(1)
-        model, training = train_vae(replace(TINY, seed=seed), pad_digits(digits.images))
+        model, training = replace(TINY, seed=seed).train(framed(digits))
         assert not model.training and training.steps == 4
         return torch.cat([parameter.flatten() for parameter in model.parameters()])
 
@@ -141,45 +133,26 @@ def test_one_seed_is_one_training(digits: DigitDataset):
 # --- on disk ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_autoencoder_comes_back_with_its_measured_scaling(tmp_path, digits: DigitDataset):
-    out = tmp_path / "mine.safetensors"
-    unseen = render_digits(20, train=False)
-    model, _, score, file = make_vae(TINY, out, "train digit-vae --steps 4", digits, unseen)
-    again, metadata = load_vae(file)
-    assert again.config == model.config and again.config.scaling_factor != CONFIG.scaling_factor and not again.training
-    close = encode_digits(model, unseen.images)
-    assert torch.allclose(encode_digits(again, unseen.images), close, atol=0.02)  # stored in half precision
-    assert metadata["result"] == score == score_vae(model, unseen)
-    assert score.startswith("squared error per pixel 0.") and score.endswith("on 20 unseen synthetic digits")
-    assert (metadata["data"], metadata["steps"], metadata["seed"]) == (
-        "60 synthetic digits",
-        "4",
-        "0",
-    ) and "MIT" in metadata["licence"]
+def test_both_networks_come_back_with_scaling_and_metadata(tmp_path, monkeypatch):
+    monkeypatch.setenv("STABLEDIFF_DATA", str(tmp_path / "no data"))
+    file, _ = run(TINY, tmp_path / "mine.safetensors", "train digit-vae --steps 4")
+    vae, metadata = load_vae(file)
+    assert vae.config.scaling_factor != CONFIG.scaling_factor and not vae.training
+    assert metadata["result"].startswith("squared error per pixel 0.") and "20 unseen synthetic" in metadata["result"]
+    assert (metadata["data"], metadata["steps"], metadata["seed"]) == ("60 synthetic digits", "4", "0")
 
-
-def test_the_noise_predictor_comes_back_and_finds_noise_in_latents_only(tmp_path, digits: DigitDataset, trained):
-    out = tmp_path / "latents.safetensors"
-    vae_metadata = dict(command="train digit-vae --steps 60")
-    model, training, file = make_latent_digits(
-        TINY_LATENTS, out, "train latent-digits", digits, (trained, vae_metadata)
-    )
-    again, metadata = load_diffusion(file, channels=4)
-    assert training.steps == 3 and again.config == model.config and again.config["in_channels"] == 4
+    file, training = run(replace(TINY_LATENTS, vae=file), tmp_path / "latents.safetensors", "train latent-digits")
+    model, metadata = load_diffusion(file, channels=4)
+    assert training.steps == 3 and model.config["in_channels"] == 4
     assert (metadata["size"], metadata["schedule"], metadata["prediction"]) == ("16", "cosine", "v_prediction")
-    assert (
-        metadata["data"]
-        == "latents of 60 synthetic digits, encoded by what was trained with: train digit-vae --steps 60"
-    )
-    with pytest.raises(UserError, match=r"latents\.safetensors is a U-Net, but none that finds noise in 3 channels"):
+    assert metadata["data"].startswith("latents of 60 synthetic digits, encoded by what was trained with: train digit-")
+    with pytest.raises(UserError, match=r"latents\.safetensors is a U-Net, but none that"):
         load_diffusion(file)
 
 
-def test_the_card_of_what_learned_from_mnist_names_its_licence(tmp_path, digits: DigitDataset):
-    real = replace(digits, source="MNIST")
-    _, _, _, file = make_vae(TINY, tmp_path / "real.safetensors", "a test", real, real)
-    metadata = checkpoint.read_metadata(file)
-    assert metadata["data"] == "60 MNIST" and "CC BY-SA" in metadata["licence"]
+def test_metadata_of_what_was_trained_on_mnist_name_its_license(digits: DigitDataset):
+    metadata = TINY.metadata(framed(replace(digits, source="MNIST")), TrainResult())
+    assert metadata["data"] == "60 MNIST" and "CC BY-SA" in str(metadata["licence"])
 
 
 def save(path, model):
@@ -189,11 +162,11 @@ def save(path, model):
 
 
 def test_weights_of_something_else_are_refused_in_one_sentence(tmp_path):
-    file = save(tmp_path / "unet.safetensors", TINY_LATENTS.model(4, 4))
+    file = save(tmp_path / "unet.safetensors", TINY_LATENTS.model())
     with pytest.raises(UserError, match=r"unet\.safetensors holds no weights of an autoencoder with latents; name"):
         load_vae(file)
     file = save(tmp_path / "vae.safetensors", AutoencoderKL(CONFIG))
-    with pytest.raises(UserError, match=r"vae\.safetensors holds no weights of a network that finds noise"):
+    with pytest.raises(UserError, match=r"vae\.safetensors holds no weights of a network that"):
         load_diffusion(file, channels=4)
 
 
