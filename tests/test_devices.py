@@ -89,15 +89,15 @@ def test_every_task_trains_waits_for_nothing_stops_and_goes_on_there(name: str, 
 
 
 def test_times_are_taken_when_the_device_has_done_its_work(on_mps, monkeypatch):
-    from stablediff_edu.widgets import generation, trajectory
+    from stablediff_edu.widgets import base
     from stablediff_edu.widgets.ch03_denoising import DenoisingPanel
 
     waited = []
-    for module in (benchmark, generation, trajectory):
+    for module in (benchmark, base):
         monkeypatch.setattr(module, "synchronize", waited.append)
     assert benchmark.benchmark_train_step(16, 1, repeats=1) > 0 and waited == [DEVICE] * 4
     unet = UNet(3, 3, (8, 16), time=16).to(DEVICE).eval()
-    DenoisingPanel(unet, NoiseSchedule.cosine(), torch.zeros(1, 3, 8, 8), steps=(1, 2))
+    DenoisingPanel(unet, NoiseSchedule.cosine(), torch.zeros(1, 3, 8, 8))
     assert waited[4:] == [DEVICE]
     own, images = tiny_tasks.OWN, tiny_tasks.own_images()
     networks = own.parts(images, tiny_tasks.make_pipe())

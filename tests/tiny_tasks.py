@@ -97,7 +97,7 @@ def clip() -> CLIP:
 
 
 def parts() -> FrozenParts:
-    return FrozenParts(clip().text, vae(), clip_task.tokenizer_of(TEXT), "for a test")
+    return FrozenParts(clip().text_model, vae(), clip_task.tokenizer_of(TEXT), "for a test")
 
 
 def make_pipe() -> StableDiffusion:
