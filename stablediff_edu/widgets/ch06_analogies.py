@@ -46,9 +46,9 @@ class AnalogyPanel(Panel):
                 self.plot.write(axes["ranking"], -0.01, row, word, "rm")
                 self.plot.write(axes["ranking"], max(cosine, 0) + 0.01, row, f"{cosine:.2f}", "lm")
 
-        title = f"the {len(found)} words nearest to {a} − {b} + {c}"
+        title = f"the {len(found)} other words nearest to {a} − {b} + {c}"
         self.show("nearest words", self.plot.render(draw), f"{title}; the first is {found[0][0]}", title)
-        self.say(html.escape(f"{a} − {b} + {c} is nearest to: ") + f"<b>{html.escape(found[0][0])}</b>")
+        self.say(html.escape(f"{a} − {b} + {c}: nearest other word: ") + f"<b>{html.escape(found[0][0])}</b>")
 
     def _draw_axes(self, axes) -> None:
         axes["ranking"].set(xlim=(0, 1.12), ylim=(SHOWN - 0.5, -0.5), yticks=[], xlabel="cosine similarity")
