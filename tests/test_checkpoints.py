@@ -23,7 +23,7 @@ def test_what_is_saved_is_loaded_again(tmp_path):
     for (name, a), b in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
         assert torch.equal(a.half().float(), b), name
     exact = checkpoint.save_checkpoint(tmp_path / "b.safetensors", model, CARD, half=False)
-    assert torch.equal(checkpoint.load_checkpoint(exact)[0]["last.weight"], model.last.weight)
+    assert torch.equal(checkpoint.load_checkpoint(exact)[0]["conv_out.weight"], model.conv_out.weight)
     assert path.stat().st_size < exact.stat().st_size
     model.register_buffer("count", torch.tensor([2**24 + 1]))  # a whole number that float32 lacks
     assert checkpoint.load_checkpoint(checkpoint.save_checkpoint(path, model, CARD))[0]["count"].tolist() == [2**24 + 1]

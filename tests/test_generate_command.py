@@ -19,7 +19,7 @@ from stablediff_edu.models.autoencoder_kl import AutoencoderKL
 from stablediff_edu.models.unet import UNet
 from stablediff_edu.pipelines.stable_diffusion import StableDiffusion
 from stablediff_edu.tasks import ddpm_evaluation, latent_diffusion
-from stablediff_edu.tasks.ddpm import DiffusionTask, load_diffusion
+from stablediff_edu.tasks.ddpm import load_diffusion
 from stablediff_edu.tasks.text_to_image_evaluation import DEFAULT_SAMPLING
 from stablediff_edu.tokenizers.clip_bpe import CLIPTokenizer
 
@@ -173,14 +173,14 @@ def test_the_transparent_part_of_an_image_is_drawn_anew(shipped, capsys, invert)
 
 # --- weights of `train` -----------------------------------------------------------------------------------------------
 
-SMALL = DiffusionTask(channels=(8, 16), time=16, patch=1, attention=0, steps=1, batch_size=2)
+SMALL = dict(time=16, patch=1, attention=0)
 
 
 def trained(channels: int, size: int, data: str) -> Path:
     """Write weights as `train` writes them."""
     metadata = CARD | dict(size=size, schedule="cosine", prediction="v_prediction", data=data, command="train x")
     return checkpoint.save_checkpoint(
-        Path("mine.safetensors").resolve(), SMALL.model(channels, channels), metadata, half=False
+        Path("mine.safetensors").resolve(), UNet(channels, channels, (8, 16), **SMALL), metadata, half=False
     )
 
 

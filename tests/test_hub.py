@@ -88,7 +88,7 @@ def fetched(server: LocalServer) -> list[str]:
 
 def assert_whole(half: bool = False) -> None:
     parts = read_parts(NAME, half)
-    assert [parts.config[name] for name in ("text", "unet", "vae")] == list(SIZES.values())
+    assert [parts.config[name] for name in SIZES] == list(SIZES.values())
     for part in MODELS:
         assert {tensor.dtype for tensor in parts.weights(part).values()} == {torch.float16 if half else torch.float32}
 

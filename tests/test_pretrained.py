@@ -415,7 +415,7 @@ def test_the_precision_that_is_asked_for_is_looked_for(model, copy):
     for file in (TEXT, UNET, VAE):
         (copy / file).unlink()
     weights = read_parts(copy).weights("unet")
-    assert {tensor.dtype for tensor in weights.values()} == {torch.float32} and not weights["first.weight"].any()
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32} and not weights["conv_in.weight"].any()
 
 
 def test_an_old_config_that_leaves_out_what_was_fixed_then_is_read(model, copy):

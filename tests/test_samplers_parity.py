@@ -20,7 +20,7 @@ TOLERANCE = 1e-9
 STEPS = (1, 2, 5, 10, 20, 50)
 BETAS = {"linear": NoiseSchedule.linear, "scaled_linear": NoiseSchedule.scaled_linear}
 RANGES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012)}
-PREDICTIONS = {"noise": "epsilon", "clean": "sample", "v_prediction": "v_prediction"}
+PREDICTIONS = ("epsilon", "sample", "v_prediction")
 THEIRS = {
     "ddpm": ("scheduling_ddpm", "DDPMScheduler", {"clip_sample": False}),
     "ddim": ("scheduling_ddim", "DDIMScheduler", {"clip_sample": False}),
@@ -63,7 +63,7 @@ def their_scheduler(sampler: str, betas: str, prediction: str, spacing: str, ste
     file, name, usual = THEIRS[sampler]
     first, last = RANGES[betas]
     scheduler = getattr(getattr(schedulers, file), name)(
-        beta_schedule=betas, beta_start=first, beta_end=last, prediction_type=PREDICTIONS[prediction],
+        beta_schedule=betas, beta_start=first, beta_end=last, prediction_type=prediction,
         timestep_spacing=spacing, **(usual | settings),
     )  # fmt: skip
     scheduler.set_timesteps(steps)

@@ -272,7 +272,7 @@ def test_another_models_single_file_is_told_apart(tmp_path, tensors, said, pickl
 def test_the_single_file_that_all_these_are_not_is_read(tmp_path):
     save_file(single_file(), tmp_path / "a.safetensors")
     parts = read_parts(tmp_path / "a.safetensors")
-    assert [parts.config[name] for name in ("text", "unet", "vae")] == list(SIZES.values())
+    assert [parts.config[name] for name in SIZES] == list(SIZES.values())
     assert sum(len(parts.weights(part)) for part in MODELS) == len(single_file())
 
 
@@ -283,7 +283,10 @@ def test_a_shipped_checkpoint_is_no_stable_diffusion():
         read_parts(checkpoint.checkpoint_path("ships"))
 
 
-@pytest.mark.parametrize("note", ["", "{", "[]", "{}", '{"text": 3}', '{"text": {}, "unet": {"widths": 3}, "vae": {}}'])
+@pytest.mark.parametrize(
+    "note",
+    ["", "{", "[]", "{}", '{"text_encoder": 3}', '{"text_encoder": {}, "unet": {"block_out_channels": 3}, "vae": {}}'],
+)
 def test_a_note_that_lies_gets_one_sentence(tmp_path, note):
     save_file(single_file(), tmp_path / "a.safetensors", {"stablediff_edu": note})
     with pytest.raises(UserError, match=r"a\.safetensors is not whole"):

@@ -202,7 +202,7 @@ def read_unet(json: Json) -> UNetConfig:
         out_channels=int(json["out_channels"]),
         block_out_channels=map(int, json["block_out_channels"]),
         layers_per_block=int(one(json["layers_per_block"])),
-        down_block_types=json["down_block_types"],
+        down_block_types=[ATTENTION if kind.startswith("CrossAttn") else PLAIN for kind in json["down_block_types"]],
         num_attention_heads=int(one(json.get("num_attention_heads") or json["attention_head_dim"])),
         cross_attention_dim=int(one(json["cross_attention_dim"])),
         norm_num_groups=int(json.get("norm_num_groups", 32)),

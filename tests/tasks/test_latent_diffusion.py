@@ -7,7 +7,6 @@ import torch
 
 from stablediff_edu.data.digits.dataset import DigitDataset, render_digits
 from stablediff_edu.errors import UserError
-from stablediff_edu.io import checkpoint
 from stablediff_edu.metrics.images import squared_error
 from stablediff_edu.models.autoencoder_kl import AutoencoderKL, VAEConfig, kl_divergence
 from stablediff_edu.tasks.ddpm import load_diffusion
