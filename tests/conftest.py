@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 
 # The course does without torchvision. Where it is installed and does not fit torch, diffusers could not be imported.
 sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]
+
+# A shell ignores Ctrl-C for what it runs in the background, and children inherit that: tests that interrupt would wait.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 _REAL_DATA = Path(os.environ.get("STABLEDIFF_DATA") or ROOT.parent / "shared/data")
