@@ -55,6 +55,8 @@ with distributed.distributed():
     training = train(model, batches(), loss, steps=12, learning_rate=1e-2, checkpoint=folder / "progress")
     metadata = dict(command="x", seed=0, data="x", licence="x", result="x")
     save_trained(folder / "weights.safetensors", model, training, **metadata)
+    if rank == 0:
+        (folder / "progress").unlink()
     config = VAETask(sizes=VAEConfig(3, (4, 8), 1, norm_num_groups=4, scaling_factor=1.0), steps=3, batch_size=6)
     images = torch.rand(9, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     vae = config.train(images, NullCallback())[1]

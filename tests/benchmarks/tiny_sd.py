@@ -7,6 +7,7 @@ The classifier is the pretrained one, whose own accuracy stands in the table's f
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -38,6 +39,7 @@ def mixed_up(found: dict[str, list[str]], prompts: list[text_to_image_evaluation
 
 def beside_diffusers(pipe: StableDiffusion, prompt: str, rounds: int) -> str:
     """Time prompt to image in turns with diffusers' own pipeline, which loads the same weights from a folder."""
+    sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]  # as in conftest.py
     import diffusers
 
     with tempfile.TemporaryDirectory() as folder:
