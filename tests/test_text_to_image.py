@@ -127,10 +127,11 @@ def test_it_begins_with_the_pretrained_weights_and_the_words_of_both(here: Path)
     assert torch.equal(model.unet.conv_in.weight, pretrained.unet.conv_in.weight)
     assert torch.equal(model.text_encoder.encoder["layers"][0].state_dict().popitem()[1],
                        pretrained.text_encoder.encoder["layers"][0].state_dict().popitem()[1])  # fmt: skip
-    words, theirs = (encoder.words.weight for encoder in (model.text_encoder, pretrained.text_encoder))
+    tables = (pipe.text_encoder.embeddings.token_embedding for pipe in (model, pretrained))
+    words, theirs = (table.weight for table in tables)
     assert torch.equal(words[tokenizer.numbers["red"]], theirs[1]) and torch.equal(words[-2:], theirs[-2:])
     new = tokenizer.numbers["circle"]
-    assert torch.equal(words[new], scratch.text_encoder.words.weight[new])
+    assert torch.equal(words[new], scratch.text_encoder.embeddings.token_embedding.weight[new])
     wider = replace(SMALL, unet=replace(UNET, block_out_channels=(8, 24)))
     assert torch.equal(wider.parts(images, pretrained)[1].unet.conv_in.weight, pretrained.unet.conv_in.weight)
 
