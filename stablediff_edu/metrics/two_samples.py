@@ -66,15 +66,13 @@ def two_sample_accuracy(
 def kernel_distance(features: torch.Tensor, references: torch.Tensor) -> float:
     """Return the unbiased squared MMD with the kernel (x·y / d + 1)³, as in the kernel inception distance (KID).
 
-    0 for two samples of one distribution, up to noise: it may be slightly negative.
+    0 for two samples of one distribution, up to noise: it may be slightly negative. No sum counts a pair of the same
+    index (Gretton et al., 2012, "A Kernel Two-Sample Test", equation 3): there both images may show the same caption.
 
     Args:
-        features, references: (N, d) and (M, d).
+        features, references: (N, d) both.
     """
     x, y = features.double(), references.double()
-
-    def kernel(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return (a @ b.T / a.shape[1] + 1) ** 3
-
-    within = [(k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1)) for k in (kernel(x, x), kernel(y, y))]
-    return (within[0] + within[1] - 2 * kernel(x, y).mean()).item()
+    kernels = [(a @ b.T / a.shape[1] + 1) ** 3 for a, b in ((x, x), (y, y), (x, y))]
+    xx, yy, xy = ((k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1)) for k in kernels)
+    return (xx + yy - 2 * xy).item()
