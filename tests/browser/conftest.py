@@ -72,7 +72,7 @@ class Server:
         return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, asyncio has a running loop, in which other tests' asyncio.run fails
 def browser() -> Iterator[Any]:
     """Chromium; skips where it is missing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
@@ -85,7 +85,7 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """JupyterLab and Notebook 7 on one server, with the settings of `make lab`."""
     root = tmp_path_factory.mktemp("notebooks")
