@@ -20,6 +20,7 @@ from functools import partial
 from typing import ClassVar
 
 import torch
+import torch.utils._device
 from torch.utils._python_dispatch import TorchDispatchMode
 
 DEVICE = torch.device("lazy:0")
@@ -87,6 +88,7 @@ class Accelerator(TorchDispatchMode):
         Accelerator.current = self
 
     def __enter__(self):
+        torch.utils._device._device_constructors()  # is cached for `with torch.device(...)`: with the right torch.tensor
         self.replaced = {name: getattr(torch, name) for name in ("tensor", "as_tensor")}
         for name, make in self.replaced.items():
             setattr(torch, name, partial(_made_and_moved, make))

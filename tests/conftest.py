@@ -19,15 +19,12 @@ ROOT = Path(__file__).resolve().parents[1]
 _REAL_DATA = Path(os.environ.get("STABLEDIFF_DATA") or ROOT.parent / "shared/data")
 
 
-# With several processes (make units) a file is run by one of them: the long ones begin, so that all end together. Tests
-# of the pretended accelerator come last: after them transformers loads its position_ids wrong (not understood yet).
+# With several processes (make units) a file is run by one of them: the long ones begin, so that all end together.
 LONG = ["test_notebooks_there.py", "test_panels.py", "test_base.py", "test_run.py"]
-LAST = ["test_devices.py", "test_half_devices.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = [*LONG, "", *LAST]
-    items.sort(key=lambda item: order.index(item.path.name if item.path.name in order else ""))
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
