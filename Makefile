@@ -62,6 +62,7 @@ $(STAMP)-%: pyproject.toml constraints.txt
 lint:
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
 
 format: setup-test
 	.venv/bin/python -m ruff check --fix .

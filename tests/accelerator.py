@@ -88,7 +88,7 @@ class Accelerator(TorchDispatchMode):
         Accelerator.current = self
 
     def __enter__(self):
-        torch.utils._device._device_constructors()  # is cached for `with torch.device(...)`: with the right torch.tensor
+        torch.utils._device._device_constructors()  # caches torch.tensor for `with torch.device(...)`
         self.replaced = {name: getattr(torch, name) for name in ("tensor", "as_tensor")}
         for name, make in self.replaced.items():
             setattr(torch, name, partial(_made_and_moved, make))

@@ -1,12 +1,13 @@
 """Validation of the pipeline's arguments: each function returns the completed value, or raises UserError."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 
 from stablediff_edu.errors import UserError
 
-Size = int | tuple[int, int]  # pixels: a square's side, or height and width
+Size = int | Sequence[int]  # pixels: a square's side, or height and width
 
 
 def check_size(size: Size, shrink: int, image: torch.Tensor | None = None) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class SamplerStep(NamedTuple):
     xt: torch.Tensor
     x0: torch.Tensor
     eps: torch.Tensor
-    next: torch.Tensor | None = None  # after the last step the result
+    next: torch.Tensor  # after the last step the result
 
 
 # One step each, from `current` to the level `target`. noise_fn() gives fresh noise, model_fn(xt, level) one more
@@ -166,7 +166,8 @@ def noise_levels(
     if stops == "karras":  # evenly between the 7th roots of the first and the last σ: Karras et al., equation 5
         every = schedule.sigmas.clamp(max=4096)  # noise alone has infinity, from which no curve leads down
         sigmas = torch.lerp(every[-1] ** (1 / 7), every[0] ** (1 / 7), torch.linspace(0, 1, steps, **EXACT)) ** 7
-        ts, alpha_bars = np.interp(sigmas.log(), every.log(), np.arange(total)).round(), 1 / (1 + sigmas**2)
+        ts = torch.from_numpy(np.interp(sigmas.log(), every.log(), np.arange(total)).round())
+        alpha_bars = 1 / (1 + sigmas**2)
     else:
         ts = spaced_timesteps(steps, total, spacing, offset, stops)
         if ts[0] > total - 1 or (ts.diff() >= 0).any():
@@ -176,7 +177,8 @@ def noise_levels(
     image = torch.cat([alpha_bars, end])
     noise = 1 - image
     numbers = (image, image.sqrt(), noise.sqrt(), (noise / image).sqrt())  # as Python's own: on every device
-    return list(map(NoiseLevel, [*ts.tolist(), None], *(row.tolist() for row in numbers)))
+    rows = zip([*ts.tolist(), None], *(row.tolist() for row in numbers), strict=True)
+    return [NoiseLevel(*row) for row in rows]
 
 
 @torch.no_grad()
@@ -216,14 +218,14 @@ def sample(
     check_choice(prediction, PREDICTIONS, "prediction")
     if not (0 <= skip < steps and 0 <= eta <= 1):
         raise UserError(f"skip must be 0 to {steps - 1} and eta 0 to 1; here they are {skip} and {eta}.")
-    if prediction == "epsilon" and schedule.at(stops[skip].t) == 0:
+    if prediction == "epsilon" and schedule.at(cast(float, stops[skip].t)) == 0:
         raise UserError("In noise alone a noise prediction shows no image; use 'v_prediction', or another schedule.")
     step, where = SAMPLERS[sampler]
     noise_fn = make_noise_fn(seed, torch.empty(*shape, device=device or device_of(model)) if start is None else start)
 
     def model_fn(xt: torch.Tensor, level: NoiseLevel) -> tuple[torch.Tensor, torch.Tensor]:
         kind = torch.promote_types(xt.dtype, torch.float32) if where == "between" else torch.int64
-        answer = model(xt, torch.full((len(xt),), level.t, dtype=kind, device=xt.device))
+        answer = model(xt, torch.full((len(xt),), cast(float, level.t), dtype=kind, device=xt.device))
         x0, eps = to_x0_eps(answer, xt, level.signal, level.noise, prediction)
         if clip:
             x0 = x0.clamp(-1, 1)
@@ -233,7 +235,7 @@ def sample(
     xt, history = noise_fn() if start is None else start, list[SamplerStep]()
     for number, (here, target) in enumerate(pairwise(stops[skip:]), 1):
         assert here.t is not None  # only the last level has none
-        current = SamplerStep(number, here.t, here, xt, *model_fn(xt, here))
+        current = SamplerStep(number, here.t, here, xt, *model_fn(xt, here), next=xt)
         xt = step(current, target, history=history, model_fn=model_fn, noise_fn=noise_fn, eta=eta)
         yield current._replace(next=xt)
         history = [current, *history][:3]

@@ -10,13 +10,14 @@ nearly 0. Whoever knows two of x0, eps and xt knows the third.
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from stablediff_edu.config import to_device
 from stablediff_edu.errors import UserError
 
-EXACT = dict(dtype=torch.float64, device="cpu")  # whatever torch's default device is
+EXACT: dict[str, Any] = dict(dtype=torch.float64, device="cpu")  # whatever torch's default device is
 PREDICTIONS = ("epsilon", "sample", "v_prediction")  # what a network may predict; the video: epsilon
 
 

@@ -14,8 +14,8 @@ from stablediff_edu.models.unet_2d_condition import ATTENTION, PLAIN, UNetConfig
 
 V1_NAME = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
-SCALED = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
-SCHEDULES = {  # ours -> diffusers'
+SCALED: dict[str, Any] = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+SCHEDULES: dict[str, dict[str, Any]] = {  # ours -> diffusers'
     "scaled_linear": SCALED,
     "scaled_linear_zero_snr": SCALED | {"rescale_betas_zero_snr": True},
     "linear": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
@@ -26,7 +26,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 # dimensions of a text embedding -> whose U-Net reads such
-OTHERS = {1024: "Stable Diffusion 2", 1280: "Stable Diffusion XL's refiner", 2048: "Stable Diffusion XL"}
+OTHERS: dict[int | None, str] = {
+    1024: "Stable Diffusion 2",
+    1280: "Stable Diffusion XL's refiner",
+    2048: "Stable Diffusion XL",
+}
 
 
 def check_kind(source: object, unet: Mapping[str, int], width: int | None = None, latent: int | None = None) -> None:
@@ -151,7 +155,7 @@ IGNORED_KEYS = re.compile(
     r"|use_linear_projection|_.+"
 )
 # what our networks do where an option has more values than on and off; every other option must be off
-DONE = {
+DONE: dict[str, dict[str, Any]] = {
     "unet": dict.fromkeys(["conv_in_kernel", "conv_out_kernel"], 3)
     | dict.fromkeys(["transformer_layers_per_block", "resnet_out_scale_factor"], 1)
     | dict.fromkeys(["resnet_time_scale_shift", "attention_type"], "default")
@@ -200,9 +204,11 @@ def read_unet(json: Json) -> UNetConfig:
     return UNetConfig(
         in_channels=int(json["in_channels"]),
         out_channels=int(json["out_channels"]),
-        block_out_channels=map(int, json["block_out_channels"]),
+        block_out_channels=tuple(map(int, json["block_out_channels"])),
         layers_per_block=int(one(json["layers_per_block"])),
-        down_block_types=[ATTENTION if kind.startswith("CrossAttn") else PLAIN for kind in json["down_block_types"]],
+        down_block_types=tuple(
+            ATTENTION if kind.startswith("CrossAttn") else PLAIN for kind in json["down_block_types"]
+        ),
         num_attention_heads=int(one(json.get("num_attention_heads") or json["attention_head_dim"])),
         cross_attention_dim=int(one(json["cross_attention_dim"])),
         norm_num_groups=int(json.get("norm_num_groups", 32)),
@@ -213,7 +219,7 @@ def read_vae(json: Json) -> VAEConfig:
     """Read the autoencoder's sizes; old files do not tell the scaling, which is then the first model's."""
     return VAEConfig(
         in_channels=int(json["in_channels"]),
-        block_out_channels=map(int, json["block_out_channels"]),
+        block_out_channels=tuple(map(int, json["block_out_channels"])),
         layers_per_block=int(json["layers_per_block"]),
         latent_channels=int(json["latent_channels"]),
         norm_num_groups=int(json.get("norm_num_groups", 32)),
@@ -303,14 +309,16 @@ def from_shapes(shapes: Shapes) -> Json:
         "unet": UNetConfig(
             in_channels=shapes[f"{unet}input_blocks.0.0.weight"][1],
             out_channels=width(f"{unet}out.2.weight"),
-            block_out_channels=[width(f"{unet}input_blocks.{n}.0.in_layers.2.weight") for n in first],
+            block_out_channels=tuple(width(f"{unet}input_blocks.{n}.0.in_layers.2.weight") for n in first),
             layers_per_block=step - 1,
-            down_block_types=[ATTENTION if name in shapes else PLAIN for name in looks],
+            down_block_types=tuple(ATTENTION if name in shapes else PLAIN for name in looks),
             cross_attention_dim=shapes[attention][1],
         ),
         "vae": VAEConfig(
             in_channels=shapes[f"{vae}encoder.conv_in.weight"][1],
-            block_out_channels=[width(f"{vae}encoder.down.{level}.block.0.conv1.weight") for level in range(levels)],
+            block_out_channels=tuple(
+                width(f"{vae}encoder.down.{level}.block.0.conv1.weight") for level in range(levels)
+            ),
             layers_per_block=count(rf"{vae}encoder\.down\.0\.block\.\d+\."),
             latent_channels=width(f"{vae}post_quant_conv.weight"),
         ),

@@ -70,12 +70,14 @@ class PretrainedParts:
         words = whole.is_file() and load_word_tokenizer(
             read_json(whole).get("model", {}), sizes.max_position_embeddings
         )
-        folders = [self._tokenizer, self._tokenizer.parent]
-        if files := None if words else next(filter(None, map(tokenizer_files, folders)), None):
-            added = added_tokens(self._tokenizer)
-        elif not words:
-            files, added = clip_files(self._tokenizer, sizes.vocab_size), []
-        found = words or CLIPTokenizer(*files, sizes.max_position_embeddings, added)
+        if words:
+            found: CLIPTokenizer | WordTokenizer = words
+        else:
+            files, added = tokenizer_files(self._tokenizer) or tokenizer_files(self._tokenizer.parent), []
+            if files:
+                added = added_tokens(self._tokenizer)
+            files = files or clip_files(self._tokenizer, sizes.vocab_size)
+            found = CLIPTokenizer(*files, sizes.max_position_embeddings, added)
         if len(found) != sizes.vocab_size and (words or len(found) > sizes.vocab_size):
             raise UserError(
                 f"{whole if words else self._tokenizer} has {len(found)} tokens and the text encoder "
@@ -116,8 +118,8 @@ class PretrainedParts:
             raise UserError(f"{source} does not fit Stable Diffusion 1's {part} ({said}); get the weights again.")
         with oom_guard(f" for {source}; close other programs, or load it with half=True."):
             found = {}
-            for called, (ours, _) in wanted.items():
-                file, name = stored[called][0]
+            for key, (ours, _) in wanted.items():
+                file, name = stored[key][0]
                 found[ours] = file[name].to(torch.float16 if self._half else torch.float32).reshape(own[ours])
             return found
 
@@ -259,7 +261,8 @@ def clip_files(beside: Path, vocabulary: int) -> tuple[Path, Path]:
     try:
         if vocabulary == CLIP_TOKENS:
             fetched = hub.Address(CLIP_NAME), dict.fromkeys(WORDS, 800_000)
-            return tokenizer_files(own) or tokenizer_files(hub.download_files(*fetched))
+            if files := tokenizer_files(own) or tokenizer_files(hub.download_files(*fetched)):
+                return files
     except UserError as error:
         reason = f" ({str(error).removesuffix('.')})"
     raise UserError(

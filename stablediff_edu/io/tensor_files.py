@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 
@@ -91,9 +92,11 @@ def _first_bytes(path: Path) -> bytes:
 def _unpickled(path: Path, start: bytes) -> dict[str, torch.Tensor]:
     """Return the tensors of a pickle; a training's file has them, among others, under "state_dict"."""
     can_stay_on_disk = start.startswith(b"PK")  # all but the oldest are zip archives
-    stand_ins: dict[str, type] = {}
+    stand_ins: dict[str, Any] = {}
     while True:  # the reader names the first class that it does not know
-        safe = [(stand_in, prefix + name) for name, stand_in in stand_ins.items() for prefix in ("", "builtins.")]
+        safe: list[Any] = [
+            (stand_in, prefix + name) for name, stand_in in stand_ins.items() for prefix in ("", "builtins.")
+        ]
         try:
             with torch.serialization.safe_globals(safe), warnings.catch_warnings(action="ignore"):
                 found = torch.load(path, map_location="cpu", weights_only=True, mmap=can_stay_on_disk)

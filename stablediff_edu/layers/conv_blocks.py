@@ -45,6 +45,8 @@ class DoubleConv(nn.Module):
         hidden = self.activation(self.norm1(self.conv1(x)))
         if time is None and self.time_emb_proj is None:
             return self.activation(self.norm2(self.conv2(hidden)))
+        if time is None or self.time_emb_proj is None:
+            raise TypeError("a block takes a timestep embedding if and only if it was made with time_features")
         hidden = hidden + self.time_emb_proj(time)[:, :, None, None]  # (B, time_features) -> (B, out, 1, 1)
         return self.conv_shortcut(x) + self.activation(self.norm2(self.conv2(hidden)))
 

@@ -32,7 +32,8 @@ class ResnetBlock2D(nn.Module):
 
     def forward(self, x: torch.Tensor, time: torch.Tensor | None = None) -> torch.Tensor:
         hidden = self.conv1(F.silu(self.norm1(x), inplace=True))  # (B, in, H, W) -> (B, out, H, W)
-        if self.time_emb_proj:
+        if self.time_emb_proj is not None:
+            assert time is not None
             hidden = hidden + self.time_emb_proj(F.silu(time))[:, :, None, None]  # (B, time_features) -> (B, out, 1, 1)
         hidden = self.conv2(F.silu(self.norm2(hidden), inplace=True))
         return self.conv_shortcut(x) + hidden

@@ -43,7 +43,7 @@ class Upsample2D(nn.Module):
         return self.conv(x if size is None else x[..., : size[0], : size[1]])
 
 
-def upsample2x_conv3x3(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+def upsample2x_conv3x3(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """Do both at once, in about half the time, gradients too: (B, C, H, W) -> (B, C, 2H, 2W).
 
     A 3×3 kernel meets only 2×2 different values of the small image, in one of four ways; where two of its values meet

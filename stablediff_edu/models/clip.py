@@ -47,16 +47,17 @@ class CLIPTextModel(nn.Module):
         layers = nn.ModuleList(CLIPEncoderLayer(width, heads) for _ in range(config.num_hidden_layers))
         self.encoder = nn.ModuleDict({"layers": layers})
         self.final_layer_norm = nn.LayerNorm(width)
-        for embedding in self.embeddings.values():
-            nn.init.normal_(embedding.weight, std=0.02)
+        for weight in self.embeddings.parameters():
+            nn.init.normal_(weight, std=0.02)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         length, most = tokens.shape[1], self.config.max_position_embeddings
         if length > most:
             raise UserError(f"{length} tokens do not fit into {most} positions; use fewer words.")
         # (B, N) -> (B, N, hidden_size)
-        x = self.embeddings["token_embedding"](tokens) + self.embeddings["position_embedding"].weight[:length]
-        for layer in self.encoder["layers"]:
+        positions = torch.arange(length, device=tokens.device)
+        x = self.embeddings["token_embedding"](tokens) + self.embeddings["position_embedding"](positions)
+        for layer in self.encoder["layers"].children():
             x = layer(x)
         return self.final_layer_norm(x)
 

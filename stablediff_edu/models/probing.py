@@ -46,8 +46,10 @@ def channel_correlations(maps: torch.Tensor, region: torch.Tensor) -> torch.Tens
 @contextmanager
 def ablate_time_embedding(model: UNet, stage: str) -> Iterator[None]:
     """Remove the timestep embedding from one stage of a noise predictor, such as "middle", while the block runs."""
-    handle = model.stages()[stage].time_emb_proj.register_forward_hook(
-        lambda module, inputs, told: torch.zeros_like(told)
+    handle = (
+        model.stages()[stage]
+        .get_submodule("time_emb_proj")
+        .register_forward_hook(lambda module, inputs, told: torch.zeros_like(told))
     )
     try:
         yield

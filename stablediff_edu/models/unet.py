@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +52,7 @@ class UNet(nn.Module):
         attention: int = 0,
     ) -> None:
         super().__init__()
-        self.config = dict(
+        self.config: dict[str, Any] = dict(
             in_channels=in_channels, out_channels=out_channels, channels=list(channels), skips=skips, time=time,
             patch=patch, attention=attention,
         )  # fmt: skip

@@ -6,9 +6,10 @@ with latent diffusion models", section 3.3). With `V1` it has the sizes of Stabl
 it is chapter 8's: the same code. Attributes and sizes have diffusers' names: published weights load as they are.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -109,7 +110,7 @@ class UNet2DConditionModel(nn.Module):
         temb = self.time_embedding(t)  # (B,) -> (B, 4 · block_out_channels[0])
         x = self.conv_in(x)  # (B, in_channels, h, w) -> (B, block_out_channels[0], h, w)
         skips = [x]
-        for level in self.down_blocks:
+        for level in cast(Iterable[Level], self.down_blocks):
             for resnet, attention in level.stages():
                 x = attention(resnet(x, temb), context)  # (B, width, h, w)
                 skips.append(x)
@@ -118,7 +119,7 @@ class UNet2DConditionModel(nn.Module):
                 skips.append(x)
         resnet, other_resnet = self.mid_block.resnets
         x = other_resnet(self.mid_block.attentions[0](resnet(x, temb), context), temb)
-        for level in self.up_blocks:
+        for level in cast(Iterable[Level], self.up_blocks):
             for resnet, attention in level.stages():
                 x = torch.cat([x, skips.pop()], dim=1)  # (B, width + width of the skip connection, h, w)
                 x = attention(resnet(x, temb), context)  # (B, width, h, w)
@@ -138,9 +139,10 @@ class Level(nn.Module):
         self.attentions = nn.ModuleList(Transformer2DModel(width, heads, dim, groups) for _ in range(attentions))
         self.downsamplers, self.upsamplers = nn.ModuleList(), nn.ModuleList()
 
-    def stages(self) -> Iterator[tuple[nn.Module, Callable]]:
+    def stages(self) -> Iterator[tuple[Callable, Callable]]:
         """Run the blocks, each with the attention behind it."""
-        return zip_longest(self.resnets, self.attentions, fillvalue=no_attention)
+        resnets: Iterable[Callable] = self.resnets
+        return zip_longest(resnets, self.attentions, fillvalue=no_attention)
 
 
 def no_attention(x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from stablediff_edu.errors import UserError
 from stablediff_edu.layers.attention import Attention
-from stablediff_edu.layers.transformer import BasicTransformerBlock, CLIPEncoderLayer
+from stablediff_edu.layers.transformer import BasicTransformerBlock, CLIPAttention, CLIPEncoderLayer
 from stablediff_edu.models.clip import CLIP
 from stablediff_edu.models.word2vec import Word2Vec
 from stablediff_edu.plotting.core import MAGNITUDE_MAP
@@ -140,14 +140,18 @@ def diagram_transformer_block(block: BasicTransformerBlock | CLIPEncoderLayer, h
 
     `highlight`: "norm", "self-attention", "cross-attention", "MLP", "residual connections" or "text embeddings".
     """
-    attention, cross = getattr(block, "attn1", None) or block.self_attn, getattr(block, "attn2", None)
+    attention: Attention | CLIPAttention
+    if isinstance(block, CLIPEncoderLayer):
+        attention, cross, mlp = block.self_attn, None, count_text(block.mlp)
+    else:
+        attention, cross, mlp = block.attn1, block.attn2, count_text(block.ff)
     features, heads = attention.projections()[0].in_features, attention.heads
     norm, plus = ["operation", "norm", "norm"], ["operation", "residual connections", "+"]
     several = f"{heads} heads" if heads > 1 else "1 head"
     parts = [["network", "self-attention", "self-attention", count_text(attention), several]]
     if cross:
         parts += [["network", "cross-attention", "cross-attention", count_text(cross), several]]
-    parts += [["network", "MLP", "MLP", count_text(getattr(block, "ff", None) or block.mlp)]]
+    parts += [["network", "MLP", "MLP", mlp]]
     x = ["latent", "", "$x$", f"N×{features}"]
     canvas = Canvas(220 if cross else 146, highlight)
     boxes = canvas.row(60, 62, x, *(box for part in parts for box in (norm, part, plus)), x)

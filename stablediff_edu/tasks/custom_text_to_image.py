@@ -9,6 +9,7 @@ pairs.)
 import copy
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -164,8 +165,8 @@ class OwnImagesTask(Task[CaptionedImages, StableDiffusion]):
         self,
         data: CaptionedImages,
         callback: Callback | None = None,
-        snapshot: None = None,
-        snapshot_at: None = None,
+        snapshot: Callable[[Any], torch.Tensor] | None = None,
+        snapshot_at: Callable[[int], bool] | None = None,
         progress: Path | None = None,
         model: StableDiffusion | None = None,
     ) -> tuple[StableDiffusion, TrainResult]:

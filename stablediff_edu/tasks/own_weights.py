@@ -4,12 +4,14 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from stablediff_edu.errors import UserError, oom_guard
 from stablediff_edu.io import checkpoint
+from stablediff_edu.models.autoencoder_kl import AutoencoderKL
 from stablediff_edu.pipelines.stable_diffusion import PipelineStep, StableDiffusion
 from stablediff_edu.tasks.ddpm import load_diffusion
 from stablediff_edu.tasks.ddpm_evaluation import DEFAULT_SAMPLING, draw_steps
@@ -27,7 +29,7 @@ class Unconditional:
     model: nn.Module
     card: dict[str, str]
     decode: Callable[[torch.Tensor], torch.Tensor]
-    best: dict[str, object]
+    best: dict[str, Any]
 
     def stream(self, count: int = 1, seed: int = 0, **options) -> Iterator[PipelineStep]:
         """Generate `count` images and give every sampling step; `options` are those of `sample`."""
@@ -72,7 +74,7 @@ def load_own(source: str | Path, vae: str | Path | None = None) -> StableDiffusi
     return Unconditional(model, metadata, lambda z: decode_digits(autoencoder, z).cpu(), DEFAULT_SAMPLING | BEST_DIGITS)
 
 
-def load_latent_vae(metadata: dict[str, str], vae: str | Path | None = None) -> nn.Module:
+def load_latent_vae(metadata: dict[str, str], vae: str | Path | None = None) -> AutoencoderKL:
     """Return the autoencoder of the latents that a network generates, by default the included one of digits.
 
     Raises:

@@ -226,11 +226,11 @@ class Realism(NamedTuple):
     two_sample_accuracy: float  # of a network trained to tell them apart: 0.5 is indistinguishable
     kernel_distance: float  # in the features of the classifier: 0 for one distribution
     noise_floor: float  # the kernel distance between two halves of the reconstructions
-    count: int
+    samples: int
 
     def __str__(self) -> str:
         return (
-            f"{self.count} samples beside as many reconstructions of fresh scenes: two-sample accuracy "
+            f"{self.samples} samples beside as many reconstructions of fresh scenes: two-sample accuracy "
             f"{self.two_sample_accuracy:.3f}, kernel distance {self.kernel_distance:.4f} "
             f"(between two halves of the reconstructions {self.noise_floor:.4f})"
         )
@@ -282,4 +282,5 @@ def _right(classifier: ImageClassifier, images: torch.Tensor, wanted: Sequence[P
 
 
 def _shares(right: torch.Tensor) -> AttributeAccuracy:
-    return AttributeAccuracy(*right.float().mean(dim=0).tolist(), right.all(dim=1).float().mean().item())
+    thing, colour, sky, everything = (part.float().mean().item() for part in (*right.T, right.all(dim=1)))
+    return AttributeAccuracy(thing, colour, sky, everything)

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
 from stablediff_edu.config import pick_device
 from stablediff_edu.data.scenes.captions import VOCABULARY, full_caption_of, parse_caption
@@ -19,7 +19,7 @@ from stablediff_edu.data.scenes.dataset import SceneDataset, render_scenes, scen
 from stablediff_edu.data.scenes.scene import OBJECTS
 from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
-from stablediff_edu.models.unet_2d_condition import UNetConfig
+from stablediff_edu.models.unet_2d_condition import UNet2DConditionModel, UNetConfig
 from stablediff_edu.pipelines.stable_diffusion import TINY, StableDiffusion, StableDiffusionConfig
 from stablediff_edu.tasks import runner, text_to_image_evaluation
 from stablediff_edu.tasks.clip import CLIPTask, load_clip, tokenize_captions
@@ -81,16 +81,16 @@ class TinySDTask(TextToImageTask):
         kept = cache and cache.with_suffix(".latents")
         return distributed.in_turn(lambda: cache_latents(self, parts, kept)), None
 
-    def initial(self) -> nn.Module | None:
+    def initial(self) -> UNet2DConditionModel | None:
         return load_tiny_sd(self.init)[0].unet if self.init else None
 
     def describe(self, data: CaptionedLatents, held_out: None) -> str:
         return f"training on {len(data.latents):,} latents of scenes"
 
-    def snapshot(self, data: CaptionedLatents) -> Callable[[nn.Module], torch.Tensor]:
+    def snapshot(self, data: CaptionedLatents) -> Callable[[Any], torch.Tensor]:
         pipe, prompts = build_pipeline(self, data.parts), list(self.prompts) or prompts_for(self)
 
-        def sample(average: nn.Module) -> torch.Tensor:
+        def sample(average: UNet2DConditionModel) -> torch.Tensor:
             pipe.unet = average
             return pipe(prompts, seed=1, **text_to_image_evaluation.DEFAULT_SAMPLING)
 
@@ -102,7 +102,7 @@ class TinySDTask(TextToImageTask):
         unet, training = super().train(data, *arguments, **options)
         return build_pipeline(self, data.parts, unet), training
 
-    def evaluate(self, model: StableDiffusion, held_out: None) -> str:
+    def evaluate(self, model: StableDiffusion, held_out: CaptionedLatents | None) -> str:
         if not checkpoint.checkpoint_path(JUDGE).exists():
             return ""
         prompts = text_to_image_evaluation.evaluation_prompts(object_classes=self.object_classes)
@@ -229,7 +229,7 @@ def render_dataset(task: TinySDTask, cache: Path | None = None, count_workers: i
     return SceneDataset(pixels, [full_caption_of(scene) for scene in scenes], scenes, "synthetic scenes")
 
 
-def build_pipeline(task: TinySDTask, parts: FrozenParts, unet: nn.Module | None = None) -> StableDiffusion:
+def build_pipeline(task: TinySDTask, parts: FrozenParts, unet: UNet2DConditionModel | None = None) -> StableDiffusion:
     """Put the three networks together: a Stable Diffusion. Without a U-Net, with an untrained one."""
     config = StableDiffusionConfig(
         parts.text_encoder.config, task.unet, parts.vae.config, task.prediction, task.size, task.schedule

@@ -20,7 +20,7 @@ def init_from_pretrained(
         fitting = {key: weights[key] for key, value in own.state_dict().items() if same_shape(value, weights.get(key))}
         own.load_state_dict(fitting, strict=False)
     (tokens, positions), (their_tokens, their_positions) = (
-        [embedding.weight for embedding in model.embeddings.values()]
+        [model.get_parameter(f"embeddings.{name}_embedding.weight") for name in ("token", "position")]
         for model in (text_encoder, pretrained.text_encoder)
     )
     if tokens.shape[1] != their_tokens.shape[1]:

@@ -22,7 +22,7 @@ from stablediff_edu.tasks.clip import load_clip
 from stablediff_edu.tasks.task import Task
 from stablediff_edu.training.amp import autocast_half
 from stablediff_edu.training.distributed import shard_batch, sharded_noise
-from stablediff_edu.training.loop import TrainResult
+from stablediff_edu.training.loop import Callback, TrainResult
 from stablediff_edu.training.perceptual_loss import add_perceptual_loss
 from stablediff_edu.training.trained_models import load_trained
 
@@ -93,16 +93,22 @@ class VAETask(Task[ImageDataset | torch.Tensor, AutoencoderKL]):
         return [*super().fingerprint(data), *clip]
 
     def train(
-        self, data: ImageDataset | torch.Tensor, *arguments: Any, progress: Path | None = None, **options: Any
+        self,
+        data: ImageDataset | torch.Tensor,
+        callback: Callback | None = None,
+        snapshot: Callable[[Any], torch.Tensor] | None = None,
+        snapshot_at: Callable[[int], bool] | None = None,
+        progress: Path | None = None,
+        model: AutoencoderKL | None = None,
     ) -> tuple[AutoencoderKL, TrainResult]:
         """Train, measure the scaling, and fine-tune the decoder with an adversarial loss if `gan_steps` asks for it."""
         from stablediff_edu.tasks.vae_gan import finetune_decoder_gan
 
-        model, training = super().train(data, *arguments, progress=progress, **options)
+        model, training = super().train(data, callback, snapshot, snapshot_at, progress, model)
         measure_scaling(model, images_of(data))
         if self.gan_steps and not training.interrupted:
             second = progress and progress.with_suffix(".sharpening")
-            finetuning = finetune_decoder_gan(model, self, images_of(data), options.get("callback"), second)
+            finetuning = finetune_decoder_gan(model, self, images_of(data), callback, second)
             training = join_results(training, finetuning)
         return model, training
 

@@ -50,9 +50,10 @@ class CLIPTokenizer:
                 "of the weights again."
             ) from error
         self._tokenizer = tokenizer = Tokenizer(pieces)
-        if None in (numbers := [tokenizer.token_to_id(piece) for piece in (BOS, EOS)]):
+        start, end = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
+        if start is None or end is None:
             raise UserError(f"{self.files[0]} has no {BOS} and {EOS}; it is not the vocabulary of a CLIP.")
-        self.start, self.end = numbers  # 49,406 and 49,407 in CLIP's
+        self.start, self.end = start, end  # 49,406 and 49,407 in CLIP's
         tokenizer.normalizer = normalizers.Sequence(
             [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
         )
@@ -102,7 +103,7 @@ class CLIPTokenizer:
         return [piece for part in parts for piece, special in part if not special]
 
 
-def validate_prompt(sentence: str) -> str:
+def validate_prompt(sentence: object) -> str:
     """Return `sentence` if it can be encoded, else raise UserError."""
     if not isinstance(sentence, str):
         raise UserError(f"A prompt is a text; {str(sentence)[:40]!r} is a {type(sentence).__name__}: put it in quotes.")

@@ -60,7 +60,7 @@ class TrainResult:
 def train(
     model: nn.Module,
     batches: Iterator[Any],
-    loss: Callable[[nn.Module, Any], torch.Tensor],
+    loss: Callable[[Any, Any], torch.Tensor],
     *,
     steps: int,
     learning_rate: float = 1e-3,

@@ -28,7 +28,7 @@ class Muon(Optimizer):
         super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure is evaluated
         """Update all weights that have a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:
@@ -69,7 +69,7 @@ class MuonWithAdamW(Optimizer):
         super().__init__([*inner, *outer], {})
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
-    def step(self, closure=None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure is evaluated
         """Follow the gradients once."""
         for part in self.parts:
             part.step()

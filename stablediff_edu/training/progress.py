@@ -23,7 +23,7 @@ def fingerprint(config: Any, *data: torch.Tensor | str, version: int = 1) -> dic
     for part in data:
         if isinstance(part, torch.Tensor):
             digest.update(f"{tuple(part.shape)} {part.dtype}".encode())
-            digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         else:
             digest.update(part.encode())
     numbers = {field.name: repr(getattr(config, field.name)) for field in dataclasses.fields(config)}

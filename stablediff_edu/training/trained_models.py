@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -12,6 +13,8 @@ from stablediff_edu.errors import UserError
 from stablediff_edu.io import checkpoint
 from stablediff_edu.training import distributed
 from stablediff_edu.training.loop import TrainResult
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def save_trained(out: Path, model: nn.Module, training: TrainResult, **metadata: object) -> Path:
@@ -37,7 +40,7 @@ def save_trained(out: Path, model: nn.Module, training: TrainResult, **metadata:
     return out
 
 
-def load_trained(network: Callable[..., nn.Module], name: str | Path, kind: str) -> tuple[nn.Module, dict[str, str]]:
+def load_trained(network: Callable[..., Model], name: str | Path, kind: str) -> tuple[Model, dict[str, str]]:
     """Return the trained network of a checkpoint, on the CPU in evaluation mode, and its metadata.
 
     Args:
