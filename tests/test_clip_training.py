@@ -117,7 +117,7 @@ class Oracle(CLIP):
     def __init__(self, scenes: SceneDataset, wrong: float = 0.0) -> None:
         super().__init__(TEXT, TINY.image)
         self.words = tokenizer_of(TEXT).words
-        flags = [(field, name) for field, names in (SYNONYMS | {"carries": COLORS}).items() for name in names]
+        flags = [(field, name) for field, names in (SYNONYMS | {"accent_color": COLORS}).items() for name in names]
         self.flag = {pair: number for number, pair in enumerate(flags)}
         self.truths = torch.stack([self.vector(labels_of(scene)) for scene in scenes.scenes])
         self.truths[torch.rand(len(scenes), generator=torch.Generator().manual_seed(0)) < wrong] = 0
@@ -148,18 +148,18 @@ def unseen() -> SceneDataset:
 
 def test_a_network_that_knows_everything_gets_full_marks(unseen: SceneDataset):
     score = evaluate_clip(Oracle(unseen), tokenizer_of(TEXT), unseen)
-    assert (score.retrieval, score.thing, score.colour, score.sky) == (1, 1, 1, 1)
+    assert (score.retrieval, score.object_class, score.color, score.sky) == (1, 1, 1, 1)
     assert score.groups == 2 and score.count == 200 and "100.0% right in 2 groups" in str(score)
 
 
 def test_a_network_that_is_blind_to_some_pictures_loses_as_many(unseen: SceneDataset):
     score = evaluate_clip(Oracle(unseen, wrong=0.3), tokenizer_of(TEXT), unseen)
-    assert all(0.6 < share < 0.85 for share in (score.retrieval, score.thing, score.colour, score.sky))
+    assert all(0.6 < share < 0.85 for share in (score.retrieval, score.object_class, score.color, score.sky))
 
 
 def test_an_untrained_network_guesses(unseen: SceneDataset):
     score = evaluate_clip(TINY.model().eval(), tokenizer_of(TEXT), unseen)
-    assert score.retrieval < 0.15 and score.thing < 0.3 and score.colour < 0.35
+    assert score.retrieval < 0.15 and score.object_class < 0.3 and score.color < 0.35
     assert score.line().startswith("finds ") and "\n" not in score.line()
 
 

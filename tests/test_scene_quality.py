@@ -81,7 +81,7 @@ def mark_of(scene: Scene | None) -> torch.Tensor:
     image = torch.zeros(3, 64, 64)
     if scene:
         image[0, 0, :3] = torch.tensor(
-            [FIELDS[name].index(getattr(scene, name)) for name in ("thing", "colour", "sky")]
+            [FIELDS[name].index(getattr(scene, name)) for name in ("object_class", "color", "sky")]
         )
     else:
         image[0, 0, :3] = -1
@@ -89,7 +89,7 @@ def mark_of(scene: Scene | None) -> torch.Tensor:
 
 
 class Reader(torch.nn.Module):
-    """A classifier that reads such marks; what is -1 is read as a wrong thing and color."""
+    """A classifier that reads such marks; what is -1 is read as a wrong object and color."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class Reader(torch.nn.Module):
 
     def forward(self, images):
         answers = {name: torch.zeros(len(images), len(names)) for name, names in FIELDS.items()}
-        for place, name in enumerate(("thing", "colour", "sky")):
+        for place, name in enumerate(("object_class", "color", "sky")):
             numbers = images[:, 0, 0, place].long() % len(FIELDS[name])
             answers[name].scatter_(1, numbers[:, None], 1.0)
         return answers
@@ -110,10 +110,10 @@ def test_prompts_are_half_never_seen_and_say_what_they_want_in_known_words():
     prompts = evaluation_prompts(200)
     assert sum(prompt.seen for prompt in prompts) == 100
     for prompt in prompts:
-        scene = Scene(prompt.thing, prompt.colour, sky=prompt.sky)
+        scene = Scene(prompt.object_class, prompt.color, sky=prompt.sky)
         assert prompt.seen != is_held_out(scene)
         assert caption_matches(prompt.sentence, scene) and len(parse_caption(prompt.sentence)) == 3
-    assert {prompt.thing for prompt in prompts} == set(OBJECTS) and {prompt.sky for prompt in prompts} == set(
+    assert {prompt.object_class for prompt in prompts} == set(OBJECTS) and {prompt.sky for prompt in prompts} == set(
         FIELDS["sky"]
     )
 
@@ -124,7 +124,7 @@ def test_prompts_are_the_same_each_time_and_none_of_the_seen_comes_twice():
     seen = [prompt[1:4] for prompt in prompts if prompt.seen]
     never = [prompt[1:4] for prompt in prompts if not prompt.seen]
     assert len(set(seen)) == 250 and len(set(never)) == 110, "110 combinations are held out"
-    assert {prompt.thing for prompt in evaluation_prompts(20, object_classes=("duck",))} == {"duck"}
+    assert {prompt.object_class for prompt in evaluation_prompts(20, object_classes=("duck",))} == {"duck"}
 
 
 # --- what is right ----------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_the_shares_count_what_is_right_seen_and_never_seen_apart():
     score = evaluate_prompts(PerfectPipe(prompts, wrong), prompts, Reader())
     assert score.seen == AttributeAccuracy(1, 1, 1, 1) and score.count == 20
     assert score.held_out.everything == pytest.approx(0.5) and score.drawn.everything == pytest.approx(0.75)
-    assert 0.5 <= score.held_out.thing <= 0.6 and score.true is None
+    assert 0.5 <= score.held_out.object_class <= 0.6 and score.true is None
 
 
 def test_all_three_right_is_less_than_each():
@@ -154,8 +154,8 @@ def test_the_judge_itself_is_scored_on_true_scenes_and_through_the_autoencoder(p
             head.bias.copy_(-torch.arange(len(FIELDS[field])))
     score = evaluate_prompts(pipe, evaluation_prompts(4), classifier, scenes=10, steps=1)
     scenes = make_scenes(10, 16, seed=1).scenes + make_scenes(10, 16, seed=1, train=False).scenes
-    share = sum(scene.thing == FIELDS["thing"][0] for scene in scenes) / 20
-    assert score.true.thing == score.decoded.thing == pytest.approx(share)
+    share = sum(scene.object_class == FIELDS["object_class"][0] for scene in scenes) / 20
+    assert score.true.object_class == score.decoded.object_class == pytest.approx(share)
 
 
 def test_batches_differ_in_their_noise_and_the_same_seed_gives_the_same(pipe, monkeypatch):
@@ -206,7 +206,7 @@ def test_copies_are_found_and_new_scenes_are_as_new_and_varied_as_new_scenes():
     prompts = [Prompt("a duck", "duck", "red", "clear", True), Prompt("a fish", "fish", "pink", "clear", True)]
     words = {prompt[1:4]: prompt.sentence for prompt in prompts}
     known = text_to_image_evaluation._scenes_of(words, range(3000))
-    assert all((scene.thing, scene.colour, scene.sky) == key for key in words for scene in known[key])
+    assert all((scene.object_class, scene.color, scene.sky) == key for key in words for scene in known[key])
 
     def drawer(scenes):
         def pipe(sentence, count, **options):

@@ -43,7 +43,7 @@ def test_batches_turn_picture_and_mask_together():
         assert torch.allclose(images[:, :1], masks * 1.6 - 0.8)
 
 
-def test_batches_shift_colours_but_stay_in_range():
+def test_batches_shift_color_but_stay_in_range():
     images, masks = next(segmentation.Batches(some_data(), 8, color_jitter=0.4))
     assert not torch.allclose(images[:, :1], masks * 1.6 - 0.8)
     assert images.abs().max() <= 1 and set(masks.unique().tolist()) == {0.0, 1.0}
@@ -80,7 +80,7 @@ def test_overlap_adds_one_minus_dice():
     assert more - plain == pytest.approx(0.5 * (1 - dice.mean().item()), rel=1e-4)
 
 
-def test_the_first_batches_may_be_of_half_size_and_then_colours_stay():
+def test_the_first_batches_may_be_of_half_size_and_then_color_stay():
     data = some_data()
     seen = [next(batches) for batches in [segmentation.Batches(data, 4, low_res_steps=2)] for _ in range(4)]
     assert [images.shape[-1] for images, _ in seen] == [8, 8, 16, 16]

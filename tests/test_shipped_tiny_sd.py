@@ -40,6 +40,6 @@ def test_it_draws_what_a_sentence_says(shipped):
     """40 prompts, half of them of combinations never seen; the benchmark measures more of them."""
     prompts, (classifier, _) = evaluation_prompts(40, seed=7), load_scene_classifier()
     read = predict_attributes(classifier, sample_prompts(shipped[0], prompts, seed=100))
-    for field, least in (("thing", 0.9), ("colour", 0.85), ("sky", 0.9)):
+    for field, least in (("object_class", 0.9), ("color", 0.85), ("sky", 0.9)):
         right = [found == getattr(prompt, field) for found, prompt in zip(read[field], prompts, strict=True)]
         assert sum(right) >= least * len(prompts), field

@@ -111,9 +111,9 @@ def test_the_model_fits_into_32_megabytes_and_the_one_for_a_gpu_is_larger():
 
 
 def test_the_prompts_are_told_as_captions_are_and_one_row_was_never_learned_from():
-    assert len(PROMPTS) == 16 and all(set(parse_caption(prompt)) & {"thing", "sky"} for prompt in PROMPTS)
+    assert len(PROMPTS) == 16 and all(set(parse_caption(prompt)) & {"object_class", "sky"} for prompt in PROMPTS)
     row = [parse_caption(prompt) for prompt in PROMPTS[4:8]]
-    assert all(is_held_out(Scene(known["thing"], known["colour"], sky=known["sky"])) for known in row)
+    assert all(is_held_out(Scene(known["object_class"], known["color"], sky=known["sky"])) for known in row)
     assert len(prompts_for(TINY_SD)) == 2, "those of the test"
 
 
@@ -159,7 +159,7 @@ def test_a_lesson_is_the_mean_latents_of_the_scenes_and_true_sentences(parts):
 def test_a_recipe_of_few_things_shows_these_alone():
     config = replace(SMALL, object_classes=("duck", "buoy"), scenes=6)
     scenes = render_dataset(config)
-    assert len(scenes) == 6 and {scene.thing for scene in scenes.scenes} <= {"duck", "buoy"}
+    assert len(scenes) == 6 and {scene.object_class for scene in scenes.scenes} <= {"duck", "buoy"}
     assert not any(map(is_held_out, scenes.scenes))
     assert torch.equal(render_dataset(SMALL).pixels, make_scenes(5, 64).pixels)
 

@@ -14,7 +14,7 @@ from stablediff_edu.models.clip import CLIP
 from stablediff_edu.tokenizers.words import WordTokenizer
 
 GROUP_SIZE = 64  # images that a sentence has to choose among
-THRESHOLDS = dict(retrieval=0.90, thing=0.95, colour=0.95, sky=0.95)
+THRESHOLDS = dict(retrieval=0.90, object_class=0.95, color=0.95, sky=0.95)
 
 
 @dataclass(frozen=True)
@@ -25,21 +25,21 @@ class CLIPReport:
         count: how many scenes.
         groups: how many groups of `GROUP_SIZE` of them, no two told alike, the retrieval was measured on.
         retrieval: in how many of the cases a full caption's best match among a group is its own image.
-        thing, color, sky: how often the best of all prompts ("a red duck"; "the sea at night") names the right one.
+        object_class, color, sky: how often the best of all prompts ("a red duck"; "the sea at night") is right.
     """
 
     count: int
     groups: int
     retrieval: float
-    thing: float
-    colour: float
+    object_class: float
+    color: float
     sky: float
 
     def line(self) -> str:
         """Return all of it in one line."""
         return (
-            f"finds {self.retrieval:.1%} of the images among {GROUP_SIZE} by their captions; zero-shot thing "
-            f"{self.thing:.1%}, color {self.colour:.1%}, sky {self.sky:.1%}; on {self.count:,} scenes never seen"
+            f"finds {self.retrieval:.1%} of the images among {GROUP_SIZE} by their captions; zero-shot object "
+            f"{self.object_class:.1%}, color {self.color:.1%}, sky {self.sky:.1%}; on {self.count:,} scenes never seen"
         )
 
     def __str__(self) -> str:
@@ -48,8 +48,8 @@ class CLIPReport:
             [
                 f"caption to image among {GROUP_SIZE}: {self.retrieval:.1%} right in {self.groups} groups "
                 + wanted["retrieval"],
-                f"zero-shot thing:  {self.thing:.1%} of {self.count:,} {wanted['thing']}",
-                f"zero-shot color: {self.colour:.1%} {wanted['colour']}",
+                f"zero-shot object:  {self.object_class:.1%} of {self.count:,} {wanted['object_class']}",
+                f"zero-shot color: {self.color:.1%} {wanted['color']}",
                 f"zero-shot sky:    {self.sky:.1%} {wanted['sky']}",
             ]
         )
@@ -75,8 +75,8 @@ def evaluate_clip(model: CLIP, tokenizer: WordTokenizer, scenes: SceneDataset) -
         count=len(scenes),
         groups=len(groups),
         retrieval=right.float().mean().item(),
-        thing=_share(object_classes, [scene.thing for scene in scenes.scenes]),
-        colour=_share(colors, [scene.colour for scene in scenes.scenes]),
+        object_class=_share(object_classes, [scene.object_class for scene in scenes.scenes]),
+        color=_share(colors, [scene.color for scene in scenes.scenes]),
         sky=_share([list(SKIES)[i] for i in skies], [scene.sky for scene in scenes.scenes]),
     )
 

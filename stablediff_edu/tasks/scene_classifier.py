@@ -28,8 +28,8 @@ from stablediff_edu.training.loop import TrainResult
 
 # what is read off an image -> the names that there are for it, as `labels_of` uses them
 FIELDS: dict[str, tuple[str, ...]] = dict(
-    thing=tuple(OBJECTS),
-    colour=tuple(COLORS),
+    object_class=tuple(OBJECTS),
+    color=tuple(COLORS),
     sky=tuple(SKIES),
     water=(*SEAS, "under"),
     place=tuple(POSITIONS),
@@ -92,7 +92,10 @@ class SceneClassifierTask(ClassifierTask[LabeledScenes]):
             scenes = make_scenes(self.num_test, SIZE, seed=1, train=train)
             logits, targets = predict_logits(model, scenes.images), make_targets(scenes.scenes)
             right = {field: logits[field].argmax(dim=1) == targets[field] for field in FIELDS}
-            shares = (f"{field} {right[field][targets[field] >= 0].float().mean():.1%}" for field in FIELDS)
+            shares = (
+                f"{field.removesuffix('_class')} {right[field][targets[field] >= 0].float().mean():.1%}"
+                for field in FIELDS
+            )
             lines.append(f"{', '.join(shares)} of {len(scenes):,} {what}")
         return "; ".join(lines)
 

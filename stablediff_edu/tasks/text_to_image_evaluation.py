@@ -34,24 +34,24 @@ from stablediff_edu.tasks.scene_vae import reconstruct
 DEFAULT_SAMPLING: dict[str, Any] = dict(steps=20, guidance=4.0, sampler="dpmpp_2m")  # how to draw
 PROMPTS = 500
 BATCH = 25  # prompts that are drawn together
-THRESHOLDS = dict(thing=0.95, colour=0.95, sky=0.95, everything=0.92, never_seen=0.85, seconds=0.5)
+THRESHOLDS = dict(object_class=0.95, color=0.95, sky=0.95, everything=0.92, never_seen=0.85, seconds=0.5)
 
 
 class Prompt(NamedTuple):
     """A sentence, what it wants, and whether images of these three together were learned from."""
 
     sentence: str
-    thing: str
-    colour: str
+    object_class: str
+    color: str
     sky: str
     seen: bool
 
 
 class AttributeAccuracy(NamedTuple):
-    """The shares of images in which the classifier reads the right thing, color, sky, and all three of them."""
+    """The shares of images in which the classifier reads the right object, color, sky, and all three of them."""
 
-    thing: float
-    colour: float
+    object_class: float
+    color: float
     sky: float
     everything: float
 
@@ -82,7 +82,7 @@ def evaluation_prompts(
 
 def _sentence(object_class: str, color: str, sky: str, rng: np.random.Generator) -> str:
     """Say it in one of the ways that the captions have for it."""
-    object_words, sky_words = rng.choice(SYNONYMS["thing"][object_class]), rng.choice(SYNONYMS["sky"][sky])
+    object_words, sky_words = rng.choice(SYNONYMS["object_class"][object_class]), rng.choice(SYNONYMS["sky"][sky])
     return f"{template_caption(object_class, color).replace(object_class, object_words)} {sky_words}"
 
 
@@ -107,7 +107,7 @@ class SceneReport:
 
     def line(self) -> str:
         """Return all of it in one line."""
-        names = ("thing", "colour", "sky", "all three")
+        names = ("object", "color", "sky", "all three")
         shares = ", ".join(f"{name} {share:.1%}" for name, share in zip(names, self.drawn, strict=True))
         return (
             f"right, says the classifier: {shares} of {self.count} images in {DEFAULT_SAMPLING['steps']} steps; all "
@@ -124,7 +124,7 @@ class SceneReport:
             "  of combinations never seen": self.held_out,
         }
         lines = [f"{name:58}{shares}" for name, shares in rows.items() if shares]
-        head = f"{'right':58}{'thing':>9}{'colour':>9}{'sky':>9}{'all':>9}"
+        head = f"{'right':58}{'object':>9}{'color':>9}{'sky':>9}{'all':>9}"
         return "\n".join(
             [head, *lines, f"from prompt to image, {DEFAULT_SAMPLING['steps']} steps: {self.seconds:.2f} s"]
         )
@@ -263,7 +263,7 @@ def _scenes_of(wanted, numbers: Iterable[int], seed: int = 0, each: int | None =
     found: dict[tuple, list[Scene]] = {words: [] for words in wanted}
     for number in numbers:
         scene = scene_at(number, seed)
-        place = found.get((scene.thing, scene.colour, scene.sky))
+        place = found.get((scene.object_class, scene.color, scene.sky))
         if place is not None and (each is None or len(place) < each):
             place.append(scene)
         if each and all(len(scenes) == each for scenes in found.values()):
@@ -272,7 +272,7 @@ def _scenes_of(wanted, numbers: Iterable[int], seed: int = 0, each: int | None =
 
 
 def _right(classifier: ImageClassifier, images: torch.Tensor, wanted: Sequence[Prompt | Scene]) -> torch.Tensor:
-    """Return (N, 3) booleans: whether thing, color and sky of each image are read as they are wanted."""
+    """Return (N, 3) booleans: whether object, color and sky of each image are read as they are wanted."""
     found = predict_attributes(classifier, images)
     fields = [
         [a == getattr(b, field) for a, b in zip(found[field], wanted, strict=True)]
@@ -282,5 +282,5 @@ def _right(classifier: ImageClassifier, images: torch.Tensor, wanted: Sequence[P
 
 
 def _shares(right: torch.Tensor) -> AttributeAccuracy:
-    thing, colour, sky, everything = (part.float().mean().item() for part in (*right.T, right.all(dim=1)))
-    return AttributeAccuracy(thing, colour, sky, everything)
+    object_class, color, sky, everything = (part.float().mean().item() for part in (*right.T, right.all(dim=1)))
+    return AttributeAccuracy(object_class, color, sky, everything)

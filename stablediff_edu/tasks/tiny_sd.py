@@ -109,8 +109,8 @@ class TinySDTask(TextToImageTask):
         return text_to_image_evaluation.evaluate_prompts(model, prompts).line()
 
     def report(self, model: StableDiffusion, metadata: dict[str, str]) -> str:
-        things = metadata.get("object_classes", metadata.get("things", "; ".join(OBJECTS))).split("; ")
-        prompts = text_to_image_evaluation.evaluation_prompts(object_classes=things)
+        names = metadata.get("object_classes", "; ".join(OBJECTS)).split("; ")
+        prompts = text_to_image_evaluation.evaluation_prompts(object_classes=names)
         return str(text_to_image_evaluation.evaluate_prompts(model, prompts, scenes=NUM_EVALUATION_SCENES))
 
     def metadata(self, data: CaptionedLatents, training: TrainResult) -> dict[str, object]:
@@ -223,7 +223,7 @@ def cache_latents(task: TinySDTask, parts: FrozenParts, file: Path | None = None
 
 def render_dataset(task: TinySDTask, cache: Path | None = None, count_workers: int = 1) -> SceneDataset:
     """Return the first scenes of the training set that show the task's objects: with all, those of `make_scenes`."""
-    wanted = (scene for scene in map(scene_at, count()) if scene.thing in task.object_classes)
+    wanted = (scene for scene in map(scene_at, count()) if scene.object_class in task.object_classes)
     scenes = list(islice(wanted, task.scenes))
     pixels = render_scenes(scenes, task.size, cache, count_workers)
     return SceneDataset(pixels, [full_caption_of(scene) for scene in scenes], scenes, "synthetic scenes")
@@ -243,7 +243,7 @@ def build_pipeline(task: TinySDTask, parts: FrozenParts, unet: UNet2DConditionMo
 def prompts_for(task: TinySDTask) -> list[str]:
     """Return those of the fixed prompts that name objects which the task's scenes show."""
     objects = task.object_classes
-    return [prompt for prompt in PROMPTS if parse_caption(prompt).get("thing", objects[0]) in objects]
+    return [prompt for prompt in PROMPTS if parse_caption(prompt).get("object_class", objects[0]) in objects]
 
 
 def load_tiny_sd(name: str | Path = "tiny-sd") -> tuple[StableDiffusion, dict[str, str]]:

@@ -24,8 +24,8 @@ def mixed_up(model, tokenizer, scenes: SceneDataset) -> None:
     ]
     wrong = Counter()
     for (object_class, color), scene in zip(named, scenes.scenes, strict=True):
-        wrong.update([f"{scene.thing} → {object_class}"] * (object_class != scene.thing))
-        wrong.update([f"{scene.colour} → {color} ({scene.sky})"] * (color != scene.colour))
+        wrong.update([f"{scene.object_class} → {object_class}"] * (object_class != scene.object_class))
+        wrong.update([f"{scene.color} → {color} ({scene.sky})"] * (color != scene.color))
     print(
         "most often mixed up: " + (", ".join(f"{what} {count}×" for what, count in wrong.most_common(8)) or "nothing")
     )

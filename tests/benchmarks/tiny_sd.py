@@ -31,7 +31,7 @@ def mixed_up(found: dict[str, list[str]], prompts: list[text_to_image_evaluation
     """Say what is most often drawn as something else."""
     wrong = Counter()
     for number, prompt in enumerate(prompts):
-        for field in ("thing", "colour", "sky"):
+        for field in ("object_class", "color", "sky"):
             wanted, read = getattr(prompt, field), found[field][number]
             wrong.update([f"{wanted} → {read}"] * (wanted != read))
     return ", ".join(f"{what} {count}×" for what, count in wrong.most_common(10)) or "nothing"

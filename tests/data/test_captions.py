@@ -62,8 +62,8 @@ def test_size_and_place_of_a_worded_scene_always_have_a_word_and_all_words_occur
 def test_a_worded_thing_lies_within_the_picture_and_can_survive_an_autoencoder(object_class: str):
     rng = np.random.default_rng(1)
     for _ in range(4):
-        scene = replace(sample_labeled_scene(rng, [object_class]), colour="white", carries="white")
-        there = changed(scene, replace(scene, colour="black", carries="black"))
+        scene = replace(sample_labeled_scene(rng, [object_class]), color="white", accent_color="white")
+        there = changed(scene, replace(scene, color="black", accent_color="black"))
         assert torch.cat([there[0], there[:, 0], there[:, -1]]).float().mean() < 0.1, scene
         columns, rows = there.any(dim=0).sum().item(), there.any(dim=1).sum().item()
         assert max(columns, rows) >= 16, scene
@@ -72,8 +72,8 @@ def test_a_worded_thing_lies_within_the_picture_and_can_survive_an_autoencoder(o
 def test_left_is_left_of_the_middle_in_the_picture():
     rng, middles = np.random.default_rng(2), {place: [] for place in POSITIONS}
     while min(map(len, middles.values())) < 3:
-        scene = replace(sample_labeled_scene(rng, ["duck", "steamer"]), colour="white")
-        there = changed(scene, replace(scene, colour="black")).nonzero()[:, 1]
+        scene = replace(sample_labeled_scene(rng, ["duck", "steamer"]), color="white")
+        there = changed(scene, replace(scene, color="black")).nonzero()[:, 1]
         middles[position_label(scene)].append((there.min() + there.max()).item() / 2)
     assert max(middles["left"]) < min(middles["middle"]) and max(middles["middle"]) < min(middles["right"])
 
@@ -83,16 +83,16 @@ def test_left_is_left_of_the_middle_in_the_picture():
 
 def test_every_word_is_learned_in_most_of_its_combinations():
     assert 0.10 < sum(map(is_held_out, EVERY)) / len(EVERY) < 0.15
-    learned = {(scene.thing, scene.colour) for scene in EVERY if not is_held_out(scene)}
+    learned = {(scene.object_class, scene.color) for scene in EVERY if not is_held_out(scene)}
     assert Counter(object_class for object_class, _ in learned) == dict.fromkeys(OBJECTS, len(COLORS) - 1)
-    for field in ("thing", "colour", "sky"):
+    for field in ("object_class", "color", "sky"):
         counts = Counter(getattr(scene, field) for scene in EVERY if is_held_out(scene))
         assert max(counts.values()) / (len(EVERY) / len({getattr(s, field) for s in EVERY})) < 0.35, counts
 
 
 def test_what_the_caption_does_not_combine_does_not_matter():
     for scene in EVERY[::37]:
-        assert is_held_out(replace(scene, size=0.3, x=0.2, carries="pink", sea="rough", details=9)) == is_held_out(
+        assert is_held_out(replace(scene, size=0.3, x=0.2, accent_color="pink", sea="rough", details=9)) == is_held_out(
             scene
         )
 

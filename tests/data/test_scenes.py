@@ -43,26 +43,26 @@ def test_a_small_picture_is_the_large_one_made_smaller():
 @pytest.mark.parametrize("object_class", OBJECTS)
 def test_every_object_can_be_seen_under_every_sky(object_class: str):
     for sky in SKIES:
-        scene = Scene(object_class, colour="white", carries="red", sky=sky)
-        assert changed(scene, replace(scene, colour="black")).float().mean() > 0.02
-        assert changed(scene, replace(scene, carries="blue")).float().mean() > 0.002
+        scene = Scene(object_class, color="white", accent_color="red", sky=sky)
+        assert changed(scene, replace(scene, color="black")).float().mean() > 0.02
+        assert changed(scene, replace(scene, accent_color="blue")).float().mean() > 0.002
 
 
 @pytest.mark.parametrize("color", COLORS)
-def test_the_colour_is_the_one_that_is_named(color: str):
+def test_the_color_is_the_one_that_is_named(color: str):
     """Of the pixels that depend on it, most are closer to the named color than to any other."""
-    scene = Scene("duck", colour=color, carries="white" if color != "white" else "brown", size=0.95)
-    hull = changed(scene, replace(scene, colour="black" if color != "black" else "yellow"), 64)
+    scene = Scene("duck", color=color, accent_color="white" if color != "white" else "brown", size=0.95)
+    hull = changed(scene, replace(scene, color="black" if color != "black" else "yellow"), 64)
     seen = (render_scene(scene, 64)[:, hull].T + 1) / 2  # (pixels, 3)
     nearest = torch.cdist(seen, torch.tensor(list(COLORS.values()))).argmin(dim=1)
     assert list(COLORS)[nearest.mode().values] == color
 
 
-def test_a_thing_lies_where_the_scene_says():
-    scene = Scene("steamer", size=0.5, colour="white")
+def test_a_object_lies_where_the_scene_says():
+    scene = Scene("steamer", size=0.5, color="white")
     places = []
     for x in (0.3, 0.5, 0.7):
-        there = changed(replace(scene, x=x), replace(scene, x=x, colour="black"), 64).nonzero()[:, 1]
+        there = changed(replace(scene, x=x), replace(scene, x=x, color="black"), 64).nonzero()[:, 1]
         places.append(((there.min() + there.max() + 1) / 128).item())
     assert places == pytest.approx([0.3, 0.5, 0.7], abs=0.05)
 
@@ -70,7 +70,7 @@ def test_a_thing_lies_where_the_scene_says():
 def test_heading_left_is_the_mirror_of_heading_right():
     right = Scene("sailing boat", heading="right")
     masks = [
-        changed(scene, replace(scene, colour="black", carries="black"), 64).float()
+        changed(scene, replace(scene, color="black", accent_color="black"), 64).float()
         for scene in (right, replace(right, heading="left"))
     ]
     same, flipped = ((masks[0] - other).abs().mean() for other in (masks[1], masks[1].flip(-1)))
@@ -88,28 +88,28 @@ def test_lamps_shine_at_night_only():
     assert yellow["night"] > 20 and yellow["storm"] == 0
 
 
-def test_only_the_thing_depends_on_its_colour():
+def test_only_the_object_depends_on_its_colour():
     """The sky above it stays as it is, pixel for pixel."""
     for object_class in OBJECTS:
         scene = Scene(object_class, size=0.4)
-        difference = render_scene(scene, 32) - render_scene(replace(scene, colour="green", carries="pink"), 32)
+        difference = render_scene(scene, 32) - render_scene(replace(scene, color="green", accent_color="pink"), 32)
         assert difference[:, :2].abs().max() == 0
 
 
 def test_random_scenes_show_everything_and_lie_within_the_picture():
     drawn = scenes(1500)
     rng = np.random.default_rng(0)
-    assert {sample_scene(rng, ["fish", "buoy"]).thing for _ in range(40)} == {"fish", "buoy"}
-    assert {scene.thing for scene in drawn} == set(OBJECTS)
-    assert {scene.colour for scene in drawn} == {scene.carries for scene in drawn} == set(COLORS)
+    assert {sample_scene(rng, ["fish", "buoy"]).object_class for _ in range(40)} == {"fish", "buoy"}
+    assert {scene.object_class for scene in drawn} == set(OBJECTS)
+    assert {scene.color for scene in drawn} == {scene.accent_color for scene in drawn} == set(COLORS)
     assert {scene.sky for scene in drawn} == set(SKIES) and {scene.sea for scene in drawn} == set(SEAS)
     assert {scene.heading for scene in drawn} == {"left", "right"}
-    assert Counter(scene.thing for scene in drawn).most_common()[-1][1] > 60
-    assert all(scene.colour != scene.carries for scene in drawn)
+    assert Counter(scene.object_class for scene in drawn).most_common()[-1][1] > 60
+    assert all(scene.color != scene.accent_color for scene in drawn)
     assert any(scene.under_water for scene in drawn)
     for scene in drawn[:120]:
         there = changed(
-            replace(scene, colour="white", carries="white"), replace(scene, colour="black", carries="black")
+            replace(scene, color="white", accent_color="white"), replace(scene, color="black", accent_color="black")
         )
         border = torch.cat([there[0], there[:, 0], there[:, -1]])
         assert border.float().mean() < 0.25, scene
@@ -131,10 +131,10 @@ def test_a_caption_is_one_sentence(scene: Scene, sentence: str):
     assert canonical_caption(scene) == sentence
 
 
-def test_every_thing_colour_sky_and_sea_can_be_imagined():
+def test_every_object_color_sky_and_sea_can_be_imagined():
     rng = np.random.default_rng(2)
     told = [*scenes(200), *(Scene(object_class) for object_class in OBJECTS)]
-    told += [Scene(colour=color, carries=accent_color) for color in COLORS for accent_color in COLORS]
+    told += [Scene(color=color, accent_color=accent_color) for color in COLORS for accent_color in COLORS]
     told += [Scene(sky=sky, sea=sea) for sky in SKIES for sea in SEAS]
     told += [
         Scene(object_class, sky=sky, under_water=True)

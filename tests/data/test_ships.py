@@ -39,7 +39,7 @@ def test_a_ship_is_decided_by_the_seed_and_its_number():
 
 
 def test_only_ships_are_drawn_of_every_kind():
-    assert {ship_scene(number).thing for number in range(150)} == set(SHIPS)
+    assert {ship_scene(number).object_class for number in range(150)} == set(SHIPS)
 
 
 def test_no_two_ships_are_alike():

@@ -104,7 +104,7 @@ def test_batches_of_scenes_are_a_little_softer_and_noisier_and_keep_their_target
     torch.manual_seed(0)
     images, targets = next(scene_classifier.batches(LabeledScenes(scenes.pixels, make_targets(scenes.scenes)), 16))
     distances = torch.cdist(images.flatten(1), scenes.images.flatten(1))
-    assert torch.equal(targets["thing"], make_targets(scenes.scenes)["thing"][distances.argmin(dim=1)])
+    assert torch.equal(targets["object_class"], make_targets(scenes.scenes)["object_class"][distances.argmin(dim=1)])
     assert (distances.min(dim=1).values > 0).all()
 
 
@@ -112,8 +112,8 @@ def test_targets_of_scenes_are_their_labels():
     scenes = make_scenes(30, 16)
     targets = make_targets(scenes.scenes)
     for number, scene in enumerate(scenes.scenes):
-        assert FIELDS["thing"][targets["thing"][number]] == scene.thing
-        assert FIELDS["colour"][targets["colour"][number]] == scene.colour
+        assert FIELDS["object_class"][targets["object_class"][number]] == scene.object_class
+        assert FIELDS["color"][targets["color"][number]] == scene.color
         assert FIELDS["sky"][targets["sky"][number]] == scene.sky
         assert FIELDS["water"][targets["water"][number]] == ("under" if scene.under_water else scene.sea)
     assert all((indices >= 0).float().mean() > 0.9 for indices in targets.values())
@@ -135,8 +135,8 @@ def test_each_learns_a_few_images():
     scenes = make_scenes(6, 64)
     task = SceneClassifierTask(channels=(8, 16, 16, 32), steps=120, batch_size=8, learning_rate=4e-3)
     model, training = task.train(LabeledScenes(scenes.pixels, make_targets(scenes.scenes)))
-    found = predict_attributes(model, scenes.images)["thing"]
-    assert sum(a == scene.thing for a, scene in zip(found, scenes.scenes, strict=True)) >= 5
+    found = predict_attributes(model, scenes.images)["object_class"]
+    assert sum(a == scene.object_class for a, scene in zip(found, scenes.scenes, strict=True)) >= 5
     assert training.loss < 0.5 * training.losses[0]
 
 
@@ -158,9 +158,9 @@ def test_the_score_of_scenes_counts_every_field_and_both_kinds():
         with torch.no_grad():
             head.bias.copy_(-torch.arange(len(FIELDS[field])))
     line = task.evaluate(model)
-    share = sum(scene.thing == FIELDS["thing"][0] for scene in make_scenes(50, 16, seed=1).scenes) / 50
-    assert line.startswith(f"thing {share:.1%}, colour ")
-    assert all(line.count(f"{field} ") == 2 for field in FIELDS)
+    share = sum(scene.object_class == FIELDS["object_class"][0] for scene in make_scenes(50, 16, seed=1).scenes) / 50
+    assert line.startswith(f"object {share:.1%}, color ")
+    assert all(line.count(f"{field.removesuffix('_class')} ") == 2 for field in FIELDS)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ class RenderedFish:
     """A fish on the grid: how much of each pixel it covers, and its colors."""
 
     coverage: Grid  # in [0, 1]
-    colour: np.ndarray  # (height, width, 3) in [0, 1]
+    color: np.ndarray  # (height, width, 3) in [0, 1]
 
 
 def render_body(

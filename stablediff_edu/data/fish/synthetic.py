@@ -132,7 +132,7 @@ def _composite_fish(
     color = market.cast_shadow(color, painted.coverage, rng)
     exposure = rng.uniform(0.75, 1.25)
     cover = painted.coverage[..., None]
-    return color * (1 - cover) + np.clip(painted.colour * exposure, 0, 1) * cover, painted.coverage
+    return color * (1 - cover) + np.clip(painted.color * exposure, 0, 1) * cover, painted.coverage
 
 
 def _with_truth(color: np.ndarray, coverages: list[np.ndarray], kinds: list[str], outside: np.ndarray) -> FishSample:

@@ -33,8 +33,8 @@ SYNONYMS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "place": {"left": ("on the left",), "middle": ("in the middle",), "right": ("on the right",)},
     "size": {"small": ("small", "little"), "large": ("large", "big")},
-    "colour": {colour: (colour,) for colour in COLORS},
-    "thing": {thing: (thing,) for thing in OBJECTS}
+    "color": {color: (color,) for color in COLORS},
+    "object_class": {name: (name,) for name in OBJECTS}
     | {
         "sailing boat": ("sailing boat", "sailboat"),
         "cargo ship": ("cargo ship", "container ship"),
@@ -59,7 +59,7 @@ def full_caption_of(scene: Scene) -> str:
 
 def template_caption(object_class: str | None = None, color: str | None = None, sky: str | None = None) -> str:
     """Name an object with its color and sky, as far as they are given: "a red duck at night", "the sea at night"."""
-    return _compose(dict(thing=object_class, colour=color, sky=sky), lambda wordings: wordings[0])
+    return _compose(dict(object_class=object_class, color=color, sky=sky), lambda wordings: wordings[0])
 
 
 def random_caption(scene: Scene, rng: np.random.Generator) -> str:
@@ -69,10 +69,10 @@ def random_caption(scene: Scene, rng: np.random.Generator) -> str:
     """
     known = labels_of(scene)
     if rng.random() < 0.7:
-        chances = dict(colour=0.9, size=0.25, carries=0.3, place=0.25, water=0.25, sky=0.4)
+        chances = dict(color=0.9, size=0.25, accent_color=0.3, place=0.25, water=0.25, sky=0.4)
         known |= {field: None for field, chance in chances.items() if rng.random() > chance}
         if known["sky"] and rng.random() < 0.2:
-            known["thing"] = None
+            known["object_class"] = None
     say: Say = lambda wordings: wordings[int(rng.random() * len(wordings) * 0.999)]  # noqa: E731
     return _compose(known, say, sky_first=rng.random() < 0.2, image=rng.random() < 0.15)
 
@@ -84,12 +84,12 @@ def _compose(known: dict[str, str | None], say: Say, sky_first: bool = False, im
         name = known.get(field)
         return say(SYNONYMS[field][name]) if name else ""
 
-    sky, object_class = words("sky"), known.get("thing")
+    sky, object_class = words("sky"), known.get("object_class")
     if object_class is None:
         return _join("the sea", sky)
-    sentence = _with_article(_join(words("size"), words("colour"), words("thing")))
-    if known.get("carries"):
-        part = f"{known['carries']} {OBJECTS[object_class].part}"
+    sentence = _with_article(_join(words("size"), words("color"), words("object_class")))
+    if known.get("accent_color"):
+        part = f"{known['accent_color']} {OBJECTS[object_class].part}"
         sentence += f" with {part if part.endswith('s') else _with_article(part)}"
     place, water = words("place"), words("water")
     if water and known["water"] != "under":
@@ -113,7 +113,7 @@ def parse_caption(sentence: str) -> dict[str, str]:
     rest, found = f" {' '.join(words)} ", {}
     accent_color = re.search(rf" with (?:a |an )?({'|'.join(COLORS)}) (?:{'|'.join(ACCESSORIES)}) ", rest)
     if accent_color:
-        found["carries"], rest = accent_color[1], rest.replace(accent_color[0], " ")
+        found["accent_color"], rest = accent_color[1], rest.replace(accent_color[0], " ")
     for field, names in SYNONYMS.items():  # the sky first: it may be blue, too
         phrases = [(phrase, name) for name, wordings in names.items() for phrase in wordings]
         for phrase, name in sorted(phrases, key=lambda pair: -len(pair[0])):  # "high waves" before "waves"

@@ -25,7 +25,7 @@ def max_size(object_class: str) -> float:
 
 def size_label(scene: Scene) -> str | None:
     """Return "small", "large", or None if it is neither: each kind of object has its own measure."""
-    return _word(SIZES, scene.size / max_size(scene.thing))
+    return _word(SIZES, scene.size / max_size(scene.object_class))
 
 
 def position_label(scene: Scene) -> str | None:
@@ -34,14 +34,14 @@ def position_label(scene: Scene) -> str | None:
 
 
 def labels_of(scene: Scene) -> dict[str, str | None]:
-    """Return what a caption can tell of a scene: object, color, carries, size, place, water and sky.
+    """Return what a caption can tell of a scene: object, color, accent_color, size, place, water and sky.
 
     The water is a name from `SEAS`, or "under"; size and place are None if there is no word for them.
     """
     return dict(
-        thing=scene.thing,
-        colour=scene.colour,
-        carries=scene.carries,
+        object_class=scene.object_class,
+        color=scene.color,
+        accent_color=scene.accent_color,
         size=size_label(scene),
         place=position_label(scene),
         water="under" if scene.under_water else scene.sea,
@@ -56,8 +56,8 @@ def is_held_out(scene: Scene) -> bool:
     with most others, so that there is enough to learn it from.
     """
     object_class, color, sky = (
-        list(OBJECTS).index(scene.thing),
-        list(COLORS).index(scene.colour),
+        list(OBJECTS).index(scene.object_class),
+        list(COLORS).index(scene.color),
         list(SKIES).index(scene.sky),
     )
     return (3 * object_class + color) % 10 == 5 or (object_class + 3 * color + 7 * sky) % 20 == 0
@@ -71,14 +71,14 @@ def sample_labeled_scene(rng: np.random.Generator, object_classes: Sequence[str]
     """
     scene = sample_scene(rng, object_classes)
     part = rng.uniform(*SIZES["small" if rng.random() < 0.4 else "large"])
-    size = float(part * max_size(scene.thing))
-    room = 0.49 - size * OBJECTS[scene.thing].length / 2  # how far from the middle it may lie
+    size = float(part * max_size(scene.object_class))
+    room = 0.49 - size * OBJECTS[scene.object_class].length / 2  # how far from the middle it may lie
     place = ("left", "middle", "right")[rng.integers(3)] if 0.5 - room < POSITIONS["left"][1] - 0.02 else "middle"
     low, high = POSITIONS[place]
     x = float(rng.uniform(max(low, 0.5 - room), min(high, 0.5 + room)))
     if scene.under_water:
         return replace(scene, size=size, x=x)
-    foot = size * _rise(scene.thing) + 0.03  # it must stand at least so low to fit under the upper edge
+    foot = size * _rise(scene.object_class) + 0.03  # it must stand at least so low to fit under the upper edge
     horizon = max(scene.horizon, foot - 0.20)
     return replace(scene, size=size, x=x, horizon=horizon, depth=max(scene.depth, foot - horizon))
 

@@ -30,9 +30,9 @@ class Scene:
     """What is in an image.
 
     Attributes:
-        thing: a name from `OBJECTS`.
+        object_class: a name from `OBJECTS`.
         color: a name from `COLORS`: of the hull.
-        carries: a name from `COLORS`: of the sails, the funnel, the containers or the cabin.
+        accent_color: a name from `COLORS`: of the sails, the funnel, the containers or the cabin.
         sky: a name from `SKIES`: hour and weather.
         sea: a name from `SEAS`.
         heading: "left" or "right".
@@ -44,9 +44,9 @@ class Scene:
         details: decides whatever else there is to see.
     """
 
-    thing: str = "sailing boat"
-    colour: str = "red"
-    carries: str = "white"
+    object_class: str = "sailing boat"
+    color: str = "red"
+    accent_color: str = "white"
     sky: str = "clear"
     sea: str = "calm"
     heading: str = "right"
@@ -75,9 +75,9 @@ def sample_scene(rng: np.random.Generator, object_classes: Sequence[str] = tuple
         size = min(size, (horizon + depth - 0.03) / high)
     room = max(0.0, 0.5 - 0.46 * size * kind.length)  # how far from the middle it may lie
     return Scene(
-        thing=object_class,
-        colour=color,
-        carries=accent_color,
+        object_class=object_class,
+        color=color,
+        accent_color=accent_color,
         sky=sky,
         sea=_choose(rng, SEAS, (0.10, 0.40, 0.50) if sky == "storm" else (0.45, 0.40, 0.15)),
         heading=_choose(rng, ("left", "right")),
@@ -114,7 +114,7 @@ def render_scene_uint8(scene: Scene, size: int) -> np.ndarray:
 
 def _place_object(image: Image.Image, scene: Scene, rng: np.random.Generator) -> None:
     """Paint the object into the image; on the water, also its mirror image."""
-    side, kind, sky, sea = image.width, OBJECTS[scene.thing], SKIES[scene.sky], SEAS[scene.sea]
+    side, kind, sky, sea = image.width, OBJECTS[scene.object_class], SKIES[scene.sky], SEAS[scene.sea]
     unit = scene.size * kind.length * side / 2
     mean, roll = (scene.horizon + scene.depth) * side, rng.normal(0, sea.roll)
     layer = Image.new("RGBA", (side, side))
@@ -128,7 +128,7 @@ def _place_object(image: Image.Image, scene: Scene, rng: np.random.Generator) ->
         stretch=float(rng.uniform(0.9, 1.1)),
         light=replace(sky.light, haze=sky.near, mist=0.12) if scene.under_water else sky.light,
     )
-    kind.paint(brush, COLORS[scene.colour], COLORS[scene.carries], rng)
+    kind.paint(brush, COLORS[scene.color], COLORS[scene.accent_color], rng)
     if scene.under_water:
         image.paste(layer, mask=layer)
         return
@@ -141,11 +141,11 @@ def _place_object(image: Image.Image, scene: Scene, rng: np.random.Generator) ->
 
 def canonical_caption(scene: Scene) -> str:
     """Tell the scene in one short English sentence."""
-    part, lift = OBJECTS[scene.thing].part, OBJECTS[scene.thing].lift
-    article = "" if part.endswith("s") else _article(scene.carries)
+    part, lift = OBJECTS[scene.object_class].part, OBJECTS[scene.object_class].lift
+    article = "" if part.endswith("s") else _article(scene.accent_color)
     where = "under water" if scene.under_water else f"{'over' if lift else 'on'} {SEAS[scene.sea].words}"
-    colors = f"{scene.colour} {scene.thing} with {article}{scene.carries} {part}"
-    return f"{_article(scene.colour).capitalize()}{colors} {where} {SKIES[scene.sky].words}."
+    colors = f"{scene.color} {scene.object_class} with {article}{scene.accent_color} {part}"
+    return f"{_article(scene.color).capitalize()}{colors} {where} {SKIES[scene.sky].words}."
 
 
 def parse_scene(sentence: str, rng: np.random.Generator) -> Scene:
@@ -154,8 +154,8 @@ def parse_scene(sentence: str, rng: np.random.Generator) -> Scene:
     Raises:
         UserError: the sentence is none that :func:`canonical_caption` gives.
     """
-    colors, things = "|".join(COLORS), "|".join(OBJECTS)
-    found = re.match(rf"An? ({colors}) ({things}) with (?:an? )?({colors}) ", sentence)
+    colors, objects = "|".join(COLORS), "|".join(OBJECTS)
+    found = re.match(rf"An? ({colors}) ({objects}) with (?:an? )?({colors}) ", sentence)
     skies = [sky for sky in SKIES if sentence.endswith(f" {SKIES[sky].words}.")]
     under_water = " under water " in sentence
     seas = [sea for sea in SEAS if f" {SEAS[sea].words} " in sentence]
@@ -165,7 +165,7 @@ def parse_scene(sentence: str, rng: np.random.Generator) -> Scene:
             if imagined.under_water == under_water:
                 break
         sea = seas[0] if seas else imagined.sea
-        scene = replace(imagined, under_water=under_water, colour=found[1], carries=found[3], sky=skies[0], sea=sea)
+        scene = replace(imagined, under_water=under_water, color=found[1], accent_color=found[3], sky=skies[0], sea=sea)
         if canonical_caption(scene) == sentence:
             return scene
     raise UserError(
