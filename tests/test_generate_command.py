@@ -80,7 +80,7 @@ def test_without_weights_it_says_in_one_sentence_how_to_get_them_and_what_they_w
         r"downloads .* \(4\.3 GB; 2\.1 GB with --half\), and --weights PATH reads a folder or a file\.\n",
         said,
     )
-    assert not Path("picture.png").exists()
+    assert not Path("generated.png").exists()
 
 
 def test_it_draws_with_the_shipped_model_and_says_so(shipped, capsys):
@@ -95,20 +95,20 @@ def test_it_draws_with_the_shipped_model_and_says_so(shipped, capsys):
 def test_it_draws_with_weights_from_a_folder_or_a_file(folder, here):
     pipe = StableDiffusion.from_pretrained(folder)
     assert draw("--weights", str(folder)) == 0
-    assert np.array_equal(pixels("picture.png"), as_bytes(pipe("a red ship", steps=2)[0]))
+    assert np.array_equal(pixels("generated.png"), as_bytes(pipe("a red ship", steps=2)[0]))
     pipe.save_pretrained(here / "one.safetensors")
     (here / "tokenizer").mkdir()  # a single file has no place for the vocabulary
     for file in pipe.tokenizer.files:
         (here / "tokenizer" / file.name).write_bytes(file.read_bytes())
     assert draw("--weights", "one.safetensors", "--out", "again.png") == 0
-    assert np.array_equal(pixels("again.png"), pixels("picture.png"))
+    assert np.array_equal(pixels("again.png"), pixels("generated.png"))
     assert draw("--weights", str(folder), "--half", "--out", "half.png") == 0
-    assert np.abs(pixels("half.png").astype(int) - pixels("picture.png")).mean() < 3
+    assert np.abs(pixels("half.png").astype(int) - pixels("generated.png")).mean() < 3
 
 
 def test_several_pictures_go_on_one_sheet(shipped):
     assert draw("--count", "3", "--size", "16x24") == 0
-    sheet, drawn = pixels("picture.png"), shipped("a red ship", steps=2, count=3, size=(16, 24), **OWN)
+    sheet, drawn = pixels("generated.png"), shipped("a red ship", steps=2, count=3, size=(16, 24), **OWN)
     assert sheet.shape == (32, 48, 3)
     for number, (row, column) in enumerate([(0, 0), (0, 24), (16, 0)]):
         expected = as_bytes(drawn[number]).astype(int)
@@ -137,18 +137,18 @@ def test_an_image_is_cut_to_the_middle_and_stays_where_the_mask_is_black(shipped
     mask[:, 20:] = 255
     Image.fromarray(mask).save("mask.png")
     assert draw("--image", "image.png", "--mask", "mask.png") == 0
-    drawn, middle = pixels("picture.png"), pixels("image.png")[:, 4:36]
+    drawn, middle = pixels("generated.png"), pixels("image.png")[:, 4:36]
     assert np.array_equal(drawn[:, :16], middle[:, :16])
     assert (drawn[:, 16:] != middle[:, 16:]).any(axis=2).mean() > 0.9
     assert draw("--image", "image.png", "--strength", "0.5", "--out", "half.png") == 0
-    assert not np.array_equal(pixels("half.png"), pixels("picture.png"))
+    assert not np.array_equal(pixels("half.png"), pixels("generated.png"))
 
 
 def test_a_long_prompt_is_read_in_chunks(folder):
     words = ["generate", "! " * 14 + "? and THE  end", "--weights", str(folder), "--steps", "1"]
     assert main(words) == 0
     assert np.array_equal(
-        pixels("picture.png"), as_bytes(StableDiffusion.from_pretrained(folder)(words[1], steps=1)[0])
+        pixels("generated.png"), as_bytes(StableDiffusion.from_pretrained(folder)(words[1], steps=1)[0])
     )
 
 
@@ -162,7 +162,7 @@ def test_the_transparent_part_of_an_image_is_drawn_anew(shipped, capsys, invert)
     assert draw("--image", "image.png", *(["--invert"] if invert else [])) == 0
     stays = np.s_[:, 8:] if invert else np.s_[:, :8]
     changes = np.s_[:, :8] if invert else np.s_[:, 8:]
-    drawn, given = pixels("picture.png"), np.asarray(as_rgb(Image.open("image.png")))
+    drawn, given = pixels("generated.png"), np.asarray(as_rgb(Image.open("image.png")))
     assert np.array_equal(drawn[stays], given[stays]) and (drawn[changes] != given[changes]).any(axis=2).mean() > 0.9
     assert f"the mask is its {'opaque' if invert else 'transparent'} part" in capsys.readouterr().out
     Image.fromarray(image | np.uint8(128) * (np.arange(4) == 3).astype(np.uint8)).save(
@@ -255,7 +255,7 @@ def test_bad_input_gets_one_sentence(name: str, shipped, capsys):
     assert (main(words) if words[0] == "generate" else draw(*words)) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("stablediff_edu: ")]
     assert len(said) == 1 and sentence in said[0] and said[0].endswith(".")
-    assert not Path("picture.png").exists()
+    assert not Path("generated.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -281,15 +281,15 @@ def test_words_that_mean_nothing_get_one_sentence(words: str, capsys):
 
 def test_a_full_disk_leaves_the_picture_that_was_there(shipped, capsys, monkeypatch):
     assert draw() == 0
-    before = Path("picture.png").read_bytes()
+    before = Path("generated.png").read_bytes()
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(generate.Image.Image, "save", full)
     assert draw("--seed", "9") == 2
-    assert "Cannot write picture.png (No space left on device)" in capsys.readouterr().err
-    assert Path("picture.png").read_bytes() == before and [p.name for p in Path().glob(".*")] == []
+    assert "Cannot write generated.png (No space left on device)" in capsys.readouterr().err
+    assert Path("generated.png").read_bytes() == before and [p.name for p in Path().glob(".*")] == []
 
 
 def test_no_memory_is_one_sentence(shipped, capsys, monkeypatch):

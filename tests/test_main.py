@@ -43,7 +43,7 @@ runpy._run_module_as_main("stablediff_edu", alter_argv=False)
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to send")
 def test_sigterm_ends_a_command_and_removes_its_temporary_files(tmp_path):
-    command = [sys.executable, "-c", WRITES_AND_IS_STOPPED, tmp_path / "picture.png"]
+    command = [sys.executable, "-c", WRITES_AND_IS_STOPPED, tmp_path / "generated.png"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 128 + signal.SIGTERM, done.stderr
     assert list(tmp_path.iterdir()) == [] and done.stderr == ""

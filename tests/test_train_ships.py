@@ -131,7 +131,7 @@ def test_the_judge(little_cifar, capsys):
     assert train("ship-classifier") == 0
     assert "of 3 test ships ships" in capsys.readouterr().out
     metadata = checkpoint.read_metadata("ship_classifier")
-    assert "3 ships, 27 images of other things" in metadata["data"] and "of 3 test ships" in metadata["result"]
+    assert "3 ships, 27 images of other classes" in metadata["data"] and "of 3 test ships" in metadata["result"]
     assert train("ship-classifier --evaluate") == 0
     assert metadata["result"].partition("; loss")[0] in capsys.readouterr().out
 

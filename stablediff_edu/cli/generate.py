@@ -67,9 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path("picture.png"),
+        default=Path("generated.png"),
         metavar="FILE",
-        help="default: picture.png; a name without ending: a folder of numbered images",
+        help="default: generated.png; a name without ending: a folder of numbered images",
     )
 
 

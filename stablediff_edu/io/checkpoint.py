@@ -129,9 +129,9 @@ def _open(path: Path, tensors: bool) -> tuple[dict[str, torch.Tensor], dict[str,
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
-        shipped = ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.safetensors"))) or "none"
+        names = ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.safetensors"))) or "none"
         raise UserError(
-            f"There are no weights at {path.name}; give a .safetensors file or a pretrained name ({shipped})."
+            f"There are no weights at {path.name}; give a .safetensors file or a pretrained name ({names})."
         )
     try:
         with safe_open(path, framework="pt") as file:

@@ -1,6 +1,6 @@
-"""The classifier of images: one encoder, and a linear layer for each thing that is asked.
+"""The classifier of images: one encoder, and a linear layer for each attribute.
 
-It tells digits apart, ships from other things, and what a scene shows; with it the course evaluates generated images.
+It tells digits apart, ships from other classes, and what a scene shows; with it the course evaluates generated images.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """The U-Net of the course (Ronneberger, Fischer and Brox, 2015, "U-Net", figure 1).
 
 Encoder: two convolutions, then downsample, repeated. Decoder: upsample, concatenate the skip connection, two
-convolutions. A last 1×1 convolution mixes the channels into the output. Four things differ from the
+convolutions. A last 1×1 convolution mixes the channels into the output. Four points differ from the
 paper: convolutions are padded, so that the output is as large as the input; the image is shrunk by averaging; every
 convolution is normalized, which trains faster; and SiLU replaces ReLU.
 

@@ -59,7 +59,7 @@ def evaluate_clip(model: CLIP, tokenizer: WordTokenizer, scenes: SceneDataset) -
     """Measure a CLIP on scenes that it has not learned from.
 
     Raises:
-        UserError: there are not enough scenes that are told differently to make up a group.
+        UserError: there are not enough scenes with different captions for one group.
     """
     groups = group_distinct(scenes.captions)
     found = [

@@ -29,7 +29,7 @@ def sample_images(
 ) -> torch.Tensor:
     """Generate images with a trained noise predictor, whose metadata says how it learned: (count, 3, S, S) in [-1, 1].
 
-    With `clip=False` it draws latents, which have no such bounds: (count, C, S, S). `options` are those of
+    With `clip=False` it returns latents, which have no such bounds: (count, C, S, S). `options` are those of
     `draw_steps` and `sample`, and go before those in `DEFAULT_SAMPLING`.
     """
     drawn = deque(draw_steps(model, metadata, count, seed, **options), maxlen=1)[0].next.cpu()
@@ -105,7 +105,7 @@ class SampleReport:
         return "\n".join(
             [
                 f"called ship: {self.ships:.1%} of {self.count} samples (wanted: at least {THRESHOLDS['ships']:.0%}); "
-                f"of real test ships {self.real_ships:.1%}, of other things {self.other_classes:.1%}",
+                f"of real test ships {self.real_ships:.1%}, of other classes {self.other_classes:.1%}",
                 f"new, not copies: median distance to the nearest training ship {self.nearest:.2f}, of real test ships "
                 f"{self.real_nearest:.2f}; ratio {self.novelty:.2f} (wanted: at least {THRESHOLDS['nearest']})",
                 f"variety: mean distance between two samples {self.diversity:.2f}, between two real ships "

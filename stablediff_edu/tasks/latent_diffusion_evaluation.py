@@ -19,7 +19,7 @@ from stablediff_edu.tasks.ddpm_evaluation import sample_images
 from stablediff_edu.tasks.digit_classifier import load_digit_classifier, predict_proba
 from stablediff_edu.tasks.latent_diffusion import decode_digits
 
-# With few places the fresh noise of DDPM mends more mistakes than it costs; found with seeds that give no score.
+# In few positions the fresh noise of DDPM corrects more errors than it adds; found with seeds that give no score.
 DEFAULT_SAMPLING: dict[str, Any] = dict(sampler="ddpm", steps=50, clip=False)
 CONFIDENCE_THRESHOLD = 0.9  # the highest probability from which on the classifier counts as sure
 THRESHOLDS = dict(sure=0.8, nearest=0.8)

@@ -83,7 +83,7 @@ def load_latent_vae(metadata: dict[str, str], vae: str | Path | None = None) -> 
     found, vae_metadata = load_vae(vae or "digit-vae")
     if not metadata.get("data", "").endswith(f": {vae_metadata.get('command')}"):
         raise UserError(
-            f"These weights draw latents of another autoencoder than {vae or 'digit-vae'} "
+            f"These weights generate latents of another autoencoder than {vae or 'digit-vae'} "
             f"({vae_metadata.get('command')}); "
             "name theirs with --vae FILE."
         )

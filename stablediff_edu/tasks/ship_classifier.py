@@ -66,11 +66,11 @@ class ShipClassifierTask(ClassifierTask[ShipsAndOthers]):
         test = held_out or load_ships_and_others(train=False)
         return (
             f"calls {positive_rate(model, test.ships):.1%} of {len(test.ships)} test ships ships, and "
-            f"{positive_rate(model, test.others):.1%} of {len(test.others)} test images of other things"
+            f"{positive_rate(model, test.others):.1%} of {len(test.others)} test images of other classes"
         )
 
     def metadata(self, data: ShipsAndOthers, training: TrainResult) -> dict[str, object]:
-        counted = f"{len(data.ships)} ships, {len(data.others)} images of other things, {data.source}"
+        counted = f"{len(data.ships)} ships, {len(data.others)} images of other classes, {data.source}"
         return dict(data=counted, licence=CIFAR10_LICENCE)
 
 

@@ -1,4 +1,4 @@
-"""What every trained thing of the course is: its hyperparameters, data, network, loss and score in one dataclass."""
+"""What every training of the course is: its hyperparameters, data, network, loss and score in one dataclass."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field

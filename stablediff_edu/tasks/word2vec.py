@@ -257,7 +257,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def load_word2vec(name: str | Path) -> tuple[Word2Vec, Vocabulary, dict[str, str]]:
-    """Return the two lists of a file that `train words` has made, their words, and the metadata.
+    """Return the two embedding matrices of a file that `train words` has made, their words, and the metadata.
 
     Raises:
         UserError: the file is missing, cut off, or holds something else.

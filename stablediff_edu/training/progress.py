@@ -68,8 +68,8 @@ def load(path: Path, plan: dict[str, str]) -> dict | None:
             name if name == "data" else f"{name} {other.get(name)} instead of {plan.get(name)}" for name in differing
         )
         raise UserError(
-            f"{path.name} belongs to another training, with other {shown}; go on with that one, or delete it to begin "
-            "anew."
+            f"{path.name} belongs to another training, with other {shown}; resume that one, or delete it to start "
+            "again."
         )
     return state
 
