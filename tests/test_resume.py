@@ -189,7 +189,7 @@ def test_another_seed_and_another_picture_are_refused_and_named(tmp_path):
     fish_net(StopAt(2), path)
     changed = replace(fish(), images=fish().images.clone())
     changed.images[0, 0, 0, 0] += 0.1
-    with pytest.raises(UserError, match="another training, with other data; go on with that one, or delete it"):
+    with pytest.raises(UserError, match="another training, with other data; resume that one, or delete it"):
         fish_net(checkpoint=path, data=changed)
     with pytest.raises(UserError, match="with other seed 0 instead of 1"):
         fish_net(checkpoint=path, config=replace(FISH, seed=1))
