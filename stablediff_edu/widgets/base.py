@@ -84,7 +84,12 @@ class Panel(ipywidgets.VBox):
             return part
         if part.startswith("# "):
             return ipywidgets.HTML(f"<b>{part[2:]}</b>")
-        return self.controls.get(part) or self.images.setdefault(part, ImageView(part))
+        return self.controls.get(part) or self._image(part)
+
+    def _image(self, name: str) -> ImageView:
+        if name not in self.images:
+            self.images[name] = ImageView(name)
+        return self.images[name]
 
     def show(self, name: str, image: Any, alt: str, title: str | None = None, side: int = 0) -> None:
         """Show an image.
@@ -99,7 +104,7 @@ class Panel(ipywidgets.VBox):
         if pixels:
             image = Image.fromarray(image if isinstance(image, np.ndarray) else to_uint8(image))
         times = max(1, round((side or self.side) / max(image.size))) if pixels else 1
-        view = self.images.setdefault(name, ImageView(name))
+        view = self._image(name)
         with view.hold_sync():  # one message to the browser
             view.width, view.height = times * image.width, times * image.height
             view.value, view.pixels, view.alt = encode_png(image), pixels, minus(alt)

@@ -26,7 +26,7 @@ PRESSED = {
     "jpeg": ("slider", "quality", "ArrowRight ArrowLeft", 100),
     "latent_map": ("application", "latent space", "ArrowRight ArrowLeft", 60),
     "latent_sliders": ("slider", "z₁", "Home End", 100),
-    "embedding_projector": ("slider", "neighbors", "End Home", 100),
+    "embedding_projector": ("slider", "neighbors", "Home End", 100),
     "analogies": ("checkbox", "exclude the question words", "Space Space", 100),
     "attention": ("slider", "head", "End Home", 100),
     "qkv_matrices": ("application", "column 1", "ArrowUp ArrowDown", 100),
