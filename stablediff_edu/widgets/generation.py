@@ -13,7 +13,8 @@ from stablediff_edu.widgets.controls import Button, Check, Control, Number
 from stablediff_edu.widgets.prompt_input import PromptInput
 
 MAX_LIVE_SIZE = 128  # pixels: larger images take too long to be generated while one types
-PREVIEW_SHARE = 0.25  # of the time may be spent on previews
+PREVIEW_SHARE = 0.25  # of the time may be spent on previews,
+FIRST_PREVIEW = 0.3  # once so many seconds have passed: a shorter generation needs none
 
 
 class Generation(NamedTuple):
@@ -84,7 +85,7 @@ class GenerationPanel(Panel):
 
         def preview(step: PipelineStep, seconds: float) -> None:
             nonlocal previews
-            if step.number < step.of and previews <= PREVIEW_SHARE * seconds:
+            if step.number < step.of and previews <= PREVIEW_SHARE * (seconds - FIRST_PREVIEW):
                 began, at = perf_counter(), f"predicted image after step {step.number} of {step.of}"
                 self.show(name, step.preview()[0], at, title)
                 previews += perf_counter() - began

@@ -68,6 +68,7 @@ def main() -> None:
             cells = ["import panel_factory", *(CELLS.get(name, f"panel_factory.make({name!r})") for name in names)]
             page = Server(address, root, browser).run("panels.ipynb", cells, minutes=2)
             page.wait_for_function(f"document.querySelectorAll('.sd-panel').length === {len(names)}", timeout=30_000)
+            page.wait_for_timeout(3000)  # until all stills and canvases are drawn
             for name, panel in zip(names, page.locator(".sd-panel").all(), strict=True):
                 print(measure(name, page, panel), flush=True)
             browser.close()
