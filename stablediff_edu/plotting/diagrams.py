@@ -199,7 +199,7 @@ def diagram_denoising_loop(
 def diagram_autoencoder(model: Autoencoder, highlight: Highlight = None) -> Figure:
     """Plot an autoencoder of fully connected layers as an hourglass: how many values each layer leaves.
 
-    `highlight`: "input", "encoder", "latent", "decoder" or "output".
+    `highlight`: "input", "encoder", "latent", "decoder" or "output"; of a variational one also "mean" and "deviation".
     """
     layers = [
         [part for part in half.modules() if isinstance(part, nn.Linear)] for half in (model.encoder, model.decoder)
@@ -208,24 +208,39 @@ def diagram_autoencoder(model: Autoencoder, highlight: Highlight = None) -> Figu
     widths = [layers[0][0].in_features, *sizes[0][:-1], model.latent, *sizes[1]]
     middle, last = len(sizes[0]), len(widths) - 1
     canvas, boxes = Canvas(250, highlight), []
-    gap = 860 / len(widths)
+    gap = 860 / (len(widths) + model.variational)  # a variational one has a column more, for μ and σ
     for number, width in enumerate(widths):
         part = {0: "input", middle: "latent", last: "output"}.get(number, "encoder" if number < middle else "decoder")
         kind = {"input": "image", "output": "image", "latent": "latent"}.get(part, "network")
         high = 34 + 130 * (width / max(widths)) ** 0.5
-        x = 10 + gap * (number + 0.5) - 35
+        x = 10 + gap * (number + 0.5 + (model.variational and number >= middle)) - 35
         boxes.append(canvas.box(kind, x, 128 - high / 2, 70, high, str(width), part=part))
-    canvas.chain(*boxes)
+    if model.variational:
+        for part, symbol, y in (("mean", r"$\mu$", 72), ("deviation", r"$\sigma$", 140)):
+            moment = canvas.box(
+                "latent", 10 + gap * (middle + 0.5) - 35, y, 70, 44, symbol, str(model.latent), part=part
+            )
+            canvas.arrow(boxes[middle - 1].right, moment.left, part=part)
+            canvas.arrow(moment.right, boxes[middle].left, part=part)
+        canvas.chain(*boxes[:middle])
+        canvas.chain(*boxes[middle:])
+    else:
+        canvas.chain(*boxes)
     for half, first, end, part in ((model.encoder, 0, middle, "encoder"), (model.decoder, middle, last, "decoder")):
         center = (boxes[first].right[0] + boxes[end].x) / 2
         canvas.tag(center, 18, f"{part}: {count_text(half)} parameters", part=part)
     canvas.tag(boxes[0].top[0], 232, "image", part="input")
     canvas.tag(boxes[-1].top[0], 232, "reconstruction", part="output")
-    cloud = f": {model.latent} means and {model.latent} log-variances" if model.variational else ""
-    canvas.tag(boxes[middle].top[0], 232, f"latent vector{cloud}", part="latent")
+    name, sampling = "An autoencoder", ""
+    latent = "latent vector"
+    if model.variational:
+        name, latent = "A variational autoencoder", r"latent vector $z = \mu + \sigma \cdot \epsilon$"
+        sampling = """The encoder gives a mean μ and a standard deviation σ for each latent value (its last layer leaves
+        log σ²); training decodes a sample z = μ + σ · ε with ε from N(0, 1), later z is μ."""
+    canvas.tag(boxes[middle].top[0], 232, latent, part="latent")
     return canvas.finish(
-        f"""An autoencoder. The encoder turns the {widths[0]} values of an image into a latent vector of {model.latent};
-        the decoder reconstructs the image from it. The numbers are the values that each layer leaves."""
+        f"""{name}. The encoder turns the {widths[0]} values of an image into a latent vector of {model.latent};
+        the decoder reconstructs the image from it. The numbers are the values that each layer leaves. {sampling}"""
     )
 
 

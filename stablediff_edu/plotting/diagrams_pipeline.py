@@ -62,8 +62,8 @@ def diagram_text_unet(
     canvas.tag(center + 51, y + 26, f"dashed: skip connections, {skips} in all", "left", part="skip connections")
     return canvas.finish(
         f"""The U-Net of Stable Diffusion, {count_text(unet)} parameters, for latents of {shape_text(out)}. The
-        same text embeddings, {tokens} tokens of {context} values, enter at {entries} places: in the cross-attention of
-        every transformer block, where they give keys and values."""
+        same text embeddings, {tokens} tokens of {context} values, enter at {entries} positions, one arrow
+        each: in the cross-attention of every transformer block, where they give keys and values."""
     )
 
 

@@ -63,7 +63,7 @@ def diagram_skip_gram(
     x, y = boxes[center].bottom
     for box in others:
         canvas.arrow((x, y), (x, low - 22), (box.top[0], low - 22), box.top, part="negative pairs", above=True)
-    about = f"{len(negatives)} negative pairs: center word and a word sampled at random"
+    about = f"for each positive pair K = {len(negatives)} negative pairs: center word and a word sampled at random"
     canvas.tag(WIDTH / 2, low + high + 20, about, part="negative pairs")
     shapes = shape_text(model.words.shape), shape_text(model.contexts.shape)
     first, product, second = canvas.row(
