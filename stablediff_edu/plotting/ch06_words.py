@@ -91,6 +91,25 @@ def projected_neighbors(
     return figure
 
 
+def word_cloud(words: Sequence[str], points: torch.Tensor, colors: Sequence[str], named: Sequence[int]) -> Figure:
+    """Plot words in the plane as small marks, and name some of them: the first larger and in black.
+
+    Args:
+        words: V words.
+        points: (V, 2).
+        colors: V colors.
+        named: numbers of words.
+    """
+    figure, axis = subplots(width=6.4, height=5.2)
+    x, y = points.detach().cpu().numpy().T
+    axis.scatter(x, y, c=list(colors), s=10)
+    axis.plot(x[named[0]], y[named[0]], "o", color="black", markersize=7)
+    axis.set_aspect("equal")
+    axis.set_axis_off()
+    _place_labels([(axis, [(words[i], x[i], y[i], "black" if i == named[0] else "#8A4B00") for i in named])], far=True)
+    return figure
+
+
 Mark = tuple[str, float, float, str]  # name, x, y, color
 
 

@@ -17,6 +17,7 @@ from stablediff_edu.plotting.diagram_canvas import (
     run_shapes,
     shape_text,
 )
+from stablediff_edu.plotting.diagrams import TARGETS
 
 WIDE, HIGH, SPACE = 346, 90, 8  # a level, and what is left between its small boxes
 
@@ -101,7 +102,7 @@ def diagram_pipeline(pipe: StableDiffusion, highlight: Highlight = None) -> Figu
     latent = shape_text(run_shapes(vae, image)[0])
     decoder = [part for name, part in vae.named_children() if not name.startswith(("encoder", "quant"))]
     sizes = config.text_encoder
-    canvas, high, predicts = Canvas(268, highlight), 62, f"predicts {config.prediction}"
+    canvas, high, predicts = Canvas(268, highlight), 62, f"predicts the {TARGETS[config.prediction][1]}"
     *_, embeddings = canvas.row(
         10, high,
         ("operation", "prompt", "prompt", "and an empty or", "negative prompt"),

@@ -120,7 +120,7 @@ def diagram_attention(layer: Attention, x: torch.Tensor, words: Sequence[str], h
     canvas.arrow(query.right, (left - 24 - widest, middle))
     canvas.arrow(key.right, (grid.top[0], key.right[1]), (grid.top[0], top - 24 - widest))
     which = f", head 1 of {layer.heads}" if layer.heads > 1 else ""
-    formula = rf"attention weights = softmax($QK^T/\sqrt{{{each}}}$){which}"
+    formula = rf"attention weights = softmax($QK^T/\sqrt{{d}}$), d = {each}{which}"
     canvas.tag(grid.top[0], bottom + 18, formula, part="attention weights")
     title = "output", "weights × V,", r"then $W_O$", f"{count}×{features}"
     output = canvas.box("latent", WIDTH - 110, middle - 38, 100, 76, *title, part="output")
@@ -169,7 +169,8 @@ def diagram_transformer_block(block: BasicTransformerBlock | CLIPEncoderLayer, h
     text_input = " Cross-attention takes its keys and values from the text embeddings." if cross else ""
     return canvas.finish(
         f"""A transformer block with {count_text(block)} parameters. Each part reads the normalized vectors, and its
-        output is added to the vectors from before the normalization (residual connection).{text_input}"""
+        output is added to the vectors from before the normalization (residual connection).{text_input} The numbers in
+        the boxes are parameters."""
     )
 
 
@@ -223,6 +224,6 @@ def diagram_clip(clip: CLIP, similarities: torch.Tensor, highlight: Highlight = 
     return canvas.finish(
         f"""CLIP. A text encoder and an image encoder turn captions and images into vectors of {embeddings[0]} values;
         their cosine similarity is computed for all pairs. Training raises it for matching pairs (marked) and lowers it
-        for all others, the negatives. Chapter 8 uses the {length} token embeddings, from before the
-        projection."""
+        for all others, the negatives. Chapter 8 uses the {length} token embeddings, from before the projection. The
+        numbers in the boxes of the encoders are parameters."""
     )

@@ -1,17 +1,17 @@
 """A panel of chapter 6: word vectors in a 3-D projection to rotate, and a word's neighbors in all dimensions."""
 
 import html
+import math
 
 import anywidget
 import ipywidgets
 import torch
 import traitlets
-from matplotlib.figure import Figure
 from PIL import Image
 
 from stablediff_edu.metrics.word_vectors import WordVectors
 from stablediff_edu.models.autoencoder import PCA
-from stablediff_edu.plotting.ch06_words import OTHER, Groups, group_indices, group_style
+from stablediff_edu.plotting.ch06_words import OTHER, Groups, group_indices, group_style, word_cloud
 from stablediff_edu.plotting.core import figure_to_image
 from stablediff_edu.widgets.base import Panel
 from stablediff_edu.widgets.controls import STYLE, Slider, Text, script
@@ -108,13 +108,12 @@ class EmbeddingProjector(Panel):
         )
 
     def tiles(self) -> list[tuple[str, Image.Image]]:
-        figure = Figure(figsize=(6.4, 5.2))
-        axes = figure.add_subplot(projection="3d")
-        axes.view_init(self.cloud.elevation, self.cloud.azimuth)
-        points = torch.tensor(self.cloud.points)
-        axes.scatter(*points.T, c=[self.cloud.legend[group][1] for group in self.cloud.groups], s=10)
-        for index in (self.cloud.selected, *(index for index, _ in self.cloud.neighbors)):
-            axes.text(*points[index].tolist(), self.vectors.words[index], fontsize=9)
+        azimuth, elevation = math.radians(self.cloud.azimuth), math.radians(self.cloud.elevation)
+        up = [-math.sin(elevation) * math.cos(azimuth), -math.sin(elevation) * math.sin(azimuth), math.cos(elevation)]
+        axes = torch.tensor([[-math.sin(azimuth), math.cos(azimuth), 0.0], up])  # to the right, and up
+        colors = [self.cloud.legend[group][1] for group in self.cloud.groups]
+        named = [self.cloud.selected, *(index for index, _ in self.cloud.neighbors)]
+        figure = word_cloud(self.vectors.words, torch.tensor(self.cloud.points) @ axes.T, colors, named)
         return [("3-D projection with the nearest words", figure_to_image(figure))]
 
 
