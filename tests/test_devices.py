@@ -88,6 +88,13 @@ def test_every_task_trains_waits_for_nothing_stops_and_goes_on_there(name: str, 
     assert first.steps == 2 and second.losses == whole.losses and equal(model.cpu(), resumed.cpu())
 
 
+def test_an_exercise_takes_an_answer_from_the_device(accelerator, capsys):
+    from stablediff_edu.notebook.checks import check_exercise
+
+    check_exercise("1.1", torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 0, 0]], device=DEVICE))
+    assert "right" in capsys.readouterr().out
+
+
 def test_times_are_taken_when_the_device_has_done_its_work(on_mps, monkeypatch):
     from stablediff_edu.widgets import base
     from stablediff_edu.widgets.ch03_denoising import DenoisingPanel

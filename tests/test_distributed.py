@@ -124,7 +124,11 @@ def test_devices_that_cannot_serve_several_processes_are_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
-    for device, text in (("mps", "cannot train on mps; set STABLEDIFF_DEVICE=cpu"), ("cuda", "GPUs for 2 processes")):
+    for device, text in (
+        ("mps", "cannot train on mps; set STABLEDIFF_DEVICE=cpu"),
+        ("cuda", "GPUs for 2 processes"),
+        ("cuda:0", "one GPU for all processes; set it to cuda"),
+    ):
         monkeypatch.setattr(distributed, "pick_device", lambda device=device: torch.device(device))
         with pytest.raises(UserError, match=text), distributed.distributed():
             pass

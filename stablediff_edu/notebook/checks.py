@@ -56,9 +56,9 @@ def _value(expected: Any, arguments: tuple) -> Any:
 
 def _what_is_wrong(answer: Any, expected: Any, tolerance: float) -> str:
     """Return a sentence on the first difference, or nothing where there is none."""
-    wanted = torch.as_tensor(expected).double()
+    wanted = torch.as_tensor(expected).cpu().double()  # in this order: MPS has no float64
     try:
-        got = torch.as_tensor(answer).double()
+        got = torch.as_tensor(answer).cpu().double()
     except (TypeError, ValueError, RuntimeError):
         return f"a {type(answer).__name__} came, where numbers of shape {tuple(wanted.shape)} were asked for."
     if got.shape != wanted.shape:

@@ -55,6 +55,8 @@ def distributed() -> Iterator[None]:
     if device.type not in ("cuda", "cpu"):
         raise UserError(f"Several processes cannot train on {device.type}; set STABLEDIFF_DEVICE=cpu, or start one.")
     if device.type == "cuda":
+        if device.index is not None:
+            raise UserError(f"STABLEDIFF_DEVICE is {device}, one GPU for all processes; set it to cuda.")
         if own >= torch.cuda.device_count():
             raise UserError(
                 f"There are {torch.cuda.device_count()} GPUs for {os.environ['LOCAL_WORLD_SIZE']} processes; start one "
