@@ -58,13 +58,14 @@ def diagram_text_unet(
     entries, y = next(numbers) - 1, boxes[depth].y + HIGH + 20
     down: list[Any] = list(unet.down_blocks)
     skips = 1 + sum(len(level.resnets) + len(level.downsamplers) for level in down)
-    canvas.tag(center, y, f"1 to {entries}: transformer blocks with self-attention, cross-attention and MLP")
+    blocks = f"1 to {entries}: transformer blocks (self-attention, cross-attention, MLP)"
+    canvas.tag(center, y, f"{blocks}; green arrows: the text, {entries} times")
     canvas.tag(center + 37, y + 26, "res: residual block, which also gets the timestep", "right")
     canvas.tag(center + 51, y + 26, f"dashed: skip connections, {skips} in all", "left", part="skip connections")
     return canvas.finish(
         f"""The U-Net of Stable Diffusion, {count_text(unet)} parameters, for latents of {shape_text(out)}. The
-        same text embeddings, {tokens} tokens of {context} values, enter at {entries} positions, one arrow
-        each: in the cross-attention of every transformer block, where they give keys and values."""
+        same text embeddings, {tokens} tokens of {context} values, enter {entries} times, one green arrowhead each: in
+        the cross-attention of every transformer block, where they give keys and values."""
     )
 
 
