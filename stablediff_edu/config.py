@@ -1,5 +1,6 @@
 """Where to compute, how big to go, and how to get the same image twice."""
 
+import html
 import os
 import random
 import sys
@@ -127,6 +128,8 @@ def setup_notebook(
     Returns:
         A namespace with the chosen values, and with ``preset`` and ``device``.
     """
+    from IPython.display import display
+
     if quick.keys() != full.keys():
         raise ValueError(f"quick and full must have the same names, not {sorted(quick.keys() ^ full.keys())}")
     seed_everything(seed)
@@ -140,8 +143,10 @@ def setup_notebook(
     print(f"expected {quick['minutes']} min quick on 2 CPU cores · {full['minutes']} min full on a GPU")
     rows = [key for key in quick if key != "minutes"]
     width = max(map(len, rows), default=0)
-    print(f"\n{'':{width}}  {'quick':<24} full")
-    for key in rows:
-        print(f"{key:{width}}  {quick[key]!s:<24} {full[key]!s}")
+    lines = [f"{'':{width}}  {'quick':<24} full"]
+    lines += [f"{key:{width}}  {quick[key]!s:<24} {full[key]!s}" for key in rows]
+    table = "\n".join(lines)
+    folded = f"<details><summary>settings of the presets</summary><pre>{html.escape(table)}</pre></details>"
+    display({"text/html": folded, "text/plain": table}, raw=True)
     values = {"quick": quick, "full": full, "test": quick | (test or {})}[name]
     return SimpleNamespace(preset=name, device=device, **values)
