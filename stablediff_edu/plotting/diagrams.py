@@ -140,12 +140,13 @@ def diagram_unet(model: UNet, size: int = 128, highlight: Highlight = None) -> F
         if model.time_embedding
         else ""
     )
-    joined = "Skip connections (dashed)" if model.skips else "There are no skip connections that"
+    joined = "There are no skip connections."
+    if model.skips:
+        joined = "Skip connections (dashed) concatenate the encoder's channels with the decoder's of the same size."
     return canvas.finish(
         f"""A U-Net with {count_text(model)} parameters: {shape_text(inputs[0][1:])} in, {shape_text(out)} out. The
         encoder (left) halves height and width {depth} times and raises the channels to {shapes[names[depth]][0]}; the
-        decoder (right) doubles height and width again. {joined} concatenate the encoder's channels with the decoder's
-        of the same size.{timestep}"""
+        decoder (right) doubles height and width again. {joined}{timestep}"""
     )
 
 

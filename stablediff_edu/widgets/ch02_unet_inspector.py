@@ -127,7 +127,7 @@ class UNetInspector(Panel):
         predicted, true = output[0] > 0.5, self.data.masks[number, 0].cpu() > 0.5
         iou = (predicted & true).sum() / (predicted | true).sum().clamp(min=1)
         self.say(
-            f"{self.told} · output {weights}: {output.min():.2f} to {output.max():.2f}; clamped it is the mask · "
+            f"{self.told} · output {weights}: {output.min():.2f} to {output.max():.2f}; above 0.5 counts as fish · "
             f"IoU {iou:.2f}"
         )
 
