@@ -122,7 +122,7 @@ CASES = {
         "cross-attention",
         lambda lit: plotting.diagram_text_unet(meta(sd.UNet2DConditionModel), 64, 77, lit),
         lambda: plotting.diagram_text_unet(sd.UNet2DConditionModel(TINY_UNET), 8, 5),
-        ["5×32", "1 to 4: transformer blocks with self-attention, cross-attention and MLP"],
+        ["5×32", "1 to 4: transformer blocks (self-attention, cross-attention, MLP); green arrows: the text, 4 times"],
     ),
     "pipeline": (
         "text encoder",
