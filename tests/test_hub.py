@@ -1,6 +1,7 @@
 """The Hub, with a server on this machine in its place: fetched once, only what is needed, one sentence for failures."""
 
 import errno
+import hashlib
 import json
 import re
 import shutil
@@ -320,8 +321,11 @@ def test_clips_vocabulary_is_fetched_for_a_single_file_without_one(server, tmp_p
     save_file(single_file(), tmp_path / "a.safetensors")
     for name in from_pretrained.WORDS:
         server.routes[f"/{NAME}/resolve/main/{name}"] = server.routes[address(f"tokenizer/{name}")]
-    assert read_parts(tmp_path / "a.safetensors").tokenizer()[0].read_bytes() == b"{}"
+    with pytest.raises(UserError, match=r"^There is no tokenizer \(what the Hub sent is not CLIP's vocabulary\): put"):
+        read_parts(tmp_path / "a.safetensors").tokenizer()
     assert fetched(server) == from_pretrained.WORDS
+    monkeypatch.setattr(from_pretrained, "CLIP_SHA256", hashlib.sha256(b"").hexdigest())
+    assert read_parts(tmp_path / "a.safetensors").tokenizer()[0].read_bytes() == b"{}"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
     with pytest.raises(UserError, match=r"^There is no tokenizer \(.*nor does the Hub answer.*\): put vocab.json and"):

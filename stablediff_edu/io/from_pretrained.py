@@ -24,7 +24,7 @@ from stablediff_edu.io.tensor_files import TensorFile
 from stablediff_edu.models.autoencoder_kl import VAEConfig
 from stablediff_edu.models.clip import CLIPTextConfig
 from stablediff_edu.models.unet_2d_condition import UNetConfig
-from stablediff_edu.tokenizers.clip_bpe import CLIPTokenizer
+from stablediff_edu.tokenizers.clip_bpe import CLIP_SHA256, CLIPTokenizer, vocabulary_sha256
 from stablediff_edu.tokenizers.word_files import load_word_tokenizer
 from stablediff_edu.tokenizers.words import WordTokenizer
 
@@ -260,9 +260,12 @@ def clip_files(beside: Path, vocabulary: int) -> tuple[Path, Path]:
     reason = ""
     try:
         if vocabulary == CLIP_TOKENS:
-            fetched = hub.Address(CLIP_NAME), dict.fromkeys(WORDS, 800_000)
-            if files := tokenizer_files(own) or tokenizer_files(hub.download_files(*fetched)):
+            if files := tokenizer_files(own):
                 return files
+            files = tokenizer_files(hub.download_files(hub.Address(CLIP_NAME), dict.fromkeys(WORDS, 800_000)))
+            if files and vocabulary_sha256(*files) == CLIP_SHA256:
+                return files
+            reason = " (what the Hub sent is not CLIP's vocabulary)"
     except UserError as error:
         reason = f" ({str(error).removesuffix('.')})"
     raise UserError(

@@ -5,6 +5,8 @@ training text is joined first, then the next, 48,894 times. So nothing is unknow
 The joining is done by the library `tokenizers`; what is CLIP's own is here (Radford et al., 2021, section 2.4).
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import torch
 from stablediff_edu.errors import UserError
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
+CLIP_SHA256 = "5d827db2c026571b4380d244cf6012f0c5092b3b109d297c2e357a7ac598af06"  # of CLIP's own vocabulary, see below
 # 's and its kin, runs of letters, single digits, runs of anything else but spaces: no piece crosses these borders
 PRETOKENIZE_REGEX = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 
@@ -101,6 +104,15 @@ class CLIPTokenizer:
         found = self._tokenizer.encode(validate_prompt(sentence))
         parts = [zip(part.tokens, part.special_tokens_mask, strict=True) for part in (found, *found.overflowing)]
         return [piece for part in parts for piece, special in part if not special]
+
+
+def vocabulary_sha256(vocabulary: Path, merges: Path) -> str:
+    """Return the hash of the tokens in vocab.json, by number, and of the merges, however the files write them."""
+    numbers = json.loads(vocabulary.read_text(encoding="utf-8"))
+    lines = [
+        line for line in merges.read_text(encoding="utf-8").split("\n") if line and not line.startswith("#version")
+    ]
+    return hashlib.sha256("\n".join([*sorted(numbers, key=numbers.get), *lines]).encode()).hexdigest()
 
 
 def validate_prompt(sentence: object) -> str:

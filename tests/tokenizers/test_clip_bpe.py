@@ -14,7 +14,14 @@ from vocabulary import TEXT, write_vocabulary
 
 from stablediff_edu.errors import UserError
 from stablediff_edu.io.from_pretrained import added_tokens, tokenizer_files
-from stablediff_edu.tokenizers.clip_bpe import BOS, EOS, CLIPTokenizer, validate_prompt
+from stablediff_edu.tokenizers.clip_bpe import (
+    BOS,
+    CLIP_SHA256,
+    EOS,
+    CLIPTokenizer,
+    validate_prompt,
+    vocabulary_sha256,
+)
 
 LENGTH = 77
 
@@ -159,3 +166,7 @@ def test_merges_cut_off_in_the_middle_of_a_line_get_one_sentence(files, tmp_path
     (tmp_path / "merges.txt").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"are no vocabulary with its merges"):
         CLIPTokenizer(files[0], tmp_path / "merges.txt")
+
+
+def test_the_hash_is_that_of_clips_own_vocabulary(real_data):
+    assert vocabulary_sha256(*(real_data / "clip" / name for name in ("vocab.json", "merges.txt"))) == CLIP_SHA256
