@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -30,10 +31,16 @@ def test_lab_opens_at_the_first_notebook_with_its_settings(tmp_path: Path):
     try:
         about = json.loads(when_there(tmp_path / "RUNTIME", server, log).read_text())
 
-        def ask(path: str) -> dict:
-            headers = {"Authorization": f"token {about['token']}"}
-            with urllib.request.urlopen(urllib.request.Request(about["url"] + path, headers=headers)) as answer:
-                return json.load(answer)
+        def ask(path: str, tries: int = 100) -> dict:
+            request = urllib.request.Request(about["url"] + path, headers={"Authorization": f"token {about['token']}"})
+            try:
+                with urllib.request.urlopen(request) as answer:
+                    return json.load(answer)
+            except urllib.error.URLError as error:  # the file is written before the server listens
+                if not isinstance(error.reason, ConnectionRefusedError) or not tries:
+                    raise
+            time.sleep(0.1)
+            return ask(path, tries - 1)
 
         assert ask(f"api/contents/{FIRST}?content=0")["type"] == "notebook"
         assert f"/lab/tree/{FIRST}" in log.read_text()
