@@ -73,9 +73,8 @@ class PretrainedParts:
         if words:
             found: CLIPTokenizer | WordTokenizer = words
         else:
-            files, added = tokenizer_files(self._tokenizer) or tokenizer_files(self._tokenizer.parent), []
-            if files:
-                added = added_tokens(self._tokenizer)
+            files = tokenizer_files(self._tokenizer) or tokenizer_files(self._tokenizer.parent)
+            added = added_tokens(self._tokenizer) if files else []
             files = files or clip_files(self._tokenizer, sizes.vocab_size)
             found = CLIPTokenizer(*files, sizes.max_position_embeddings, added)
         if len(found) != sizes.vocab_size and (words or len(found) > sizes.vocab_size):

@@ -171,7 +171,7 @@ def explain(name: str, error: Exception) -> str:
     if number in (errno.ENOSPC, errno.EDQUOT):
         return f"The disk is full, so {name} could not be kept; free some space, or set HF_HOME to another disk."
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        place = getattr(error, "filename", name)
+        place = getattr(error, "filename", None) or name
         return f"{place} may not be written to; change its permissions, or set HF_HOME to another folder."
     if "Consistency check" in str(error):
         return f"The download of {name} was cut off, and what had come of that file was thrown away; try again."

@@ -72,6 +72,8 @@ def kernel_distance(features: torch.Tensor, references: torch.Tensor) -> float:
     Args:
         features, references: (N, d) both.
     """
+    if features.shape != references.shape:
+        raise ValueError(f"features {tuple(features.shape)} and references {tuple(references.shape)} must match")
     x, y = features.double(), references.double()
     kernels = [(a @ b.T / a.shape[1] + 1) ** 3 for a, b in ((x, x), (y, y), (x, y))]
     xx, yy, xy = ((k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1)) for k in kernels)

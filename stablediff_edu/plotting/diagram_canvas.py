@@ -82,18 +82,12 @@ class Canvas:
     def finish(self, description: str) -> Figure:
         """Return the figure with its description, which `show` takes as the caption and the alternative text.
 
-        A diagram with a highlighted part was explained before: its first sentence and the names of the parts remain.
-
         Raises:
             UserError: `highlight` names a part that the diagram does not have.
         """
         if unknown := sorted(self.lit - self.parts.keys()):
             raise UserError(f"This diagram has no part {unknown[0]!r}; choose from: {', '.join(self.parts)}.")
-        text = " ".join(description.split())
-        if self.lit:
-            parts = [part for part in self.parts if part in self.lit]
-            text = f"{text.partition('. ')[0].rstrip('.')}. Highlighted: {', '.join(parts)}."
-        self.figure.set_label(text)
+        self.figure.set_label(" ".join(description.split()))
         return self.figure
 
     def _is_lit(self, part: str) -> bool | None:

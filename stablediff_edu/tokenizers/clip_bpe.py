@@ -107,12 +107,18 @@ class CLIPTokenizer:
 
 
 def vocabulary_sha256(vocabulary: Path, merges: Path) -> str:
-    """Return the hash of the tokens in vocab.json, by number, and of the merges, however the files write them."""
-    numbers = json.loads(vocabulary.read_text(encoding="utf-8"))
-    lines = [
-        line for line in merges.read_text(encoding="utf-8").split("\n") if line and not line.startswith("#version")
-    ]
-    return hashlib.sha256("\n".join([*sorted(numbers, key=numbers.get), *lines]).encode()).hexdigest()
+    """Return the hash of the tokens in vocab.json, by number, and of the merges, however the files write them.
+
+    Empty if the files hold something else.
+    """
+    try:
+        numbers = json.loads(vocabulary.read_text(encoding="utf-8"))
+        lines = merges.read_text(encoding="utf-8").split("\n")
+        tokens = sorted(numbers, key=numbers.get)
+    except (ValueError, TypeError, AttributeError):  # a web page, another JSON
+        return ""
+    pairs = [line for line in lines if line and not line.startswith("#version")]
+    return hashlib.sha256("\n".join([*tokens, *pairs]).encode()).hexdigest()
 
 
 def validate_prompt(sentence: object) -> str:

@@ -13,8 +13,8 @@ from stablediff_edu.widgets.controls import Button, Check, Control, Number
 from stablediff_edu.widgets.prompt_input import PromptInput
 
 MAX_LIVE_SIZE = 128  # pixels: larger images take too long to be generated while one types
-PREVIEW_SHARE = 0.25  # of the time may be spent on previews,
-FIRST_PREVIEW = 0.3  # once so many seconds have passed: a shorter generation needs none
+FIRST_PREVIEW = 0.3  # seconds: a shorter generation needs no previews
+PREVIEW_SHARE = 0.25  # of the time after that may be spent on previews
 
 
 class Generation(NamedTuple):

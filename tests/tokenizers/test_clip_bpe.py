@@ -168,5 +168,7 @@ def test_merges_cut_off_in_the_middle_of_a_line_get_one_sentence(files, tmp_path
         CLIPTokenizer(files[0], tmp_path / "merges.txt")
 
 
-def test_the_hash_is_that_of_clips_own_vocabulary(real_data):
+def test_the_hash_is_that_of_clips_own_vocabulary(real_data, tmp_path):
+    (tmp_path / "page").write_text("<html>")
+    assert vocabulary_sha256(tmp_path / "page", tmp_path / "page") == ""
     assert vocabulary_sha256(*(real_data / "clip" / name for name in ("vocab.json", "merges.txt"))) == CLIP_SHA256
